@@ -1,0 +1,191 @@
+// What to compute: one attention launch over a ragged batch of requests.
+//
+// Lengths are in tokens. `kvLens[i]` counts the history and the new tokens; `qoLens[i]` counts the new ones.
+
+/** Which KV tokens a query token sees. Query token t of a request stands at absolute position kvLen − qoLen + t. */
+export type Mask =
+  /** Everything up to and including its own position. */
+  | { readonly kind: "causal" }
+  /** Every KV token of the request. */
+  | { readonly kind: "full" }
+  /** The last `window` tokens up to and including its own position (window ≥ 1, in tokens). */
+  | { readonly kind: "sliding-window"; readonly window: number };
+
+export type MaskKind = Mask["kind"];
+export type Dtype = "bf16" | "fp16" | "fp32";
+export type KvDtype = Dtype | "fp8_e4m3" | "fp8_e5m2";
+
+/** What is the same for every batch of a model: heads, dimensions, types, paging and mask. */
+export interface AttentionShape {
+  /** Query heads; a multiple of kvHeads. */
+  readonly queryHeads: number;
+  readonly kvHeads: number;
+  /** Elements of one query or key head. */
+  readonly headDim: number;
+  /** Elements of one value head; headDim unless given (MLA: 576 and 512). */
+  readonly valueHeadDim?: number;
+  readonly dtype: Dtype;
+  readonly kvDtype: KvDtype;
+  /** KV tokens in one page, 1–256. */
+  readonly pageSize: number;
+  readonly mask: Mask;
+  /** Logits become softCap · tanh(logits / softCap). */
+  readonly softCap?: number;
+  /** One learnt logit per query head joins every softmax and carries no value. */
+  readonly sinks?: boolean;
+}
+
+/** Requests that share their first `kvLen` KV tokens (the same pages). */
+export interface SharedPrefix {
+  /** Indices into the batch, at least two, ascending. */
+  readonly requests: ArrayLike<number>;
+  /** Shared KV tokens; a multiple of the page size, and before every member's first query token. */
+  readonly kvLen: number;
+}
+
+/** One ragged batch. Arrays may be plain or typed; they are read, never kept. */
+export interface AttentionBatch {
+  /** Query tokens of each request, integers ≥ 0. */
+  readonly qoLens: ArrayLike<number>;
+  /** KV tokens of each request, integers ≥ 0. */
+  readonly kvLens: ArrayLike<number>;
+  /** Page table in CSR form: request i owns pageIndices[pageIndptr[i] … pageIndptr[i + 1]). */
+  readonly pageIndptr?: ArrayLike<number>;
+  readonly pageIndices?: ArrayLike<number>;
+  /** Explicit sharing. Groups form a forest: two groups are nested or disjoint. */
+  readonly prefixes?: readonly SharedPrefix[];
+}
+
+/** A batch or an attention shape that cannot be planned: which field, at which index, found and expected. */
+export class InvalidBatchError extends Error {
+  override readonly name = "InvalidBatchError";
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+
+  constructor(field: string, value: unknown, expected: string) {
+    super(`${field} is ${format(value)}, expected ${expected}`);
+    this.field = field;
+    this.value = value;
+    this.expected = expected;
+  }
+}
+
+/** Query heads that share one KV head. */
+export function groupSize(attention: AttentionShape): number {
+  return attention.queryHeads / attention.kvHeads;
+}
+
+/** Throws InvalidBatchError at the first field that is out of its range. */
+export function validateAttentionShape(attention: AttentionShape): void {
+  requireInteger("attention.queryHeads", attention.queryHeads, 1, 65_535);
+  requireInteger("attention.kvHeads", attention.kvHeads, 1, 65_535);
+  if (attention.queryHeads % attention.kvHeads !== 0) {
+    throw new InvalidBatchError(
+      "attention.queryHeads",
+      attention.queryHeads,
+      `a multiple of attention.kvHeads (${attention.kvHeads})`,
+    );
+  }
+  requireInteger("attention.headDim", attention.headDim, 1, 1024);
+  if (attention.valueHeadDim !== undefined) {
+    requireInteger("attention.valueHeadDim", attention.valueHeadDim, 1, 1024);
+  }
+  requireOneOf("attention.dtype", attention.dtype, ["bf16", "fp16", "fp32"]);
+  requireOneOf("attention.kvDtype", attention.kvDtype, ["bf16", "fp16", "fp32", "fp8_e4m3", "fp8_e5m2"]);
+  requireInteger("attention.pageSize", attention.pageSize, 1, 256);
+  requireOneOf("attention.mask.kind", attention.mask?.kind, ["causal", "full", "sliding-window"]);
+  if (attention.mask.kind === "sliding-window") {
+    requireInteger("attention.mask.window", attention.mask.window, 1, MAX_TOKENS);
+  }
+  if (attention.softCap !== undefined && !(Number.isFinite(attention.softCap) && attention.softCap > 0)) {
+    throw new InvalidBatchError("attention.softCap", attention.softCap, "a finite number above 0");
+  }
+}
+
+/** Longest request, in tokens: page offsets and positions stay inside int32. */
+export const MAX_TOKENS = 0x7fff_ff00;
+
+/** Throws InvalidBatchError at the first length or page-table entry that is out of its range. */
+export function validateBatch(batch: AttentionBatch, pageSize: number): void {
+  const { qoLens, kvLens, pageIndptr, pageIndices } = batch;
+  if (qoLens.length !== kvLens.length) {
+    throw new InvalidBatchError("kvLens.length", kvLens.length, `${qoLens.length}, the length of qoLens`);
+  }
+  for (let i = 0; i < qoLens.length; i++) {
+    const qoLen = qoLens[i]!;
+    const kvLen = kvLens[i]!;
+    // One comparison accepts what is nearly always right; NaN, fractions and negatives fall through to the slow path.
+    if ((qoLen | 0) !== qoLen || qoLen < 0) requireInteger(`qoLens[${i}]`, qoLen, 0, MAX_TOKENS);
+    if ((kvLen | 0) !== kvLen || kvLen < 0 || kvLen > MAX_TOKENS) requireInteger(`kvLens[${i}]`, kvLen, 0, MAX_TOKENS);
+  }
+  if (pageIndptr !== undefined) validatePageTable(kvLens, pageIndptr, pageIndices, pageSize);
+  if (batch.prefixes !== undefined) validatePrefixes(batch, batch.prefixes, pageSize);
+}
+
+function validatePageTable(
+  kvLens: ArrayLike<number>,
+  pageIndptr: ArrayLike<number>,
+  pageIndices: ArrayLike<number> | undefined,
+  pageSize: number,
+): void {
+  if (pageIndices === undefined) {
+    throw new InvalidBatchError("pageIndices", undefined, "an array, because pageIndptr is given");
+  }
+  if (pageIndptr.length !== kvLens.length + 1) {
+    throw new InvalidBatchError("pageIndptr.length", pageIndptr.length, `${kvLens.length + 1} (requests + 1)`);
+  }
+  requireInteger("pageIndptr[0]", pageIndptr[0], 0, 0);
+  for (let i = 0; i < kvLens.length; i++) {
+    const pages = Math.ceil(kvLens[i]! / pageSize);
+    const start = pageIndptr[i]!;
+    requireInteger(`pageIndptr[${i + 1}]`, pageIndptr[i + 1], start + pages, MAX_TOKENS);
+  }
+  const used = pageIndptr[kvLens.length]!;
+  if (pageIndices.length < used) {
+    throw new InvalidBatchError("pageIndices.length", pageIndices.length, `at least ${used}, the last pageIndptr`);
+  }
+  for (let p = 0; p < used; p++) requireInteger(`pageIndices[${p}]`, pageIndices[p], 0, MAX_TOKENS);
+}
+
+function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix[], pageSize: number): void {
+  prefixes.forEach((prefix, g) => {
+    if (prefix.requests.length < 2) {
+      throw new InvalidBatchError(`prefixes[${g}].requests.length`, prefix.requests.length, "at least 2");
+    }
+    requireInteger(`prefixes[${g}].kvLen`, prefix.kvLen, 1, MAX_TOKENS);
+    if (prefix.kvLen % pageSize !== 0) {
+      throw new InvalidBatchError(`prefixes[${g}].kvLen`, prefix.kvLen, `a multiple of the page size (${pageSize})`);
+    }
+    let previous = -1;
+    for (let m = 0; m < prefix.requests.length; m++) {
+      const request = prefix.requests[m]!;
+      requireInteger(`prefixes[${g}].requests[${m}]`, request, previous + 1, batch.kvLens.length - 1);
+      previous = request;
+      const history = batch.kvLens[request]! - batch.qoLens[request]!;
+      if (history < prefix.kvLen) {
+        throw new InvalidBatchError(
+          `prefixes[${g}].kvLen`,
+          prefix.kvLen,
+          `at most ${history}, the KV tokens before the first query token of request ${request}`,
+        );
+      }
+    }
+  });
+}
+
+function requireInteger(field: string, value: unknown, low: number, high: number): void {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
+    throw new InvalidBatchError(field, value, low === high ? `${low}` : `an integer from ${low} to ${high}`);
+  }
+}
+
+function requireOneOf(field: string, value: unknown, allowed: readonly string[]): void {
+  if (typeof value !== "string" || !allowed.includes(value)) {
+    throw new InvalidBatchError(field, value, `one of ${allowed.join(", ")}`);
+  }
+}
+
+function format(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}

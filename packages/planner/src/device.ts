@@ -1,0 +1,112 @@
+// Who computes it, and what a piece of work costs there.
+
+/** Cost of pieces with one size of query tile. Integers, so that every load is an exact sum. */
+export interface QueryTileCost {
+  /** Rows of the tile (query tokens × group size, packed), padding included. */
+  readonly rows: number;
+  /** Start-up and write-out of a piece, in nanoseconds. */
+  readonly pieceNs: number;
+  /** One KV tile of a piece while all workers are busy, in nanoseconds. */
+  readonly kvTileNs: number;
+}
+
+/** What the planner believes about time. A parameter, never a constant in the algorithms. */
+export interface CostModel {
+  /** KV tokens in one KV tile. */
+  readonly kvTileTokens: number;
+  /** One row per query-tile size that the kernel has, ascending in `rows`. */
+  readonly queryTiles: readonly QueryTileCost[];
+  /** A merge of one output tile: fixed part, in nanoseconds. */
+  readonly mergeNs: number;
+  /** A merge: each partial state of each 4 rows, in nanoseconds. */
+  readonly mergePartialNs: number;
+  /**
+   * Pieces are planned as if they cost this many KV tiles more. Workers share memory bandwidth, so data can hide
+   * behind other workers and start-up cannot. Never part of a reported makespan or bound.
+   */
+  readonly surchargeTiles: number;
+}
+
+/** A GPU as the planner sees it: P = smCount × ctasPerSm equal workers and their costs. */
+export interface Device {
+  readonly name: string;
+  /** Streaming multiprocessors given to the launch. */
+  readonly smCount: number;
+  /** Resident CTAs on each SM. */
+  readonly ctasPerSm: number;
+  readonly costModel: CostModel;
+}
+
+/** Resident CTAs of the persistent kernel. */
+export function workerCount(device: Device): number {
+  return device.smCount * device.ctasPerSm;
+}
+
+/** A device or cost model that cannot be planned for. */
+export class InvalidDeviceError extends Error {
+  override readonly name = "InvalidDeviceError";
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+
+  constructor(field: string, value: unknown, expected: string) {
+    super(`${field} is ${String(value)}, expected ${expected}`);
+    this.field = field;
+    this.value = value;
+    this.expected = expected;
+  }
+}
+
+/** Throws InvalidDeviceError at the first field that is out of its range. */
+export function validateDevice(device: Device): void {
+  const { costModel } = device;
+  requireInteger("device.smCount", device.smCount, 1, 4096);
+  requireInteger("device.ctasPerSm", device.ctasPerSm, 1, 32);
+  requireInteger("costModel.kvTileTokens", costModel.kvTileTokens, 1, 4096);
+  requireInteger("costModel.mergeNs", costModel.mergeNs, 0, 1e9);
+  requireInteger("costModel.mergePartialNs", costModel.mergePartialNs, 0, 1e9);
+  requireInteger("costModel.surchargeTiles", costModel.surchargeTiles, 0, 1024);
+  if (costModel.queryTiles.length === 0) {
+    throw new InvalidDeviceError("costModel.queryTiles.length", 0, "at least 1");
+  }
+  let previousRows = 0;
+  costModel.queryTiles.forEach((tile, i) => {
+    requireInteger(`costModel.queryTiles[${i}].rows`, tile.rows, previousRows + 1, 32_767);
+    requireInteger(`costModel.queryTiles[${i}].pieceNs`, tile.pieceNs, 0, 1e9);
+    requireInteger(`costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);
+    previousRows = tile.rows;
+  });
+}
+
+function requireInteger(field: string, value: number, low: number, high: number): void {
+  if (!Number.isInteger(value) || value < low || value > high) {
+    throw new InvalidDeviceError(field, value, `an integer from ${low} to ${high}`);
+  }
+}
+
+/**
+ * NVIDIA H100 SXM5 80 GB with two workers on each SM, head dimension 128, 16-bit KV.
+ *
+ * Sources: tiles of 16 rows are bound by memory: 264 CTAs that each read t tiles of 32 KiB take 1.5 + 2.83 t µs (the
+ * project's microbenchmark of one H100, November 2026: `piece_time`). A piece of an attention kernel costs 2.5 µs to
+ * start and 1.2 µs to write out (ThunderGQA's published regression on H100). Tiles of 128 rows are bound by arithmetic:
+ * 4 × 128 × 64 × 128 flops at the 306 TFLOP/s that FlashInfer's FA2 kernel reaches on paged causal prefill (the same
+ * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: 3.0 µs for one partial of 4 rows,
+ * 0.117 µs for each further one (`last_arriver_merge`).
+ */
+export const H100_SXM: Device = {
+  name: "h100-sxm",
+  smCount: 132,
+  ctasPerSm: 2,
+  costModel: {
+    kvTileTokens: 64,
+    queryTiles: [
+      { rows: 16, pieceNs: 3700, kvTileNs: 2830 },
+      { rows: 64, pieceNs: 3700, kvTileNs: 2830 },
+      { rows: 128, pieceNs: 3700, kvTileNs: 3619 },
+    ],
+    mergeNs: 3000,
+    mergePartialNs: 117,
+    surchargeTiles: 1,
+  },
+};

@@ -1,0 +1,21 @@
+// The names of all policies. The index of a name is its number in the plan format: append, never reorder.
+
+export const POLICY_NAMES = [
+  "balanced",
+  "none",
+  "tight",
+  "invariant",
+  "auto",
+  "fixed-split",
+  "flashinfer-decode",
+  "flashinfer-fa2",
+  "flashinfer-holistic",
+  "flashinfer-fa3",
+  "flashinfer-mla",
+  "fa-uniform",
+  "fa3-varlen",
+  "flashmla",
+  "stream-k",
+] as const;
+
+export type PolicyName = (typeof POLICY_NAMES)[number];

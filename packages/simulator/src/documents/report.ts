@@ -1,0 +1,310 @@
+// `report/1`: what a replay found. Everything in it but `wallClock` is a function of trace, deployment and seed.
+//
+// Times are microseconds of simulated time since the first arrival; metric summaries are milliseconds, as serving
+// benchmarks print them.
+
+import type { Generator, Timeline } from "@isochron/planner";
+import { z } from "zod";
+import { generatorSchema } from "./generator.ts";
+
+/** Summary of one latency, in milliseconds. Percentiles by linear interpolation. All null when there is no sample. */
+export interface Summary {
+  readonly mean: number | null;
+  readonly median: number | null;
+  readonly std: number | null;
+  readonly min: number | null;
+  readonly max: number | null;
+  readonly p75: number | null;
+  readonly p90: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+}
+
+export interface TraceIdentity {
+  readonly name: string;
+  readonly format: string;
+  readonly sha256: string;
+  readonly requestsUsed: number;
+  /** Lines that --skip-invalid left out. */
+  readonly linesSkipped: number;
+}
+
+export interface Deployment {
+  readonly model: string;
+  readonly gpu: string;
+  readonly tensorParallel: number;
+  readonly replicas: number;
+  readonly router: string;
+  readonly batching: string;
+  /** Attention policy whose plans are timed. */
+  readonly attention: string;
+  readonly stepTimer: string;
+  readonly blockSizeTokens: number;
+  /** KV blocks of one replica. */
+  readonly kvBlocks: number;
+  readonly maxRunningRequests: number;
+  readonly maxBatchedTokens: number;
+  readonly prefixCaching: boolean;
+  /** Arrival rate relative to the trace. */
+  readonly rate: number;
+  readonly slo: {
+    readonly ttftMs?: number | undefined;
+    readonly tpotMs?: number | undefined;
+    readonly e2eMs?: number | undefined;
+  };
+}
+
+export interface Metrics {
+  readonly completed: number;
+  /** Requests that can never fit the KV cache or the model's context. */
+  readonly rejected: number;
+  /** Requests still waiting or running when a partial replay stopped. */
+  readonly unfinished: number;
+  readonly durationS: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly requestThroughput: number;
+  readonly outputTokenThroughput: number;
+  readonly totalTokenThroughput: number;
+  /** Completed requests per second that met every SLO; null without SLOs. */
+  readonly goodput: number | null;
+  readonly ttftMs: Summary;
+  readonly tpotMs: Summary;
+  readonly itlMs: Summary;
+  readonly e2eMs: Summary;
+  readonly queueMs: Summary;
+  readonly preemptions: number;
+  readonly recomputedTokens: number;
+  /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
+  readonly prefixHitRatio: number;
+  readonly kvUsage: { readonly mean: number; readonly max: number };
+  readonly meanConcurrency: number;
+  readonly peakConcurrency: number;
+  readonly steps: number;
+  readonly tokensPerStep: { readonly mean: number; readonly max: number };
+  readonly batchSize: { readonly mean: number; readonly max: number };
+  /** Time-weighted over attention launches; null where the step timer does not know. */
+  readonly smBusyFraction: number | null;
+  readonly attentionImbalance: { readonly mean: number; readonly max: number } | null;
+  /** Model flops achieved / peak, and model bytes moved / peak bandwidth, over the time in which replicas were busy. */
+  readonly mfu: number;
+  readonly mbu: number;
+  readonly stepTimeShare: {
+    readonly attention: number;
+    readonly gemm: number;
+    readonly collective: number;
+    readonly other: number;
+    readonly host: number;
+  };
+}
+
+/** One entry per step in start order (all replicas), as a struct of arrays. */
+export interface StepSeries {
+  /** Number of the step within its replica; with the replica it names the step. */
+  readonly step: number[];
+  readonly replica: number[];
+  readonly startUs: number[];
+  readonly durationUs: number[];
+  /** Requests in the batch. */
+  readonly running: number[];
+  readonly waiting: number[];
+  readonly tokens: number[];
+  readonly prefillTokens: number[];
+  readonly kvBlocksUsed: number[];
+  readonly attentionUs: number[];
+  /** Null where unknown. */
+  readonly attentionImbalance: (number | null)[];
+  readonly preemptions: number[];
+}
+
+export const REQUEST_STATUS = ["completed", "rejected", "unfinished"] as const;
+
+/** One entry per request in arrival order, as a struct of arrays. −1: has not happened. */
+export interface RequestSeries {
+  /** Position in the trace, from 0. */
+  readonly id: number[];
+  readonly replica: number[];
+  /** Index into REQUEST_STATUS. */
+  readonly status: number[];
+  readonly arrivalUs: number[];
+  readonly scheduledUs: number[];
+  readonly firstTokenUs: number[];
+  readonly endUs: number[];
+  readonly inputTokens: number[];
+  readonly outputTokens: number[];
+  readonly cachedTokens: number[];
+  readonly preemptions: number[];
+  /** First and last step (within the replica) that the request was part of. */
+  readonly firstStep: number[];
+  readonly lastStep: number[];
+}
+
+/** The batch of one step: with deployment and model it gives the plan and the timeline back. */
+export interface StepBatch {
+  readonly replica: number;
+  readonly step: number;
+  /** Why it is kept: "longest step", "highest imbalance", "p99 TTFT", … */
+  readonly reason: string;
+  /** Positions in the trace. */
+  readonly requests: number[];
+  readonly qoLens: number[];
+  readonly kvLens: number[];
+}
+
+export interface Report {
+  readonly isochron: "report/1";
+  readonly generator: Generator;
+  /** True when the replay was stopped before its end. */
+  readonly partial: boolean;
+  readonly trace: TraceIdentity;
+  readonly deployment: Deployment;
+  readonly metrics: Metrics;
+  /** At most `seriesLimit` entries: longer replays keep every n-th step and say so in `stepStride`. */
+  readonly steps: StepSeries;
+  readonly stepStride: number;
+  /** Steps that can be drilled into. */
+  readonly stepBatches: StepBatch[];
+  /** Per-request records; absent where they are written to a file of their own. */
+  readonly requests?: RequestSeries | undefined;
+  readonly warnings: string[];
+  /** Real time, apart from everything deterministic. */
+  readonly wallClock: { readonly startedAt: string; readonly durationMs: number; readonly requestsPerSecond: number };
+}
+
+const number = z.number();
+const maybe = z.number().nullable();
+const numbers = z.array(z.number());
+const share = z.number().min(0).max(1.000001);
+
+const summarySchema: z.ZodType<Summary> = z.strictObject({
+  mean: maybe,
+  median: maybe,
+  std: maybe,
+  min: maybe,
+  max: maybe,
+  p75: maybe,
+  p90: maybe,
+  p95: maybe,
+  p99: maybe,
+});
+
+const spread: z.ZodType<{ mean: number; max: number }> = z.strictObject({ mean: number, max: number });
+
+export const requestSeriesSchema: z.ZodType<RequestSeries> = z.strictObject({
+  id: numbers,
+  replica: numbers,
+  status: numbers,
+  arrivalUs: numbers,
+  scheduledUs: numbers,
+  firstTokenUs: numbers,
+  endUs: numbers,
+  inputTokens: numbers,
+  outputTokens: numbers,
+  cachedTokens: numbers,
+  preemptions: numbers,
+  firstStep: numbers,
+  lastStep: numbers,
+});
+
+export const reportSchema: z.ZodType<Report> = z.strictObject({
+  isochron: z.literal("report/1"),
+  generator: generatorSchema,
+  partial: z.boolean(),
+  trace: z.strictObject({
+    name: z.string(),
+    format: z.string(),
+    sha256: z.string(),
+    requestsUsed: number,
+    linesSkipped: number,
+  }),
+  deployment: z.strictObject({
+    model: z.string(),
+    gpu: z.string(),
+    tensorParallel: number,
+    replicas: number,
+    router: z.string(),
+    batching: z.string(),
+    attention: z.string(),
+    stepTimer: z.string(),
+    blockSizeTokens: number,
+    kvBlocks: number,
+    maxRunningRequests: number,
+    maxBatchedTokens: number,
+    prefixCaching: z.boolean(),
+    rate: number,
+    slo: z.strictObject({ ttftMs: number.optional(), tpotMs: number.optional(), e2eMs: number.optional() }),
+  }),
+  metrics: z.strictObject({
+    completed: number,
+    rejected: number,
+    unfinished: number,
+    durationS: number,
+    inputTokens: number,
+    outputTokens: number,
+    requestThroughput: number,
+    outputTokenThroughput: number,
+    totalTokenThroughput: number,
+    goodput: maybe,
+    ttftMs: summarySchema,
+    tpotMs: summarySchema,
+    itlMs: summarySchema,
+    e2eMs: summarySchema,
+    queueMs: summarySchema,
+    preemptions: number,
+    recomputedTokens: number,
+    prefixHitRatio: share,
+    kvUsage: spread,
+    meanConcurrency: number,
+    peakConcurrency: number,
+    steps: number,
+    tokensPerStep: spread,
+    batchSize: spread,
+    smBusyFraction: maybe,
+    attentionImbalance: spread.nullable(),
+    mfu: number,
+    mbu: number,
+    stepTimeShare: z.strictObject({ attention: share, gemm: share, collective: share, other: share, host: share }),
+  }),
+  steps: z.strictObject({
+    step: numbers,
+    replica: numbers,
+    startUs: numbers,
+    durationUs: numbers,
+    running: numbers,
+    waiting: numbers,
+    tokens: numbers,
+    prefillTokens: numbers,
+    kvBlocksUsed: numbers,
+    attentionUs: numbers,
+    attentionImbalance: z.array(maybe),
+    preemptions: numbers,
+  }),
+  stepStride: number,
+  stepBatches: z.array(
+    z.strictObject({
+      replica: number,
+      step: number,
+      reason: z.string(),
+      requests: numbers,
+      qoLens: numbers,
+      kvLens: numbers,
+    }),
+  ),
+  requests: requestSeriesSchema.optional(),
+  warnings: z.array(z.string()),
+  wallClock: z.strictObject({ startedAt: z.string(), durationMs: number, requestsPerSecond: number }),
+});
+
+/**
+ * What a page of the viewer is given: documents side by side. A timeline of a replayed step carries the title
+ * `stepTitle(replica, step)`, which is how the viewer finds it from the report.
+ */
+export interface ViewerBundle {
+  readonly reports: readonly Report[];
+  readonly timelines: readonly Timeline[];
+}
+
+/** Title of the timeline of a replayed step. */
+export function stepTitle(replica: number, step: number): string {
+  return `replica ${replica} · step ${step}`;
+}

@@ -1,0 +1,42 @@
+// One forward pass of an engine, and the port that says how long it takes.
+
+/**
+ * The batch of one step. The engine owns the arrays and reuses them: a step timer reads entries [0, count) during the
+ * call and keeps nothing. Requests are in the engine's running order.
+ */
+export interface Step {
+  count: number;
+  /** New tokens of each scheduled request. */
+  readonly qoLens: Int32Array;
+  /** KV tokens of each scheduled request once the step is done: history plus the new ones. */
+  readonly kvLens: Int32Array;
+  /** Sum of qoLens. */
+  tokens: number;
+  /** Requests whose last known token is in this step: each yields one sampled token. */
+  sampled: number;
+}
+
+/** Where the time of one step goes. All in microseconds; durationUs is what the clock moves by. */
+export interface StepTiming {
+  durationUs: number;
+  /** All layers' attention launches. */
+  attentionUs: number;
+  /** All layers' projections and MLPs, and the output head. */
+  gemmUs: number;
+  collectiveUs: number;
+  /** Norms, activations, rotary embeddings, KV append, sampling. */
+  otherUs: number;
+  /** Scheduling, input preparation and launch time that the GPU waits for. */
+  hostUs: number;
+  /** Simulated attention makespan over its lower bound; NaN where the timer does not know. */
+  attentionImbalance: number;
+  /** Mean busy share of all SMs during attention; NaN where the timer does not know. */
+  smBusyFraction: number;
+}
+
+/** A replay does not know which implementation it has: analytic, kernel, or hardware in the loop. */
+export interface StepTimer {
+  readonly name: string;
+  /** The returned object is the timer's own and is overwritten by the next call. */
+  time(step: Step): StepTiming;
+}
