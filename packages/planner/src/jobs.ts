@@ -9,33 +9,33 @@ import type { CostModel, QueryTileCost } from "./device.ts";
 /** Jobs of a batch, one row for all heads. Order: request, then query tile. */
 export class Jobs {
   /** Rows in use. */
-  count = 0;
+  count: number = 0;
   /** Jobs that each row stands for: heads that share no rows. */
-  headCount = 1;
+  headCount: number = 1;
   /** Request, or −1 − g for shared-prefix group g. */
-  request = new Int32Array(0);
+  request: Int32Array = new Int32Array(0);
   /** Packed query rows [rowStart, rowStart + rows). */
-  rowStart = new Int32Array(0);
-  rows = new Int32Array(0);
+  rowStart: Int32Array = new Int32Array(0);
+  rows: Int32Array = new Int32Array(0);
   /** Rows of the kernel's query tile, padding included. */
-  tileRows = new Int32Array(0);
+  tileRows: Int32Array = new Int32Array(0);
   /** Visible KV tokens [kvStart, kvEnd) of any row of the tile. */
-  kvStart = new Int32Array(0);
-  kvEnd = new Int32Array(0);
+  kvStart: Int32Array = new Int32Array(0);
+  kvEnd: Int32Array = new Int32Array(0);
   /** KV tiles that the visible tokens touch; tiles lie on absolute multiples of kvTileTokens. */
-  tiles = new Int32Array(0);
+  tiles: Int32Array = new Int32Array(0);
   /** A: cost of a piece apart from its tiles, in nanoseconds. */
-  pieceNs = new Int32Array(0);
+  pieceNs: Int32Array = new Int32Array(0);
   /** Cost of one KV tile, in nanoseconds. */
-  kvTileNs = new Int32Array(0);
+  kvTileNs: Int32Array = new Int32Array(0);
   /** Cost of the whole job as one piece, pieceNs + tiles × kvTileNs. */
-  wholeNs = new Float64Array(0);
+  wholeNs: Float64Array = new Float64Array(0);
 
   /** Makes room for `capacity` rows. Grows by doubling; keeps what is there. */
   reserve(capacity: number): void {
     if (capacity <= this.request.length) return;
     const size = Math.max(capacity, 2 * this.request.length, 64);
-    const grow = (from: Int32Array): Int32Array<ArrayBuffer> => {
+    const grow = (from: Int32Array): Int32Array => {
       const to = new Int32Array(size);
       to.set(from);
       return to;
