@@ -20,8 +20,14 @@ cudaError_t prepareAttention(int headDim, int dtype);
 cudaError_t launchAttention(int headDim, int dtype, bool timed, bool dependent, int workers, const AttentionParams& params,
                             cudaStream_t stream);
 
-/** The floor: reads every K and V row of the plan's requests once through the page table, and nothing else. */
-cudaError_t launchGatherRead(int headDim, int requestCount, const int32_t* kvLens, const int32_t* pageStarts, int kvHeads,
-                             int totalTokens, const AttentionParams& params, int ctas, cudaStream_t stream);
+/**
+ * The floor: reads every K and V row once through the page table, and nothing else. pageTokens[e] tokens of page
+ * pageIndices[e] are in use.
+ */
+cudaError_t launchGatherRead(const void* key, const void* value, const int32_t* pageIndices, const uint16_t* pageTokens,
+                             int entries, int pageSize, int bytesPerToken, int ctas, uint32_t* sink, cudaStream_t stream);
+
+/** Fills `count` 16-bit elements with normal_(0, 1) values of a counter-based generator. dtype: 0 bf16, 1 fp16. */
+cudaError_t launchFillNormal(void* target, int64_t count, uint64_t seed, int dtype, cudaStream_t stream);
 
 }  // namespace isochron
