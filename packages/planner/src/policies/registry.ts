@@ -3,12 +3,24 @@
 import type { PolicyName } from "../policy-names.ts";
 import { POLICY_NAMES } from "../policy-names.ts";
 import { balanced } from "./balanced.ts";
+import { flashInferDecode, flashInferDecodeGraph } from "./flashinfer/decode.ts";
+import { flashInferFa2, flashInferFa2Graph } from "./flashinfer/fa2.ts";
+import { flashInferFa3 } from "./flashinfer/fa3.ts";
+import { flashInferHolistic } from "./flashinfer/holistic.ts";
+import { flashInferMla } from "./flashinfer/mla.ts";
 import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
 
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
+  "flashinfer-decode": flashInferDecode,
+  "flashinfer-decode-graph": flashInferDecodeGraph,
+  "flashinfer-fa2": flashInferFa2,
+  "flashinfer-fa2-graph": flashInferFa2Graph,
+  "flashinfer-holistic": flashInferHolistic,
+  "flashinfer-fa3": flashInferFa3,
+  "flashinfer-mla": flashInferMla,
 };
 
 /** A policy name that does not exist. `known` lists those that do. */

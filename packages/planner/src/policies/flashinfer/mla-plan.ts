@@ -36,7 +36,8 @@ export interface MlaPlan {
   readonly int_workspace_bytes: number;
 }
 
-const CTA_TILE_ROWS = 64;
+/** Rows of the query tile of one CTA. */
+export const MLA_CTA_TILE_ROWS = 64;
 const MAX_WORKS = 16_384;
 const FIELD_COUNT = 8;
 
@@ -46,9 +47,9 @@ export function planMla(input: FlashInferInput): MlaPlan {
   if (batch_size === 0) throw new FlashInferLimitError("mla", "batch_size", 0, "at least 1");
   const heads = input.num_qo_heads;
   const rows = (qo_indptr[batch_size]! - qo_indptr[0]!) * heads;
-  const clusterCtas = Math.floor(rows / batch_size) > CTA_TILE_ROWS ? 2 : 1;
+  const clusterCtas = Math.floor(rows / batch_size) > MLA_CTA_TILE_ROWS ? 2 : 1;
   const clusters = Math.floor(num_sm / clusterCtas);
-  const tileRows = clusterCtas * CTA_TILE_ROWS;
+  const tileRows = clusterCtas * MLA_CTA_TILE_ROWS;
 
   const kvEnd = (request: number, qoTile: number, qoTiles: number): number => {
     const qoLen = qo_indptr[request + 1]! - qo_indptr[request]!;
