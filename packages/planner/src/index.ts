@@ -36,6 +36,7 @@ export {
 export { mergeCostNs } from "./merge.ts";
 export { Plan } from "./plan.ts";
 export { clonePlan, createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
+export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
 export type { Policy } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
 export type { PolicyName } from "./policy-names.ts";
