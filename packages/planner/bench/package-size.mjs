@@ -1,0 +1,22 @@
+// The size of what a user of the package loads: everything that index.js exports, bundled, minified, gzipped.
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+const ENTRY = join(fileURLToPath(new URL("..", import.meta.url)), "dist", "index.js");
+
+/** Bytes minified and gzipped, or undefined where no bundler is installed (rolldown comes with the test runner). */
+export async function measurePackageSize() {
+  let rolldown;
+  try {
+    ({ rolldown } = await import("rolldown"));
+  } catch {
+    return undefined;
+  }
+  const bundle = await rolldown({ input: ENTRY, logLevel: "silent" });
+  const { output } = await bundle.generate({ format: "es", minify: true });
+  await bundle.close();
+  const code = output.map((chunk) => chunk.code ?? "").join("");
+  return { minifiedBytes: Buffer.byteLength(code), gzipBytes: gzipSync(code, { level: 9 }).length };
+}
