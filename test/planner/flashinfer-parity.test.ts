@@ -2,15 +2,17 @@
 
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
+import type { FlashInferInput } from "@isochron/planner/flashinfer";
+import {
+  FlashInferLimitError,
+  introsortDescending,
+  NATIVE_PLANNERS,
+  planDecode,
+  planFa2,
+  WorkerHeap,
+} from "@isochron/planner/flashinfer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { planDecode } from "../../packages/planner/src/policies/flashinfer/decode-plan.ts";
-import { planFa2 } from "../../packages/planner/src/policies/flashinfer/fa2-plan.ts";
-import { introsortDescending } from "../../packages/planner/src/policies/flashinfer/introsort.ts";
-import type { FlashInferInput } from "../../packages/planner/src/policies/flashinfer/native.ts";
-import { FlashInferLimitError } from "../../packages/planner/src/policies/flashinfer/native.ts";
-import { NATIVE_PLANNERS } from "../../packages/planner/src/policies/flashinfer/native-planners.ts";
-import { WorkerHeap } from "../../packages/planner/src/policies/flashinfer/worker-heap.ts";
 
 const fixture = (name: string): URL => new URL(`./fixtures/flashinfer/${name}`, import.meta.url);
 
@@ -21,7 +23,9 @@ interface Recording {
 }
 
 function recordings(name: string): Recording[] {
-  const { cases } = JSON.parse(gunzipSync(readFileSync(fixture(name))).toString("utf8")) as { cases: Recording[] };
+  const { cases } = JSON.parse(gunzipSync(readFileSync(fixture(`recordings/${name}`))).toString("utf8")) as {
+    cases: Recording[];
+  };
   return cases;
 }
 

@@ -2,12 +2,9 @@
 
 import type { AttentionBatch, AttentionShape, FlashInferInterop, PolicyName } from "@isochron/planner";
 import { createPlanner, H100_SXM, toFlashInfer } from "@isochron/planner";
+import { decodeOccupancy, type FlashInferInput, planDecode, planFa2 } from "@isochron/planner/flashinfer";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeOccupancy } from "../../packages/planner/src/policies/flashinfer/decode.ts";
-import { planDecode } from "../../packages/planner/src/policies/flashinfer/decode-plan.ts";
-import { planFa2 } from "../../packages/planner/src/policies/flashinfer/fa2-plan.ts";
-import type { FlashInferInput } from "../../packages/planner/src/policies/flashinfer/native.ts";
 
 const LLAMA: AttentionShape = {
   queryHeads: 32,

@@ -6,7 +6,7 @@
 
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { NATIVE_PLANNERS } from "../dist/policies/flashinfer/native-planners.js";
+import { NATIVE_PLANNERS } from "../dist/policies/flashinfer/index.js";
 import { firstDifference, RecordingError, readRecordings, skipReason } from "./recordings.mjs";
 
 const USAGE = "Usage: npm run parity -w @isochron/planner -- DIR [--json]";
