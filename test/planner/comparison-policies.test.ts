@@ -118,7 +118,7 @@ describe("every comparison policy", () => {
         fc.property(shapes, batches(qoLens, 10), devices, (attention, batch, device) => {
           check(name, attention, batch, device);
         }),
-        { numRuns: 1000 },
+        { numRuns: 500 },
       );
     });
 
@@ -127,7 +127,7 @@ describe("every comparison policy", () => {
         fc.property(shapes, batches(fc.constant(1), 40), devices, (attention, batch, device) => {
           check(name, attention, batch, device);
         }),
-        { numRuns: 1000 },
+        { numRuns: 500 },
       );
     });
 
