@@ -34,7 +34,8 @@ export function balanceTables(balance) {
 
 export function planTimeTable(planTimes) {
   return {
-    title: "Plan time, µs, median, warm: decodes, 32/8 heads; and what 5,000 (others 500) plans of 256 leave behind",
+    title:
+      "Plan time, µs, median, warm: decodes, 32/8 heads; and what 5,000 plans of 256 (comparisons: 500) leave behind",
     head: ["policy", ...BATCH_SIZES.map((size) => `batch ${size}`), "bytes, 256", "collections", "heap B / plan"],
     rows: planTimes.map(({ policy, medianUs, bytes, collections }) => [
       policy,

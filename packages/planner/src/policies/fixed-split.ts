@@ -6,8 +6,8 @@ import { PARTIAL } from "../pieces.ts";
 import type { Policy } from "./policy.ts";
 
 /** KV tokens of a chunk: SGLang's deterministic mode gives FlashInfer 2,048 for decodes and 4,096 for prefills. */
-export const DECODE_CHUNK_TOKENS = 2048;
-export const PREFILL_CHUNK_TOKENS = 4096;
+const DECODE_CHUNK_TOKENS = 2048;
+const PREFILL_CHUNK_TOKENS = 4096;
 
 export const fixedSplit: Policy = {
   name: "fixed-split",

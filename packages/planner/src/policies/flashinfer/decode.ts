@@ -15,7 +15,7 @@ import { nativeInput, runNative } from "./native-input.ts";
 const MOST_ROWS = 16;
 
 /**
- * Resident CTAs on one SM. On an H100 the padded batch sizes of 180 plans by FlashInfer 0.6.18 (groups of 1, 4 and 8,
+ * Resident CTAs on one SM. On an H100 the padded batch sizes of 252 plans by FlashInfer 0.6.18 (groups of 1, 4 and 8,
  * head dimension 128, bf16, November 2026) fit these numbers and no others; groups in between are taken to be like 4.
  */
 export function decodeOccupancy(group: number): number {

@@ -42,7 +42,7 @@ export interface HolisticPlan {
 }
 
 /** Rows of the query tile of each task: requests with more than 16 packed rows, and the others. */
-export const HOLISTIC_TILE_ROWS = [128, 16] as const;
+const HOLISTIC_TILE_ROWS = [128, 16] as const;
 const MAX_WORKS = 65_536;
 const FIELDS = [
   "q_indptr",
