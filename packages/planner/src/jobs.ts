@@ -87,6 +87,7 @@ export function collectJobs(
   for (let request = 0; request < requestCount; request++) {
     const qoLen = qoLens[request]!;
     if (isDecodeFast && qoLen === 1) {
+      jobs.reserve(jobs.count + 1);
       appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens);
     } else if (qoLen > 0) {
       appendRequest(jobs, attention, costModel, request, qoLen, kvLens[request]!);

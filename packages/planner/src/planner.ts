@@ -239,7 +239,7 @@ class BatchPlanner implements Planner {
       pieces.workers,
       isPersistent,
       launchSlots(device, ctasPerSm, ctasPerWorker),
-      device.costModel,
+      device,
     );
     headerFloat64[Header.lowerBoundNs / 2] = this.bound.lowerBoundNs;
     header[Header.fingerprint] = fingerprint(header);

@@ -503,7 +503,7 @@ function checkTimes(plan: Plan, device: Device): void {
   const { header, headerFloat64, requests, requestCount } = plan;
   const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
   const { pieces, workerPieceIndptr, workers, isPersistent } = plan;
-  const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device.costModel);
+  const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device);
   if (makespan !== headerFloat64[Header.makespanNs / 2]) {
     throw new PlanViolation("stats", "makespanNs", `is ${headerFloat64[Header.makespanNs / 2]}, recounted ${makespan}`);
   }
