@@ -80,7 +80,7 @@ struct LoadCursor {
     kvStart = token = piece.kvStart;
     kvEnd = piece.kvEnd;
     pageStart = piece.pageStart;
-    streaming = piece.tileRows <= 16;
+    streaming = !piece.tall();
   }
   __device__ __forceinline__ bool live() const { return record < recordEnd; }
   /** Moves on until a tile with tokens, or the end. */
@@ -150,7 +150,7 @@ struct RowBlock {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = rowBase + (lane >> 2) + 8 * half;
-      const bool valid = row < piece.validRows;
+      const bool valid = row < piece.validRows();
       low[half] = 0;
       high[half] = piece.kvEnd;
       if (valid) {
@@ -169,7 +169,7 @@ struct RowBlock {
         for (int k = 0; k < D / 16; k++) q[k][half] = q[k][half + 2] = 0;
       }
     }
-    const bool any0 = rowBase + (lane >> 2) < piece.validRows, any1 = rowBase + (lane >> 2) + 8 < piece.validRows;
+    const bool any0 = rowBase + (lane >> 2) < piece.validRows(), any1 = rowBase + (lane >> 2) + 8 < piece.validRows();
     commonLow = __reduce_max_sync(0xffffffffu, max(low[0], low[1]));
     commonHigh = __reduce_min_sync(0xffffffffu, min(high[0], high[1]));
     anyHigh = __reduce_max_sync(0xffffffffu, max(any0 ? high[0] : 0, any1 ? high[1] : 0));
@@ -297,9 +297,9 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
   }
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    if (half * 8 >= piece.validRows) break;
+    if (half * 8 >= piece.validRows()) break;
     float* mine = shared.combine + (warp * kCombineRows + g) * D;
-    if (half * 8 + g < piece.validRows) {
+    if (half * 8 + g < piece.validRows()) {
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
         *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
@@ -310,7 +310,7 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
     constexpr int quads = D / 4;
     for (int f = threadIdx.x; f < kCombineRows * quads; f += kThreads) {
       const int r = f / quads, column = (f % quads) * 4, row = half * 8 + r;
-      if (row >= piece.validRows) break;
+      if (row >= piece.validRows()) break;
       float maximum = -INFINITY, sum = 0.f;
 #pragma unroll
       for (int w = 0; w < kWarps; w++) maximum = fmaxf(maximum, shared.states[w * 16 + row].x);
@@ -354,7 +354,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int row = rowBase + (lane >> 2) + 8 * half;
-    if (row >= piece.validRows) continue;
+    if (row >= piece.validRows()) continue;
     float maximum = block.maximum[half], sum = block.sum[half];
     if (slot >= 0) {
       const int64_t slotRow = int64_t(slot) * p.slotRows + row;
@@ -384,7 +384,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 
 namespace isochron {
 
-template <class T, int D, bool kTimed>
+template <class T, int D, bool kTimed, int lookahead>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = Shape<D>::stages;
@@ -394,6 +394,8 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
                             reinterpret_cast<float2*>(sharedBytes + stages * Shape<D>::stageBytes + Shape<D>::combineBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
+  uint32_t startCycle = 0, cycles[4] = {};
+  if constexpr (kTimed) startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordStart = worker.start, recordEnd = worker.end;
   if (recordStart >= recordEnd) return;
@@ -408,30 +410,33 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   cursor.lookUp(p, warp, lane);
   ptx::waitForPreviousLaunch();
 
-  RowBlock<T, D> block;
-  block.loadQuery(p, piece, piece.head, piece.tileRows <= 16 ? 0 : warp * 16, lane);
   int filled = 0, stage = 0;
 #pragma unroll 1
-  for (; filled < stages - 1; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  for (; filled < lookahead; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  RowBlock<T, D> block;
+  block.loadQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
 
   for (int record = recordStart;;) {
-    const bool tall = piece.tileRows > 16;
+    const bool tall = piece.tall();
     for (int h = 0;; h++) {
       uint64_t startNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
       block.reset();
       for (int token = piece.kvStart; token < piece.kvEnd; token += kTileTokens) {
-        const int refill = stage == 0 ? stages - 1 : stage - 1;
+        const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
         const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
         // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
         if (tall) {
-          ptx::copyAsyncWait<stages - 2>();
+          ptx::copyAsyncWait<lookahead - 1>();
           __syncthreads();
         }
         cursor.issue(p, shared.ring, refill, warp, lane, policyOnce, policyShared);
         if (!tall) {
-          ptx::copyAsyncWait<stages - 1>();
+          ptx::copyAsyncWait<lookahead>();
           __syncwarp();
+        }
+        if constexpr (kTimed) {
+          if (token == piece.kvStart) cycles[0] = clock() - startCycle;
         }
         const int partEnd = tall ? kWarps : warp + 1;
 #pragma unroll 1
@@ -442,6 +447,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
         __syncwarp();
         stage = stage == stages - 1 ? 0 : stage + 1;
       }
+      if constexpr (kTimed) cycles[1] = clock() - startCycle;
       const int head = piece.head + h, slot = piece.slot < 0 ? -1 : piece.slot + h;
       if (tall) {
         writeOwnRows<T, D>(p, piece, head, slot, block, warp * 16, lane);
@@ -449,18 +455,23 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       } else {
         writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
       }
-      if constexpr (kTimed) {
-        if (threadIdx.x == 0) p.pieceTrace[piece.record + h] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x};
-      }
+      uint64_t endNs = 0;
+      if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
       // The next piece's query is on its way while this one's slot is merged.
       const PieceRecord current = piece;
       const bool lastHead = h + 1 == piece.headCount, last = lastHead && record + 1 == recordEnd;
       if (!last) {
         if (lastHead) piece = p.pieces[++record];
         const int nextHead = lastHead ? piece.head : piece.head + h + 1;
-        block.loadQuery(p, piece, nextHead, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+        block.loadQuery(p, piece, nextHead, piece.tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane);
+      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
+      if constexpr (kTimed) {
+        if (threadIdx.x == 0) {
+          cycles[3] = clock() - startCycle;
+          p.pieceTrace[current.firstPiece + h] = {startNs, endNs, ptx::smId(), blockIdx.x, {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        }
+      }
       if (last) return;
       if (lastHead) break;
     }

@@ -11,6 +11,9 @@ namespace isochron {
 struct TraceRecord {
   uint64_t startNs, endNs;
   uint32_t sm, worker;
+  /** SM cycles since the CTA began: a piece's first KV tile is there, its last is consumed, its rows are written, its
+   *  arrival is counted; for merges, begin and end in the first two. */
+  uint32_t cycles[4];
 };
 
 struct AttentionParams {
