@@ -159,6 +159,8 @@ Binding bindingOf(const Napi::Object& object) {
   binding.pageTableLength = integer(object, "pageTableLength");
   binding.queryTokens = integer(object, "queryTokens");
   binding.pages = integer(object, "pages");
+  const Napi::Value ready = object.Get("historyIsReady");
+  binding.historyIsReady = !ready.IsBoolean() || ready.As<Napi::Boolean>().Value();
   const Napi::Value headMajor = object.Get("headMajor"), scale = object.Get("softmaxScale");
   binding.headMajor = headMajor.IsBoolean() && headMajor.As<Napi::Boolean>().Value();
   binding.softmaxScale = scale.IsNumber() ? scale.As<Napi::Number>().FloatValue() : 0.f;
@@ -539,6 +541,11 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mailbox->function = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "isochron", 0, 1);
   mailbox->function.Unref(env);
   env.SetInstanceData(mailbox);
+  static std::atomic<int> environments{0};
+  environments++;
+  env.AddCleanupHook([] {
+    if (--environments == 0) Context::endThreads();
+  });
   const std::pair<const char*, Napi::Value (*)(const Napi::CallbackInfo&)> functions[] = {
       {"status", status},
       {"layoutTable", layoutTable},

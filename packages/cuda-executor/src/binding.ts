@@ -30,6 +30,7 @@ export interface NativeBinding {
   readonly queryTokens: number;
   readonly pages: number;
   readonly headMajor?: boolean;
+  readonly historyIsReady?: boolean;
   readonly softmaxScale?: number;
 }
 

@@ -276,6 +276,7 @@ function nativeBinding(layer: LayerTensors): NativeBinding {
     pages: layer.pages,
     pageTableLength: layer.pageTableLength,
     headMajor: layer.headMajor ?? false,
+    historyIsReady: layer.historyIsReady ?? true,
     ...(layer.softmaxScale === undefined ? {} : { softmaxScale: layer.softmaxScale }),
   };
 }

@@ -1,7 +1,6 @@
 // Instantiations of the attention kernel and their launch.
 #include "attention.cuh"
 #include "attention.h"
-#include <cstdlib>
 
 namespace isochron {
 namespace {
@@ -10,9 +9,7 @@ using Kernel = void (*)(const AttentionParams);
 
 template <class T, int D>
 Kernel pick(bool timed) {
-  static const int lookahead = getenv("ISOCHRON_LOOKAHEAD") ? atoi(getenv("ISOCHRON_LOOKAHEAD")) : 2;
-  if (lookahead == 1) return timed ? attentionKernel<T, D, true, 1> : attentionKernel<T, D, false, 1>;
-  return timed ? attentionKernel<T, D, true, 2> : attentionKernel<T, D, false, 2>;
+  return timed ? attentionKernel<T, D, true> : attentionKernel<T, D, false>;
 }
 
 template <class T>

@@ -1,8 +1,8 @@
 // The plan's machine: one persistent launch in which CTA w walks the pieces of worker w.
 //
 // 4 warps, a ring of kStages KV tiles of 64 tokens in shared memory. Warp w copies tokens [16w, 16w + 16) of every tile (K and
-// V rows, 16 bytes a lane, through the page table) with cp.async, always kStages tiles ahead and straight across page, head
-// and piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
+// V rows, 16 bytes a lane, through the page table) with cp.async, one ring ahead and straight across page, head and
+// piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
 //   · 16-row query tiles (decode): each warp multiplies all 16 rows with its own 16 tokens, so warps meet only when the
 //     piece ends, to combine their four softmax states through shared memory.
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile.
@@ -25,8 +25,12 @@ constexpr float kLog2e = 1.4426950408889634f;
 
 template <int D>
 struct Shape {
-  /** As many KV tiles as fit twice into an SM's 227 KiB (once for head dimension 256). */
-  static constexpr int stages = D == 64 ? 6 : 3;
+  /**
+   * 64 KiB or less in flight for each CTA. More only lengthens the queue in front of memory, and everything else waits in
+   * it too: with 96 KiB the first tile of a full launch took 6 µs instead of 3.5, and arrivals up to 16 µs.
+   */
+  static constexpr int stages = D == 64 ? 3 : 2;
+  static constexpr int lookahead = stages - 1;
   static constexpr int ctasPerSm = D == 256 ? 1 : 2;
   static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
   static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
@@ -70,9 +74,10 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
 /** The KV tile that a warp copies next; `offset` is each lane's token row in bytes, looked up one tile early. */
 template <int D>
 struct LoadCursor {
-  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart;
+  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart, history;
   int64_t offset;
   bool streaming;
+  bool onlyHistory;  // no lane's row is of a token that this step adds
 
   __device__ __forceinline__ void enter(const AttentionParams& p, const PieceRecord& piece) {
     head = piece.head;
@@ -80,6 +85,7 @@ struct LoadCursor {
     kvStart = token = piece.kvStart;
     kvEnd = piece.kvEnd;
     pageStart = piece.pageStart;
+    history = piece.kvLen - piece.qoLen;
     streaming = !piece.tall();
   }
   __device__ __forceinline__ bool live() const { return record < recordEnd; }
@@ -99,6 +105,7 @@ struct LoadCursor {
   __device__ __forceinline__ void lookUp(const AttentionParams& p, int warp, int lane) {
     const int t = token + warp * kWarpTokens + (lane & 15);
     offset = -1;
+    onlyHistory = token + (warp + 1) * kWarpTokens <= history || !live();
     if (live() && t < kvEnd) {
       const int page = t / p.pageSize;
       const int kvHead = head * p.packedHeads / p.groupSize;
@@ -144,6 +151,15 @@ struct RowBlock {
   int low[2], high[2];     // visible KV tokens [low, high) of the two rows
   int commonLow, commonHigh;  // visible to all 16 rows
   int anyHigh;             // nothing at or past it is visible to any row
+
+  /** Brings the query rows to L2, where later writes by others still reach them. */
+  __device__ __forceinline__ void prefetchQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
+    if (lane < 16 && rowBase + lane < piece.validRows()) {
+      const char* row = static_cast<const char*>(p.query) + locateRow(p, piece, head, rowBase + lane).tokenHead * (D * 2);
+#pragma unroll
+      for (int byte = 0; byte < D * 2; byte += 128) ptx::prefetchL2(row + byte);
+    }
+  }
 
   /** Loads the query rows [rowBase, rowBase + 16) of the piece; rows past its end are zeros. */
   __device__ __forceinline__ void loadQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
@@ -384,10 +400,10 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 
 namespace isochron {
 
-template <class T, int D, bool kTimed, int lookahead>
+template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
-  constexpr int stages = Shape<D>::stages;
+  constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes),
                             reinterpret_cast<float*>(sharedBytes + stages * Shape<D>::stageBytes),
@@ -408,12 +424,21 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   cursor.enter(p, piece);
   cursor.skipEmpty(p);
   cursor.lookUp(p, warp, lane);
-  ptx::waitForPreviousLaunch();
-
+  RowBlock<T, D> block;
+  block.prefetchQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
+  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
+  bool waited = p.historyIsReady == 0;
+  if (waited) ptx::waitForPreviousLaunch();
   int filled = 0, stage = 0;
 #pragma unroll 1
-  for (; filled < lookahead; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
-  RowBlock<T, D> block;
+  for (; filled < lookahead; filled++) {
+    if (!waited && !cursor.onlyHistory) {
+      ptx::waitForPreviousLaunch();
+      waited = true;
+    }
+    cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  }
+  if (!waited) ptx::waitForPreviousLaunch();
   block.loadQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
 
   for (int record = recordStart;;) {

@@ -2,7 +2,7 @@
 //
 // A counter for each job counts slots; whoever brings it to the job's number of slots resets it to 0 (so the next launch
 // finds it ready) and merges. The sources combine in the plan's order whoever comes last: the result is bitwise the same
-// from run to run. One warp takes a row, 8 partial rows with their states at a time; a job of one or two rows spreads its
+// from run to run. One warp takes a row, 16 partial rows with their states at a time; a job of one or two rows spreads its
 // sources over the warps. Nobody waits, so no CTA depends on another being resident.
 #pragma once
 #include "params.h"
@@ -32,12 +32,12 @@ struct LaneRow {
 /**
  * Sources part, part + parts, … of `sources`; source s is partial row `rowOf(s)`. Leaves Σ weight × O in `total` and
  * Σ weight × sum in `sum`, weights relative to `maximum`, the largest of these sources. Loads are never conditional (past
- * the end they repeat the last source, with weight 0), so that states and rows travel together: one trip to L2 for 8.
+ * the end they repeat the last source, with weight 0), so that states and rows travel together: one trip to L2 for 16.
  */
 template <int D, class RowOf>
 __device__ __forceinline__ void gatherRow(const AttentionParams& p, int sources, int part, int parts, int lane, RowOf&& rowOf,
                                           LaneRow<D>& total, float& maximum, float& sum) {
-  constexpr int depth = D == 256 ? 4 : 8;
+  constexpr int depth = D == 256 ? 8 : 16;
   maximum = -INFINITY;
   sum = 0.f;
 #pragma unroll

@@ -101,6 +101,10 @@ __device__ __forceinline__ uint32_t smId() {
   return id;
 }
 
+__device__ __forceinline__ void prefetchL2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 /** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
 __device__ __forceinline__ int countArrival(int32_t* counter) {
   int before;
