@@ -205,6 +205,7 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
                       "/" + std::to_string(h[header::kvDtype]) + " (kernels exist for 64, 128 and 256, bf16 or fp16)");
   }
   if (h[header::valueHeadDim] != h[header::headDim]) throw Unsupported("a value head dimension other than the head dimension");
+  if (int64_t(h[header::pageSize]) * h[header::kvHeads] * h[header::headDim] * 2 > INT32_MAX) throw Unsupported("pages over 2 GiB");
   if (h[header::mergeOrder] != 0) throw Unsupported("plans with a canonical merge tree");
   if (needs.sharedBytes + 1024 > context->properties.sharedBytesPerSm) {
     throw Unsupported("devices with less than " + std::to_string(needs.sharedBytes + 1024) + " bytes of shared memory an SM");
@@ -332,8 +333,8 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;
   p.mergeTrace = timed ? static_cast<TraceRecord*>(mergeTrace_->pointer) : nullptr;
   p.pageStride = pageSize * heads * headDim * 2;
-  p.tokenStride = (b.headMajor ? headDim : heads * headDim) * 2;
-  p.headStride = (b.headMajor ? pageSize * headDim : headDim) * 2;
+  p.tokenStride = int32_t((b.headMajor ? headDim : heads * headDim) * 2);
+  p.headStride = int32_t((b.headMajor ? pageSize * headDim : headDim) * 2);
   p.queryHeads = h[header::queryHeads];
   p.packedHeads = h[header::packedHeads];
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
