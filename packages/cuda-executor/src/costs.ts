@@ -11,6 +11,7 @@ export const HOPPER_COSTS: CostModel = {
   queryTiles: [
     { rows: 16, pieceNs: 2500, kvTileNs: 2830 },
     { rows: 64, pieceNs: 2500, kvTileNs: 2830 },
+    { rows: 128, pieceNs: 3500, kvTileNs: 2900 },
   ],
   mergeNs: 3000,
   mergePartialNs: 117,

@@ -37,7 +37,8 @@ struct Shape {
   static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
   static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
   static constexpr int stageBytes = 2 * tensorBytes;
-  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
+  /** Where warps combine their states; taller tiles keep their query rows there. */
+  static constexpr int combineBytes = D == 256 ? kWarps * kCombineRows * D * 4 : 128 * D * 2;
   static constexpr int stateBytes = kWarps * 16 * 8;
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int sharedBytes = stages * stageBytes + combineBytes + stateBytes + recordBytes;
@@ -396,23 +397,25 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
   }
 }
 
-/** Taller tiles: every warp writes its own 16 rows. */
+/** Taller tiles: every warp writes its own 16 rows, [rowBase, rowBase + 16) of the piece. */
 template <class T, int D>
-__device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const PieceRecord& piece, int head, int slot,
-                                             RowBlock<T, D>& block, int rowBase, int lane) {
-  block.finishSums();
+__device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceRecord& piece, int head, int slot,
+                                          const float (&o)[D / 8][4], const float (&maxima)[2], const float (&sums)[2],
+                                          int rowBase, int lane) {
   const int t = lane & 3;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int row = rowBase + (lane >> 2) + 8 * half;
+    float maximum = maxima[half], sum = sums[half];
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
     if (row >= piece.validRows()) continue;
-    float maximum = block.maximum[half], sum = block.sum[half];
     if (slot >= 0) {
       const int64_t slotRow = int64_t(slot) * p.slotRows + row;
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
         __stcg(reinterpret_cast<float2*>(p.partialOutput + slotRow * D + j * 8 + 2 * t),
-               make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]));
+               make_float2(o[j][2 * half], o[j][2 * half + 1]));
       }
       if (t == 0) __stcg(p.partialState + slotRow, make_float2(maximum, sum));
     } else {
@@ -422,7 +425,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
       uint32_t* target = reinterpret_cast<uint32_t*>(static_cast<T*>(p.output) + tokenHead * D) + t;
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
-        target[j * 4] = ptx::pack<T>(block.o[j][2 * half] * inverse, block.o[j][2 * half + 1] * inverse);
+        target[j * 4] = ptx::pack<T>(o[j][2 * half] * inverse, o[j][2 * half + 1] * inverse);
       }
       if (t == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
     }
@@ -432,6 +435,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 }  // namespace isochron
 
 #include "merge.cuh"
+#include "tall.cuh"
 
 namespace isochron {
 
@@ -452,29 +456,29 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordCount = worker.end - worker.start;
   if (recordCount <= 0) return;
-  PieceRecord piece = worker.first;
-  RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, 1};
+  const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
   LoadCursor<D> cursor;
   cursor.record = 0;
   cursor.recordCount = recordCount;
-  cursor.enter(piece);
+  cursor.enter(worker.first);
   const bool startsEmpty = cursor.token >= cursor.kvEnd;
   cursor.next = cursor.lookUp(p, warp, lane);
-  if (recordCount > 1) {
-    constexpr int quads = sizeof(PieceRecord) / 16;
-    records.count = min(recordCount, kNearbyRecords);
-    uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
-    for (int i = lane; i < records.count * quads; i += 32) table[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
-    __syncwarp();
+  constexpr int quads = sizeof(PieceRecord) / 16;
+  uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
+  if (lane < quads) table[lane] = __ldg(reinterpret_cast<const uint4*>(&worker.first) + lane);
+  for (int i = quads + lane; i < records.count * quads; i += 32) {
+    table[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
   }
+  __syncwarp();
+  const PieceRecord* piece = records.nearby;
   if (startsEmpty) {
     cursor.skipEmpty(records);
     cursor.next = cursor.lookUp(p, warp, lane);
   }
   RowBlock<T, D> block;
-  block.prefetchQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
+  block.prefetchQuery(p, *piece, piece->head, piece->tall() ? warp * 16 : 0, lane);
   // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
   bool waited = p.historyIsReady == 0;
   if (waited) ptx::waitForPreviousLaunch();
@@ -493,56 +497,82 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     }
   }
   if (!waited) ptx::waitForPreviousLaunch();
-  block.loadQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
+  constexpr bool usesWarpgroup = ISOCHRON_WARPGROUP != 0 && D <= 128;
+  if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, piece->head, piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
-    const bool tall = piece.tall();
+    const bool tall = piece->tall();
     for (int h = 0;; h++) {
-      uint64_t startNs = 0;
+      const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
+      uint64_t startNs = 0, endNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
-      block.reset();
-      for (int token = piece.kvStart; token < piece.kvEnd; token += kTileTokens) {
-        const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
-        const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
-        // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
-        if (tall) {
+      bool done = false;
+#if ISOCHRON_WARPGROUP
+      if constexpr (usesWarpgroup) if (tall) {
+        done = true;
+        const uint32_t query = shared.ring + stages * Shape<D>::stageBytes;
+        TallBlock<T, D> block;
+        block.begin(p, *piece, head, query, warp, lane);
+        for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
           ptx::copyAsyncWait<lookahead - 1>();
+          ptx::fenceAsyncProxy();
           __syncthreads();
+          const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
+          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
+          if constexpr (kTimed) {
+            if (token == piece->kvStart) cycles[0] = clock() - startCycle;
+          }
+          block.takeTile(p, query, shared.ring + stage * Shape<D>::stageBytes, token, lane);
+          stage = stage == stages - 1 ? 0 : stage + 1;
         }
-        cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
-        if (!tall) {
-          ptx::copyAsyncWait<lookahead>();
-          __syncwarp();
-        }
-        if constexpr (kTimed) {
-          if (token == piece.kvStart) cycles[0] = clock() - startCycle;
-        }
-        const int partEnd = tall ? kWarps : warp + 1;
-#pragma unroll 1
-        for (int part = tall ? 0 : warp; part < partEnd; part++) {
-          const int first = token + part * kWarpTokens;
-          if (first < block.anyHigh) block.takeTokens(p, stageAddress, part * kWarpTokens, first, lane);
-        }
-        __syncwarp();
-        stage = stage == stages - 1 ? 0 : stage + 1;
-      }
-      if constexpr (kTimed) cycles[1] = clock() - startCycle;
-      const int head = piece.head + h, slot = piece.slot < 0 ? -1 : piece.slot + h;
-      if (tall) {
-        writeOwnRows<T, D>(p, piece, head, slot, block, warp * 16, lane);
+        if constexpr (kTimed) cycles[1] = clock() - startCycle;
+        block.write(p, *piece, head, slot, warp, lane);
         __syncthreads();
-      } else {
-        writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
       }
-      uint64_t endNs = 0;
+#endif
+      if (!done) {
+        block.reset();
+        for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
+          const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
+          const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
+          // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
+          if (tall) {
+            ptx::copyAsyncWait<lookahead - 1>();
+            __syncthreads();
+          }
+          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
+          if (!tall) {
+            ptx::copyAsyncWait<lookahead>();
+            __syncwarp();
+          }
+          if constexpr (kTimed) {
+            if (token == piece->kvStart) cycles[0] = clock() - startCycle;
+          }
+          const int partEnd = tall ? kWarps : warp + 1;
+#pragma unroll 1
+          for (int part = tall ? 0 : warp; part < partEnd; part++) {
+            const int first = token + part * kWarpTokens;
+            if (first < block.anyHigh) block.takeTokens(p, stageAddress, part * kWarpTokens, first, lane);
+          }
+          __syncwarp();
+          stage = stage == stages - 1 ? 0 : stage + 1;
+        }
+        if constexpr (kTimed) cycles[1] = clock() - startCycle;
+        if (tall) {
+          writeRows<T, D>(p, *piece, head, slot, block.o, block.maximum, block.sum, warp * 16, lane);
+          __syncthreads();
+        } else {
+          writeCombined<T, D>(p, shared, *piece, head, slot, block, warp, lane);
+        }
+      }
       if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
       // The next piece's query is on its way while this one's slot is merged.
-      const PieceRecord current = piece;
-      const bool lastHead = h + 1 == piece.headCount, last = lastHead && record + 1 == recordCount;
+      const PieceRecord& current = *piece;
+      const bool lastHead = h + 1 == piece->headCount, last = lastHead && record + 1 == recordCount;
       if (!last) {
-        if (lastHead) piece = records[++record];
-        const int nextHead = lastHead ? piece.head : piece.head + h + 1;
-        block.loadQuery(p, piece, nextHead, piece.tall() ? warp * 16 : 0, lane);
+        if (lastHead) piece = &records[++record];
+        const int nextHead = lastHead ? piece->head : piece->head + h + 1;
+        if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, nextHead, piece->tall() ? warp * 16 : 0, lane);
       }
       if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
       if constexpr (kTimed) {
