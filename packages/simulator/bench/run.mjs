@@ -22,7 +22,14 @@ for (const { name, target, run } of cases) {
     details = rest;
   }
   values.sort((a, b) => a - b);
-  const result = { name, unit: target.unit, median: values[RUNS >> 1], best: values[RUNS - 1], target: target.least, ...details };
+  const result = {
+    name,
+    unit: target.unit,
+    median: values[RUNS >> 1],
+    best: values[RUNS - 1],
+    target: target.least,
+    ...details,
+  };
   results.push(result);
   const figure = (value) => Math.round(value).toLocaleString("en");
   console.log(
