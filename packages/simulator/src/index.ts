@@ -29,4 +29,17 @@ export type { Sharing } from "./kernel/kernel-simulator.ts";
 export { KernelSimulator } from "./kernel/kernel-simulator.ts";
 export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
 export { simulateKernel } from "./kernel/simulate-kernel.ts";
+export { findModel, MODEL_NAMES } from "./model/find-model.ts";
+export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
+export type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model/model-config.ts";
+export { rankAttention, rankKvHeads } from "./model/model-config.ts";
+export {
+  attentionFlopsPerPair,
+  DTYPE_BYTES,
+  flopsPerToken,
+  headFlops,
+  parameterCount,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "./model/model-cost.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";

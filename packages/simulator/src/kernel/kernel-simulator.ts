@@ -19,6 +19,7 @@ export type Sharing = "fluid" | "none";
 const COST_FIELDS: readonly number[] = [
   Header.smCount,
   Header.ctasPerSm,
+  Header.ctasPerWorker,
   Header.headDim,
   Header.valueHeadDim,
   Header.dtype,

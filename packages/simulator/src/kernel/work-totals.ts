@@ -12,7 +12,7 @@ export class WorkTotals {
   uniqueBytes = 0;
   /** Padding included. */
   flops = 0;
-  /** µs of one whole SM. */
+  /** µs of one whole SM (or cluster of SMs). */
   tensorSmUs = 0;
   /** False: no piece can ever wait for tensor throughput, whatever else runs on its SM. */
   tensorMayBind = false;
@@ -28,9 +28,9 @@ export class WorkTotals {
     const { header, pieces } = plan;
     const records = plan.pieceRecordCount;
     const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
-    const ctasPerSm = costs.laneCount / costs.smCount;
-    // While a CTA computes with ctasPerSm − 1 neighbours, at the best rate of its stream.
-    const tensorSlack = ctasPerSm * costs.streamBytesPerUs[1]!;
+    const lanesPerUnit = Math.ceil(costs.laneCount / costs.unitCount);
+    // While a lane computes with all its neighbours, at the best rate of its stream.
+    const tensorSlack = lanesPerUnit * costs.streamBytesPerUs[1]!;
     let count = 0;
     let bytes = 0;
     let flops = 0;
@@ -48,7 +48,7 @@ export class WorkTotals {
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
       const paddedTokens = Math.ceil(tokens / costs.kvTileTokens) * costs.kvTileTokens;
       const pieceFlops = paddedTokens * tileRows * costs.flopsPerRowToken;
-      const smUs = pieceFlops / costs.smFlopsPerUs[tileRows]!;
+      const smUs = pieceFlops / costs.unitFlopsPerUs[tileRows]!;
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;
       count += heads;
@@ -66,7 +66,7 @@ export class WorkTotals {
     this.uniqueBytes = kvIsShared ? bytes - this.rereadTokens(plan) * costs.kvBytesPerToken : bytes;
     const streamUs = (this.uniqueBytes + (bytes - this.uniqueBytes) * costs.l2ByteCost) / costs.peakBytesPerUs;
     const latencyUs = count === 0 ? 0 : costs.startUs + costs.writeOutUs;
-    this.lowerBoundUs = costs.launchUs + latencyUs + Math.max(streamUs, tensorSmUs / costs.smCount);
+    this.lowerBoundUs = costs.launchUs + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
   }
 
   /** Tokens that pieces read beyond the extent of their (request, KV head): at least these can come from L2. */
