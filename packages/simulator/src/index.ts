@@ -43,3 +43,5 @@ export {
   rankWeightBytes,
 } from "./model/model-cost.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
+export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";

@@ -131,8 +131,11 @@ export class FluidEngine {
         if (!tensorMayBind) continue;
         laneParts[lane] = 2;
         const tileRows = rowsField >>> 16;
-        const tokens = Math.ceil((kvEnd - kvStart) / costs.kvTileTokens) * costs.kvTileTokens;
-        tensor.begin(lane, (tokens * tileRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!, nowUs);
+        tensor.begin(
+          lane,
+          ((kvEnd - kvStart) * tileRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
+          nowUs,
+        );
         continue;
       }
       if (streamAt <= tensorAt) {

@@ -4,7 +4,7 @@
 // what one CTA can pull, at most an equal share of what its SM can take in. A CTA's rate never rises when another one
 // joins (the table is made non-increasing), which is what makes every simulated time at most the unshared one.
 
-import type { Plan } from "@isochron/planner";
+import type { KvDtype, Plan } from "@isochron/planner";
 import { DTYPES, Header } from "@isochron/planner";
 import { interpolate } from "../gpu/curve.ts";
 import { plannerDevice } from "../gpu/planner-device.ts";
@@ -72,15 +72,45 @@ export interface KernelCosts {
 /** Rows of a query tile are at most this (16 bits of a field of the plan, and no kernel goes near). */
 const MAX_TILE_ROWS = 512;
 
+/** What a launch is about: where it runs, and the shape of its attention. */
+export interface LaunchDescription {
+  readonly smCount: number;
+  readonly ctasPerSm: number;
+  readonly ctasPerWorker: number;
+  readonly headDim: number;
+  readonly valueHeadDim: number;
+  readonly kvHeads: number;
+  readonly dtype: KvDtype;
+  readonly kvDtype: KvDtype;
+  readonly kvTileTokens: number;
+}
+
 /** Resolves a profile for the device and the shape of a plan. */
 export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
   const { header } = plan;
-  const smCount = header[Header.smCount]!;
-  const ctasPerSm = header[Header.ctasPerSm]!;
+  return resolveCosts(
+    {
+      smCount: header[Header.smCount]!,
+      ctasPerSm: header[Header.ctasPerSm]!,
+      ctasPerWorker: header[Header.ctasPerWorker]!,
+      headDim: header[Header.headDim]!,
+      valueHeadDim: header[Header.valueHeadDim]!,
+      kvHeads: header[Header.kvHeads]!,
+      dtype: DTYPES[header[Header.dtype]!]!,
+      kvDtype: DTYPES[header[Header.kvDtype]!]!,
+      kvTileTokens: header[Header.kvTileTokens]!,
+    },
+    profile,
+  );
+}
+
+/** @throws PlanProfileMismatchError */
+export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): KernelCosts {
+  const { smCount, ctasPerSm, headDim, valueHeadDim } = launchOf;
   if (smCount > profile.device.smCount.value) {
     throw new PlanProfileMismatchError(profile.name, smCount, profile.device.smCount.value);
   }
-  const smsPerWorker = Math.max(1, header[Header.ctasPerWorker]!);
+  const smsPerWorker = Math.max(1, launchOf.ctasPerWorker);
   const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
   const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
   const { memory, attention, launch, merge } = profile;
@@ -88,10 +118,11 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
-  const headDim = header[Header.headDim]!;
-  const valueHeadDim = header[Header.valueHeadDim]!;
-  const elementBytes = ELEMENT_BYTES[DTYPES[header[Header.dtype]!]!];
-  const kvElementBytes = ELEMENT_BYTES[DTYPES[header[Header.kvDtype]!]!];
+  const elementBytes = ELEMENT_BYTES[launchOf.dtype];
+  const kvElementBytes = ELEMENT_BYTES[launchOf.kvDtype];
+  // With latent attention (MLA) the value is a slice of the one key head: it is read once.
+  const isLatent = launchOf.kvHeads === 1 && valueHeadDim < headDim;
+  const kvWidth = isLatent ? headDim : headDim + valueHeadDim;
 
   const unitFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedPieceUs = new Float64Array(MAX_TILE_ROWS + 1);
@@ -99,7 +130,8 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
   const { queryTiles } = plannerDevice(profile).costModel;
   for (let rows = 0; rows <= MAX_TILE_ROWS; rows++) {
     // 1 TFLOP/s is 10⁶ flops per µs.
-    unitFlopsPerUs[rows] = (interpolate(attention.tensorTflops.rows, rows) * 1e6 * smsPerWorker) / profile.device.smCount.value;
+    unitFlopsPerUs[rows] =
+      (interpolate(attention.tensorTflops.rows, rows) * 1e6 * smsPerWorker) / profile.device.smCount.value;
     const tile = queryTiles.find((candidate) => candidate.rows >= rows) ?? queryTiles[queryTiles.length - 1]!;
     unsharedPieceUs[rows] = tile.pieceNs / 1000;
     // As the planner has it: a tile beyond the largest that the model knows does proportionally more arithmetic.
@@ -122,8 +154,8 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
     mergeFixedUs: merge.fixedUs.value,
     mergePartialUs: merge.partialUs.value,
     mergeRowsAtOnce: merge.rowsAtOnce.value,
-    kvTileTokens: header[Header.kvTileTokens]!,
-    kvBytesPerToken: (headDim + valueHeadDim) * kvElementBytes,
+    kvTileTokens: launchOf.kvTileTokens,
+    kvBytesPerToken: kvWidth * kvElementBytes,
     queryRowBytes: headDim * elementBytes,
     outputRowBytes: valueHeadDim * elementBytes,
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,

@@ -20,6 +20,7 @@ const COST_FIELDS: readonly number[] = [
   Header.smCount,
   Header.ctasPerSm,
   Header.ctasPerWorker,
+  Header.kvHeads,
   Header.headDim,
   Header.valueHeadDim,
   Header.dtype,

@@ -3,6 +3,7 @@
 
 import type { Plan, TimelineSlices } from "@isochron/planner";
 import { Header, Merge, Piece, Request, SLICE_KINDS } from "@isochron/planner";
+import type { KernelCosts } from "./kernel-costs.ts";
 
 interface Slice {
   lane: number;

@@ -10,7 +10,7 @@ export class WorkTotals {
   bytes = 0;
   /** Of these, bytes that HBM serves at least: every KV token of a head once. */
   uniqueBytes = 0;
-  /** Padding included. */
+  /** Rows that pad a query tile count as work. */
   flops = 0;
   /** µs of one whole SM (or cluster of SMs). */
   tensorSmUs = 0;
@@ -46,8 +46,7 @@ export class WorkTotals {
       const rowBytes =
         costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
-      const paddedTokens = Math.ceil(tokens / costs.kvTileTokens) * costs.kvTileTokens;
-      const pieceFlops = paddedTokens * tileRows * costs.flopsPerRowToken;
+      const pieceFlops = tokens * tileRows * costs.flopsPerRowToken;
       const smUs = pieceFlops / costs.unitFlopsPerUs[tileRows]!;
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;
