@@ -265,7 +265,7 @@ function differenceTable(comparison: Comparison): HTMLElement {
   return dataTable(
     "Differences",
     [
-      { name: "", text: (row) => row.name, left: true },
+      { name: "Figure", text: (row) => row.name, left: true },
       { name: "A", text: (row) => row.format(row.first) },
       { name: "B", text: (row) => row.format(row.second) },
       { name: "B / A", text: (row) => (row.first > 0 ? times(row.second / row.first) : "–") },

@@ -92,7 +92,7 @@ export function occupancyView(app: App): View {
     h(
       "p",
       { id: "chart-keys", class: "visually-hidden" },
-      "Arrow keys walk along the bars, Enter pins, W A S D move, question mark lists all keys.",
+      "Arrow keys walk along the bars and pin them, W A S D move, question mark lists all keys.",
     ),
     live,
     tooltip.element,
