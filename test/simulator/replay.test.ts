@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import {
+  BATCHING_POLICIES,
+  type BatchingName,
   type DeploymentOptions,
   type Report,
   ROUTERS,
@@ -40,6 +42,8 @@ const requestList: fc.Arbitrary<Request[]> = fc
 const deployments: fc.Arbitrary<Partial<DeploymentOptions>> = fc.record({
   replicas: fc.integer({ min: 1, max: 4 }),
   router: fc.constantFrom(...(Object.keys(ROUTERS) as RouterName[])),
+  batching: fc.constantFrom(...(Object.keys(BATCHING_POLICIES) as BatchingName[])),
+  maxContextTokens: fc.constantFrom(150, 400),
   blockSizeTokens: fc.constantFrom(4, 8, 16),
   kvBlocks: fc.integer({ min: 20, max: 60 }),
   maxRunningRequests: fc.integer({ min: 1, max: 16 }),
@@ -113,7 +117,10 @@ describe("a replay", () => {
         const needed = completed.reduce((sum, r) => sum + r.inputTokens + r.outputTokens - 1, 0);
         const hits = of.cachedTokens.reduce((a, b) => a + b, 0);
         assert.equal(metrics.outputTokens, asked);
-        assert.equal(computed, needed - hits + metrics.recomputedTokens);
+        // A request that comes back may find more than it lost, if another one computed it meanwhile.
+        const most = needed - hits + metrics.recomputedTokens;
+        assert.ok(metrics.recomputedTokens >= 0 && computed <= most);
+        if (metrics.preemptions === 0 || !options.prefixCaching) assert.equal(computed, most);
 
         // Clock monotone, and no replica in two steps at once.
         for (let replica = 0; replica < options.replicas!; replica++) {

@@ -208,10 +208,10 @@ class ReplayRun {
 
   /** The last token is sampled but its KV is never computed. */
   #canEverFit(inputTokens: number, outputTokens: number): boolean {
-    const { maxContextTokens, description } = this.#deployment;
+    const { limits, description } = this.#deployment;
     const kvTokens = inputTokens + outputTokens - 1;
     return (
-      inputTokens + outputTokens <= maxContextTokens &&
+      inputTokens + outputTokens <= limits.maxContextTokens &&
       Math.ceil(kvTokens / description.blockSizeTokens) <= this.#usableBlocks
     );
   }
@@ -269,11 +269,11 @@ class ReplayRun {
 
   #warnings(isWithoutRecords: boolean): string[] {
     const warnings = [...this.#options.trace.warnings()];
-    const { maxContextTokens, description } = this.#deployment;
+    const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
       warnings.push(
-        `${this.#rejected} requests rejected: longer than the context of ${maxContextTokens} tokens or the KV cache of ${kvTokens}`,
+        `${this.#rejected} requests rejected: longer than the context of ${limits.maxContextTokens} tokens or the KV cache of ${kvTokens}`,
       );
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");

@@ -54,7 +54,6 @@ export interface DeploymentOptions {
 export interface ResolvedDeployment {
   readonly description: Omit<Deployment, "stepTimer" | "rate">;
   readonly limits: BatchLimits;
-  readonly maxContextTokens: number;
   readonly router: RouterName;
   readonly batching: BatchingName;
 }
@@ -131,12 +130,12 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     limits: {
       maxRunningRequests,
       maxBatchedTokens,
+      maxContextTokens,
       longPrefillTokenThreshold: integer("longPrefillTokenThreshold", options.longPrefillTokenThreshold ?? 0, 0),
       chunkedPrefill,
       reserveFullInput: options.reserveFullInput ?? true,
       watermark: share("watermark", options.watermark ?? 0),
     },
-    maxContextTokens,
     router,
     batching,
   };
