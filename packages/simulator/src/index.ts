@@ -27,6 +27,21 @@ export { timelineSchema } from "./documents/timeline.ts";
 export type { DeploymentOptions, GpuFacts } from "./engine/deployment.ts";
 export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
 export { EventQueue } from "./events/event-queue.ts";
+export {
+  findProfile,
+  InvalidProfileError,
+  listProfiles,
+  parseProfile,
+  UnknownProfileError,
+} from "./gpu/find-profile.ts";
+export { plannerDevice } from "./gpu/planner-device.ts";
+export type { AttentionKernelProfile, CurveTable, GpuProfile, ProfileSource, Quantity } from "./gpu/profile.ts";
+export { gpuProfileSchema, SOURCE_BASES } from "./gpu/profile.ts";
+export { PlanProfileMismatchError } from "./kernel/kernel-costs.ts";
+export type { Sharing } from "./kernel/kernel-simulator.ts";
+export { KernelSimulator } from "./kernel/kernel-simulator.ts";
+export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
+export { simulateKernel } from "./kernel/simulate-kernel.ts";
 export { KvCache } from "./kv-cache/kv-cache.ts";
 export type { StepName } from "./metrics/batch-keeper.ts";
 export { Distribution } from "./metrics/distribution.ts";
@@ -51,6 +66,8 @@ export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
+export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";
