@@ -7,15 +7,7 @@ import type { ServiceLevel } from "../metrics/step-observer.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { DTYPE_BYTES, rankKvBytesPerToken, rankWeightBytes } from "../model/model-cost.ts";
 import { ROUTERS, type RouterName } from "../routing/routers.ts";
-
-/** What a replay needs to know of a GPU, whoever times its steps. */
-export interface GpuFacts {
-  readonly name: string;
-  readonly memoryBytes: number;
-  readonly memoryBandwidthGBps: number;
-  /** Dense, by data type. */
-  readonly peakTensorTflops: Readonly<Partial<Record<string, number>>>;
-}
+import type { GpuFacts } from "./gpu-facts.ts";
 
 export interface DeploymentOptions {
   readonly model: ModelConfig;
