@@ -1,0 +1,154 @@
+// Batch → jobs. A job is one query tile of one request (or prefix group) for one head, over its visible line of KV tiles.
+//
+// The jobs of a request for its heads are equal, so one row here stands for `headCount` jobs. Struct of arrays, reused
+// from plan to plan: the hot path allocates nothing once the arrays have grown to their size.
+
+import type { AttentionShape } from "./batch.ts";
+import type { CostModel, QueryTileCost } from "./device.ts";
+
+/** Jobs of a batch, one row for all heads. Order: request, then query tile. */
+export class Jobs {
+  /** Rows in use. */
+  count: number = 0;
+  /** Jobs that each row stands for: heads that share no rows. */
+  headCount: number = 1;
+  /** Request, or −1 − g for shared-prefix group g. */
+  request: Int32Array = new Int32Array(0);
+  /** Packed query rows [rowStart, rowStart + rows). */
+  rowStart: Int32Array = new Int32Array(0);
+  rows: Int32Array = new Int32Array(0);
+  /** Rows of the kernel's query tile, padding included. */
+  tileRows: Int32Array = new Int32Array(0);
+  /** Visible KV tokens [kvStart, kvEnd) of any row of the tile. */
+  kvStart: Int32Array = new Int32Array(0);
+  kvEnd: Int32Array = new Int32Array(0);
+  /** KV tiles that the visible tokens touch; tiles lie on absolute multiples of kvTileTokens. */
+  tiles: Int32Array = new Int32Array(0);
+  /** A: cost of a piece apart from its tiles, in nanoseconds. */
+  pieceNs: Int32Array = new Int32Array(0);
+  /** Cost of one KV tile, in nanoseconds. */
+  kvTileNs: Int32Array = new Int32Array(0);
+  /** Cost of the whole job as one piece, pieceNs + tiles × kvTileNs. */
+  wholeNs: Float64Array = new Float64Array(0);
+
+  /** Makes room for `capacity` rows. Grows by doubling; keeps what is there. */
+  reserve(capacity: number): void {
+    if (capacity <= this.request.length) return;
+    const size = Math.max(capacity, 2 * this.request.length, 64);
+    const grow = (from: Int32Array): Int32Array => {
+      const to = new Int32Array(size);
+      to.set(from);
+      return to;
+    };
+    this.request = grow(this.request);
+    this.rowStart = grow(this.rowStart);
+    this.rows = grow(this.rows);
+    this.tileRows = grow(this.tileRows);
+    this.kvStart = grow(this.kvStart);
+    this.kvEnd = grow(this.kvEnd);
+    this.tiles = grow(this.tiles);
+    this.pieceNs = grow(this.pieceNs);
+    this.kvTileNs = grow(this.kvTileNs);
+    const whole = new Float64Array(size);
+    whole.set(this.wholeNs);
+    this.wholeNs = whole;
+  }
+}
+
+/**
+ * The query tile of a request: the smallest that holds all of its packed rows, else the largest. Never a batch average:
+ * an average would pad decode rows to prefill tiles and make a request's bits depend on its neighbours.
+ */
+export function queryTileFor(costModel: CostModel, packedRows: number): QueryTileCost {
+  const { queryTiles } = costModel;
+  for (let i = 0; i < queryTiles.length; i++) {
+    const tile = queryTiles[i]!;
+    if (packedRows <= tile.rows) return tile;
+  }
+  return queryTiles[queryTiles.length - 1]!;
+}
+
+/** Fills `jobs` with the jobs of the batch's first `requestCount` requests, group heads packed. */
+export function collectJobs(
+  jobs: Jobs,
+  attention: AttentionShape,
+  costModel: CostModel,
+  qoLens: ArrayLike<number>,
+  kvLens: ArrayLike<number>,
+  requestCount: number,
+): void {
+  jobs.count = 0;
+  jobs.headCount = attention.kvHeads;
+  const group = attention.queryHeads / attention.kvHeads;
+  jobs.reserve(requestCount);
+  const { queryTiles } = costModel;
+  const firstTile = queryTiles[0]!;
+  const isDecodeFast = group <= firstTile.rows && attention.mask.kind !== "sliding-window";
+  for (let request = 0; request < requestCount; request++) {
+    const qoLen = qoLens[request]!;
+    if (isDecodeFast && qoLen === 1) {
+      appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens);
+    } else if (qoLen > 0) {
+      appendRequest(jobs, attention, costModel, request, qoLen, kvLens[request]!);
+    }
+  }
+}
+
+/** Appends every query tile of one request. */
+function appendRequest(
+  jobs: Jobs,
+  attention: AttentionShape,
+  costModel: CostModel,
+  request: number,
+  qoLen: number,
+  kvLen: number,
+): void {
+  const group = attention.queryHeads / attention.kvHeads;
+  const packedRows = qoLen * group;
+  const tile = queryTileFor(costModel, packedRows);
+  jobs.reserve(jobs.count + Math.ceil(packedRows / tile.rows));
+  for (let rowStart = 0; rowStart < packedRows; rowStart += tile.rows) {
+    const rows = Math.min(tile.rows, packedRows - rowStart);
+    const firstToken = Math.floor(rowStart / group);
+    const lastToken = Math.floor((rowStart + rows - 1) / group);
+    const kvStart = visibleStart(attention, qoLen, kvLen, firstToken);
+    const kvEnd = visibleEnd(attention, qoLen, kvLen, lastToken);
+    appendJob(jobs, request, rowStart, rows, tile, Math.min(kvStart, kvEnd), kvEnd, costModel.kvTileTokens);
+  }
+}
+
+function appendJob(
+  jobs: Jobs,
+  request: number,
+  rowStart: number,
+  rows: number,
+  tile: QueryTileCost,
+  kvStart: number,
+  kvEnd: number,
+  kvTileTokens: number,
+): void {
+  const j = jobs.count++;
+  const tiles = kvEnd > kvStart ? Math.ceil(kvEnd / kvTileTokens) - Math.floor(kvStart / kvTileTokens) : 0;
+  jobs.request[j] = request;
+  jobs.rowStart[j] = rowStart;
+  jobs.rows[j] = rows;
+  jobs.tileRows[j] = tile.rows;
+  jobs.kvStart[j] = kvStart;
+  jobs.kvEnd[j] = kvEnd;
+  jobs.tiles[j] = tiles;
+  jobs.pieceNs[j] = tile.pieceNs;
+  jobs.kvTileNs[j] = tile.kvTileNs;
+  jobs.wholeNs[j] = tile.pieceNs + tiles * tile.kvTileNs;
+}
+
+/** First KV token that query token `token` of a request sees. */
+export function visibleStart(attention: AttentionShape, qoLen: number, kvLen: number, token: number): number {
+  if (attention.mask.kind !== "sliding-window") return 0;
+  return Math.max(0, kvLen - qoLen + token + 1 - attention.mask.window);
+}
+
+/** One past the last KV token that query token `token` of a request sees; 0 or less when it sees none. */
+export function visibleEnd(attention: AttentionShape, qoLen: number, kvLen: number, token: number): number {
+  if (attention.mask.kind === "full") return kvLen;
+  return Math.max(0, Math.min(kvLen, kvLen - qoLen + token + 1));
+}

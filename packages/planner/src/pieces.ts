@@ -1,0 +1,73 @@
+// What a policy writes: workers one after another, each with its pieces in order. Grows as needed and is copied into a
+// plan buffer only once everything fits, so a batch over budget leaves the last plan untouched.
+
+import { Piece } from "./layout.ts";
+
+/** `slot` of a piece that leaves a partial state; merge.ts numbers the slots once all pieces are known. */
+export const PARTIAL = 0;
+/** `slot` of a piece that covers its whole job and writes the final output. */
+export const WRITE_THROUGH = -1;
+
+export class PieceWriter {
+  /** Records in the layout of the plan format (Piece.stride int32 each); `slot` is PARTIAL or WRITE_THROUGH. */
+  records: Int32Array<ArrayBuffer> = new Int32Array(64 * Piece.stride);
+  recordCount = 0;
+  /** Pieces: records counted once for each head. */
+  pieceCount = 0;
+  partialCount = 0;
+  /** workerIndptr[w] is the first record of worker w; entry `workers` closes the last one. */
+  workerIndptr: Int32Array<ArrayBuffer> = new Int32Array(257);
+  workers = 0;
+
+  clear(): void {
+    this.recordCount = 0;
+    this.pieceCount = 0;
+    this.partialCount = 0;
+    this.workers = 0;
+    this.workerIndptr[0] = 0;
+  }
+
+  /** Ends the worker (or CTA) whose pieces were just added, possibly none: a padding CTA has no piece. */
+  endWorker(): void {
+    this.workers++;
+    if (this.workers >= this.workerIndptr.length) this.workerIndptr = doubled(this.workerIndptr);
+    this.workerIndptr[this.workers] = this.recordCount;
+  }
+
+  /**
+   * Adds `headCount` equal pieces on heads [head, head + headCount): packed rows [rowStart, rowStart + rows) in a query
+   * tile of `tileRows` rows against KV tokens [kvStart, kvEnd).
+   */
+  add(
+    request: number,
+    head: number,
+    headCount: number,
+    rowStart: number,
+    rows: number,
+    tileRows: number,
+    kvStart: number,
+    kvEnd: number,
+    slot: typeof PARTIAL | typeof WRITE_THROUGH,
+  ): void {
+    const at = this.recordCount * Piece.stride;
+    if (at + Piece.stride > this.records.length) this.records = doubled(this.records);
+    const { records } = this;
+    records[at + Piece.request] = request;
+    records[at + Piece.head] = head;
+    records[at + Piece.headCount] = headCount;
+    records[at + Piece.rowStart] = rowStart;
+    records[at + Piece.rows] = rows | (tileRows << 16);
+    records[at + Piece.kvStart] = kvStart;
+    records[at + Piece.kvEnd] = kvEnd;
+    records[at + Piece.slot] = slot;
+    this.recordCount++;
+    this.pieceCount += headCount;
+    if (slot === PARTIAL) this.partialCount += headCount;
+  }
+}
+
+function doubled(from: Int32Array): Int32Array<ArrayBuffer> {
+  const to = new Int32Array(from.length * 2);
+  to.set(from);
+  return to;
+}

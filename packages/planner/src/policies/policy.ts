@@ -1,0 +1,71 @@
+// What a policy is: a rule that turns a batch into pieces on workers. Merging, budget, verification and encoding are
+// shared by all of them.
+
+import type { AttentionShape } from "../batch.ts";
+import type { Device } from "../device.ts";
+import type { Jobs } from "../jobs.ts";
+import type { PieceWriter } from "../pieces.ts";
+import type { PolicyName } from "../policy-names.ts";
+
+/** What a policy may look at. All of it is owned by the planner and valid during the call. */
+export interface PolicyInput {
+  readonly attention: AttentionShape;
+  readonly device: Device;
+  readonly requestCount: number;
+  readonly qoLens: ArrayLike<number>;
+  readonly kvLens: ArrayLike<number>;
+  /** The batch's jobs with group heads packed and a query tile per request. Other tilings are a policy's own business. */
+  readonly jobs: Jobs;
+  /** LB* of `jobs` in the device's own cost model, in nanoseconds. */
+  readonly lowerBoundNs: number;
+}
+
+/** Most that a policy can need for any batch within a budget. */
+export interface PieceBound {
+  /** Rows of workerPieceIndptr. */
+  readonly workers: number;
+  readonly pieceRecords: number;
+  readonly partialSlots: number;
+  readonly splitJobs: number;
+}
+
+/** The size of the largest batch that a budget admits. */
+export interface BatchBound {
+  /** Rows of Jobs: query tiles of all requests. */
+  readonly queryTiles: number;
+  readonly headCount: number;
+  readonly workers: number;
+  /** KV tokens of the longest request, where the budget limits it. */
+  readonly maxKvTokens: number | undefined;
+}
+
+/** How the pieces of one batch are launched; constant for most policies. */
+export interface LaunchShape {
+  /** Persistent workers, or a grid of CTAs that start in order. */
+  readonly launch: "persistent" | "grid";
+  /** Where partial states are merged. `none` where nothing is ever split. */
+  readonly merge: "none" | "fused" | "separate";
+  /** CTAs resident on one SM; the device's own number unless given. */
+  readonly ctasPerSm?: number;
+  /** CTAs that act as one worker (clusters); 1 unless given. */
+  readonly ctasPerWorker?: number;
+  /** Query heads packed into one tile's rows: the group size (true) or one (false). True unless given. */
+  readonly packsGroup?: boolean;
+  /** KV tokens of one leaf of the canonical merge tree; sequential merging unless given. */
+  readonly mergeGridTokens?: number;
+}
+
+export interface Policy {
+  readonly name: PolicyName;
+  /** One line for tables and --help. */
+  readonly summary: string;
+  /** The rule is another system's, kept with its own padding, order and chunk sizes. */
+  readonly isComparison: boolean;
+  /**
+   * Writes all pieces, worker by worker, ending each with `out.endWorker()`; returns how they are launched. Every job's
+   * visible KV range is covered exactly once; a job without visible KV tokens still gets one empty piece.
+   */
+  assign(input: PolicyInput, out: PieceWriter): LaunchShape;
+  /** Undefined: the policy has no bound that is independent of lengths, and plans only into buffers that grow. */
+  readonly bound: ((batch: BatchBound) => PieceBound) | undefined;
+}
