@@ -14,4 +14,17 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export { findModel, MODEL_NAMES } from "./model/find-model.ts";
+export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
+export type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model/model-config.ts";
+export { rankAttention, rankKvHeads } from "./model/model-config.ts";
+export {
+  attentionFlopsPerPair,
+  DTYPE_BYTES,
+  flopsPerToken,
+  headFlops,
+  parameterCount,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "./model/model-cost.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
