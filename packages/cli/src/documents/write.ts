@@ -1,0 +1,41 @@
+// Writes files whole or not at all: into a temporary file beside the target, which then takes its name.
+
+import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { InputError, systemReason } from "../errors.ts";
+
+/** JSON with typed arrays as arrays, ended by a line break. */
+export function toJson(document: unknown): string {
+  return `${JSON.stringify(document, (_, value) => (ArrayBuffer.isView(value) ? Array.from(value as never) : value))}\n`;
+}
+
+export function writeJson(path: string, document: unknown): void {
+  writeWhole(path, toJson(document));
+}
+
+/** Throws InputError naming the path and the reason. */
+export function writeWhole(path: string, content: string | Uint8Array): void {
+  const temporary = join(dirname(path), `.${process.pid}-${Date.now().toString(36)}.part`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(temporary, content);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
+export function prepareDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+function cannotWrite(path: string, error: unknown): InputError {
+  return new InputError(`${path}: cannot be written (${systemReason(error)})`);
+}
