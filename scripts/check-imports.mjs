@@ -23,8 +23,8 @@ const ALLOWED = {
 /** Packages whose sources stand alone: no npm package and no builtin of Node. */
 const STANDS_ALONE = new Set(["planner"]);
 
-/** Only what ships obeys the table; benches and scripts of a package obey the other rules. */
-const SHIPPED_FOLDER = "src";
+/** Only what ships (sources, and the web page) obeys the table; benches and scripts of a package obey the other rules. */
+const SHIPPED_FOLDERS = new Set(["src", "app"]);
 const SKIPPED_FOLDERS = new Set(["node_modules", "dist", "build", "coverage"]);
 const SOURCE_FILE = /\.(?:ts|mts|tsx|js|mjs)$/;
 const DECLARATION_FILE = /\.d\.[cm]?ts$/;
@@ -40,7 +40,7 @@ function checkImports(root) {
   for (const { folder, path } of packages) {
     for (const file of sourceFiles(path)) {
       const name = relative(root, file);
-      const isShipped = relative(path, file).split(sep)[0] === SHIPPED_FOLDER;
+      const isShipped = SHIPPED_FOLDERS.has(relative(path, file).split(sep)[0]);
       const targets = new Set();
       fileGraph.set(name, targets);
       for (const { specifier, isType, line } of readImports(file, name, violations)) {
