@@ -1,8 +1,21 @@
+export { type AttentionState, emptyState, logSumExp, mergeState } from "./attention-state.ts";
 export type { AttentionBatch, AttentionShape, Dtype, KvDtype, Mask, MaskKind, SharedPrefix } from "./batch.ts";
 export { groupSize, InvalidBatchError, MAX_TOKENS, validateAttentionShape, validateBatch } from "./batch.ts";
+export { type LowerBound, lowerBound } from "./bounds.ts";
+export {
+  type BatchLimits,
+  type Budget,
+  BudgetExceededError,
+  type BudgetOptions,
+  budgetFor,
+  UnboundedPolicyError,
+  workspaceBytes,
+} from "./budget.ts";
+export { decodePlan, encodePlan, type PlanDocument, PlanFormatError, planFromJson, planToJson } from "./codec.ts";
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
 export { H100_SXM, InvalidDeviceError, validateDevice, workerCount } from "./device.ts";
 export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
+export { collectJobs, Jobs, queryTileFor } from "./jobs.ts";
 export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {
   DTYPES,
@@ -20,8 +33,20 @@ export {
   planLayout,
   Request,
 } from "./layout.ts";
+export { mergeCostNs } from "./merge.ts";
 export { Plan } from "./plan.ts";
+export { clonePlan, createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
+export type { Policy } from "./policies/policy.ts";
+export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
 export type { PolicyName } from "./policy-names.ts";
 export { POLICY_NAMES } from "./policy-names.ts";
+export { ExecutorClosedError, lengthsOf, ReferenceExecutor, runPlan } from "./reference.ts";
+export {
+  InvalidTensorError,
+  type ReferencePrecision,
+  type ReferenceResult,
+  unsplitAttention,
+} from "./row-attention.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
+export { checkPlan, type PlanRule, PlanViolation, verifyPlan } from "./verify.ts";

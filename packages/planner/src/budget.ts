@@ -1,0 +1,141 @@
+// Budget: capacities that hold for the life of a CUDA Graph. Any batch within the limits fits, whatever its lengths.
+
+import { type AttentionShape, validateAttentionShape } from "./batch.ts";
+import { type Device, validateDevice, workerCount } from "./device.ts";
+import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
+import { MERGE_ROWS } from "./merge.ts";
+import { findPolicy } from "./policies/registry.ts";
+import type { PolicyName } from "./policy-names.ts";
+
+/** What a batch may hold at most. */
+export interface BatchLimits {
+  readonly maxRequests: number;
+  /** Query tokens of the whole batch. */
+  readonly maxQueryTokens: number;
+  /** Query tokens of one request; maxQueryTokens unless given. 1 (decode only) keeps the workspace smallest. */
+  readonly maxQueryTokensPerRequest?: number;
+  /** KV tokens of one request. Needed by `invariant`, whose pieces leave several partial states. */
+  readonly maxKvTokens?: number;
+}
+
+export interface Budget extends BatchLimits {
+  readonly maxQueryTokensPerRequest: number;
+  readonly policy: PolicyName;
+  readonly capacities: PlanCapacities;
+  readonly layout: PlanLayout;
+  /** Rows of one partial slot. */
+  readonly slotRows: number;
+  /** Bytes of partial states on the device: slots × rows × (value head dimension + 1) × 4. */
+  readonly workspaceBytes: number;
+}
+
+/** A batch, or a budget asked for, that is over a capacity. The planner and its last plan are as they were. */
+export class BudgetExceededError extends Error {
+  override readonly name = "BudgetExceededError";
+  /** Name of the capacity, such as "maxRequests". */
+  readonly capacity: string;
+  readonly limit: number;
+  readonly needed: number;
+  /** Limits that would admit the batch. */
+  readonly budgetThatWouldDo: BatchLimits;
+
+  constructor(capacity: string, limit: number, needed: number, budgetThatWouldDo: BatchLimits) {
+    super(
+      `the batch needs ${capacity} ${needed}, the budget has ${limit}; a budget for ${describe(budgetThatWouldDo)} would do`,
+    );
+    this.capacity = capacity;
+    this.limit = limit;
+    this.needed = needed;
+    this.budgetThatWouldDo = budgetThatWouldDo;
+  }
+}
+
+/** The policy has no bound that is independent of lengths, so no budget can hold for every batch. */
+export class UnboundedPolicyError extends Error {
+  override readonly name = "UnboundedPolicyError";
+  readonly policy: string;
+
+  constructor(policy: string) {
+    super(`policy ${policy} needs room that depends on the lengths: plan it without a budget`);
+    this.policy = policy;
+  }
+}
+
+export interface BudgetOptions extends BatchLimits {
+  readonly attention: AttentionShape;
+  readonly device: Device;
+  /** `balanced` unless given. */
+  readonly policy?: PolicyName;
+}
+
+/**
+ * Capacities for every batch within the limits. A pure function.
+ *
+ * Query tiles: a request of r packed rows has ⌈r / tile⌉ ≤ 1 + r / largest tile of them, and a request without query
+ * tokens none. Pieces, slots and split jobs: the policy's own theorem.
+ */
+export function budgetFor(options: BudgetOptions): Budget {
+  const { attention, device, maxRequests, maxQueryTokens, policy: policyName = "balanced" } = options;
+  validateAttentionShape(attention);
+  validateDevice(device);
+  requireLimit("maxRequests", maxRequests);
+  requireLimit("maxQueryTokens", maxQueryTokens);
+  const maxQueryTokensPerRequest = options.maxQueryTokensPerRequest ?? maxQueryTokens;
+  requireLimit("maxQueryTokensPerRequest", maxQueryTokensPerRequest);
+  if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
+  const policy = findPolicy(policyName);
+  if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
+
+  const { queryTiles } = device.costModel;
+  const group = attention.queryHeads / attention.kvHeads;
+  const largestTile = queryTiles[queryTiles.length - 1]!.rows;
+  const requestRows = maxQueryTokensPerRequest * group;
+  const started = Math.min(maxRequests, maxQueryTokens);
+  const furtherTiles = requestRows <= largestTile ? 0 : Math.floor((maxQueryTokens * group) / largestTile);
+  const slotRows = Math.min(requestRows, largestTile);
+  const bound = policy.bound({
+    queryTiles: started + furtherTiles,
+    headCount: attention.kvHeads,
+    workers: workerCount(device),
+    maxKvTokens: options.maxKvTokens,
+  });
+  const mergesPerJob = Math.ceil(slotRows / MERGE_ROWS);
+  const capacities: PlanCapacities = {
+    workers: bound.workers,
+    requests: maxRequests,
+    pieces: bound.pieceRecords,
+    merges: bound.splitJobs * mergesPerJob,
+    mergeSources: bound.partialSlots * mergesPerJob,
+    partialSlots: bound.partialSlots,
+    groups: 0,
+    groupMembers: 0,
+  };
+  return {
+    maxRequests,
+    maxQueryTokens,
+    maxQueryTokensPerRequest,
+    ...(options.maxKvTokens === undefined ? {} : { maxKvTokens: options.maxKvTokens }),
+    policy: policyName,
+    capacities,
+    layout: planLayout(capacities),
+    slotRows,
+    workspaceBytes: workspaceBytes(attention, bound.partialSlots, slotRows),
+  };
+}
+
+/** Bytes of partial states: for each row of each slot a float32 output and one float32 log-sum-exp. */
+export function workspaceBytes(attention: AttentionShape, partialSlots: number, slotRows: number): number {
+  return partialSlots * slotRows * ((attention.valueHeadDim ?? attention.headDim) + 1) * 4;
+}
+
+function requireLimit(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > 0x7fff_ffff) {
+    throw new RangeError(`${name} is ${value}, expected an integer from 1 to 2147483647`);
+  }
+}
+
+function describe(limits: BatchLimits): string {
+  return Object.entries(limits)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+}

@@ -1,0 +1,210 @@
+// How partial states of split jobs come together.
+//
+// A partial state of a query row is its unnormalised output with the log-sum-exp of its logits; two states merge by
+// rescaling to the larger maximum (the attention-state operator of FlashDecoding and FlashInfer: associative, with
+// (0, −∞) as neutral element). Every piece that leaves a partial state gets a slot of its own. Each output tile of a
+// split job becomes merges of at most MERGE_ROWS rows, which run in parallel; each lists its sources in ascending KV
+// order and combines them in that order, so a result does not depend on timing. Merges are spread over the workers by
+// their cost. The arrays grow once and are reused.
+
+import type { CostModel } from "./device.ts";
+import { Merge, MergeSource, Piece } from "./layout.ts";
+import { PARTIAL, type PieceWriter } from "./pieces.ts";
+
+/** Rows of one merge: chosen as the smallest query tile of the kernels, so that large tiles merge in parallel. */
+export const MERGE_ROWS = 16;
+
+export class MergePlan {
+  records: Int32Array = new Int32Array(64 * Merge.stride);
+  sources: Int32Array = new Int32Array(256 * MergeSource.stride);
+  /** workerIndptr[w] is the first merge of worker w. */
+  workerIndptr: Int32Array = new Int32Array(257);
+  mergeCount: number = 0;
+  sourceCount: number = 0;
+  slotCount: number = 0;
+  /** Largest number of rows in a slot. */
+  slotRows: number = 0;
+  splitJobCount: number = 0;
+  rowCount: number = 0;
+
+  /** Indices of partial states in job order: record, then head within the record. Used when records are out of order. */
+  private order: number[] = [];
+
+  /** Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges. */
+  build(pieces: PieceWriter, costModel: CostModel): void {
+    this.mergeCount = 0;
+    this.sourceCount = 0;
+    this.slotCount = 0;
+    this.slotRows = 0;
+    this.splitJobCount = 0;
+    this.rowCount = 0;
+    if (pieces.partialCount > 0) {
+      if (this.numberSlots(pieces)) this.mergeInRecordOrder(pieces);
+      else this.mergeInJobOrder(pieces);
+    }
+    this.spread(pieces.workers, costModel);
+  }
+
+  /** Returns whether single-head records already come in job order, so that no sorting is needed. */
+  private numberSlots(pieces: PieceWriter): boolean {
+    const { records, recordCount } = pieces;
+    let isOrdered = true;
+    let previous = -1;
+    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
+      if (records[at + Piece.slot]! < PARTIAL) continue;
+      records[at + Piece.slot] = this.slotCount;
+      this.slotCount += records[at + Piece.headCount]!;
+      this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
+      isOrdered &&= records[at + Piece.headCount] === 1 && (previous < 0 || comparePieces(records, previous, at) < 0);
+      previous = at;
+    }
+    return isOrdered;
+  }
+
+  private mergeInRecordOrder(pieces: PieceWriter): void {
+    const { records, recordCount } = pieces;
+    let first = -1;
+    let count = 0;
+    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
+      const slot = records[at + Piece.slot]!;
+      if (slot < 0) continue;
+      if (first < 0 || !isSameJob(records, first, at)) {
+        if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
+        first = at;
+        count = 0;
+      }
+      this.pushSource(count++, slot);
+    }
+    if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
+  }
+
+  private mergeInJobOrder(pieces: PieceWriter): void {
+    const { records, recordCount } = pieces;
+    const { order } = this;
+    order.length = 0;
+    for (let i = 0; i < recordCount; i++) {
+      const at = i * Piece.stride;
+      if (records[at + Piece.slot]! < 0) continue;
+      for (let h = 0; h < records[at + Piece.headCount]!; h++) order.push(i * 65_536 + h);
+    }
+    const at = (entry: number): number => Math.floor(entry / 65_536) * Piece.stride;
+    const head = (entry: number): number => records[at(entry) + Piece.head]! + (entry % 65_536);
+    order.sort((a, b) => {
+      const left = at(a);
+      const right = at(b);
+      return (
+        records[left + Piece.request]! - records[right + Piece.request]! ||
+        records[left + Piece.rowStart]! - records[right + Piece.rowStart]! ||
+        head(a) - head(b) ||
+        records[left + Piece.kvStart]! - records[right + Piece.kvStart]! ||
+        records[left + Piece.kvEnd]! - records[right + Piece.kvEnd]!
+      );
+    });
+    let start = 0;
+    for (let i = 0; i < order.length; i++) {
+      const entry = order[i]!;
+      this.pushSource(i - start, records[at(entry) + Piece.slot]! + (entry % 65_536));
+      const next = order[i + 1];
+      const first = order[start]!;
+      const isLast =
+        next === undefined ||
+        head(next) !== head(first) ||
+        records[at(next) + Piece.request] !== records[at(first) + Piece.request] ||
+        records[at(next) + Piece.rowStart] !== records[at(first) + Piece.rowStart];
+      if (isLast) {
+        this.closeJob(records, at(first), head(first), i + 1 - start);
+        start = i + 1;
+      }
+    }
+  }
+
+  /** Adds the `index`-th source of the job that is being collected, behind the merges that are already there. */
+  private pushSource(index: number, slot: number): void {
+    const at = (this.sourceCount + index) * MergeSource.stride;
+    if (at + MergeSource.stride > this.sources.length) this.sources = doubled(this.sources);
+    this.sources[at + MergeSource.slot] = slot;
+    this.sources[at + MergeSource.slotRow] = 0;
+  }
+
+  /** Turns `count` collected sources into the merges of one job: one for each MERGE_ROWS rows of its tile. */
+  private closeJob(pieceRecords: Int32Array, at: number, head: number, count: number): void {
+    const rowStart = pieceRecords[at + Piece.rowStart]!;
+    const rows = pieceRecords[at + Piece.rows]! & 0xffff;
+    const firstSource = this.sourceCount;
+    for (let row = 0; row < rows; row += MERGE_ROWS) {
+      for (let i = 0; i < count; i++) {
+        const to = (this.sourceCount + i) * MergeSource.stride;
+        if (to + MergeSource.stride > this.sources.length) this.sources = doubled(this.sources);
+        this.sources[to + MergeSource.slot] = this.sources[(firstSource + i) * MergeSource.stride]!;
+        this.sources[to + MergeSource.slotRow] = row;
+      }
+      this.pushMerge(pieceRecords[at + Piece.request]!, head, rowStart + row, Math.min(MERGE_ROWS, rows - row), count);
+    }
+    this.splitJobCount++;
+    this.rowCount += rows;
+  }
+
+  private pushMerge(request: number, head: number, rowStart: number, rowCount: number, sourceCount: number): void {
+    const at = this.mergeCount * Merge.stride;
+    if (at + Merge.stride > this.records.length) this.records = doubled(this.records);
+    const { records } = this;
+    records[at + Merge.request] = request;
+    records[at + Merge.head] = head;
+    records[at + Merge.rowStart] = rowStart;
+    records[at + Merge.rowCount] = rowCount;
+    records[at + Merge.sourceStart] = this.sourceCount;
+    records[at + Merge.sourceEnd] = this.sourceCount + sourceCount;
+    records[at + Merge.splitJob] = this.splitJobCount;
+    records[at + Merge.reserved] = 0;
+    this.sourceCount += sourceCount;
+    this.mergeCount++;
+  }
+
+  /** Cuts the line of merges into one range for each worker where the cumulative cost passes that worker's share. */
+  private spread(workers: number, costModel: CostModel): void {
+    while (this.workerIndptr.length <= workers) this.workerIndptr = doubled(this.workerIndptr);
+    const { workerIndptr, records, mergeCount } = this;
+    let totalNs = 0;
+    for (let m = 0; m < mergeCount; m++) totalNs += mergeCostNs(records, m, costModel);
+    let worker = 0;
+    let passedNs = 0;
+    workerIndptr[0] = 0;
+    for (let m = 0; m < mergeCount; m++) {
+      const costNs = mergeCostNs(records, m, costModel);
+      const owner = totalNs === 0 ? 0 : Math.floor((workers * (passedNs + costNs / 2)) / totalNs);
+      while (worker < owner && worker < workers - 1) workerIndptr[++worker] = m;
+      passedNs += costNs;
+    }
+    while (worker < workers) workerIndptr[++worker] = mergeCount;
+  }
+}
+
+/** Cost of merge m: a fixed part, and one part for each partial state of each four rows. */
+export function mergeCostNs(merges: Int32Array, m: number, costModel: CostModel): number {
+  const at = m * Merge.stride;
+  const partials = merges[at + Merge.sourceEnd]! - merges[at + Merge.sourceStart]!;
+  return costModel.mergeNs + partials * Math.ceil(merges[at + Merge.rowCount]! / 4) * costModel.mergePartialNs;
+}
+
+function comparePieces(records: Int32Array, a: number, b: number): number {
+  return (
+    records[a + Piece.request]! - records[b + Piece.request]! ||
+    records[a + Piece.rowStart]! - records[b + Piece.rowStart]! ||
+    records[a + Piece.head]! - records[b + Piece.head]! ||
+    records[a + Piece.kvStart]! - records[b + Piece.kvStart]!
+  );
+}
+
+function isSameJob(records: Int32Array, a: number, b: number): boolean {
+  return (
+    records[a + Piece.request] === records[b + Piece.request] &&
+    records[a + Piece.rowStart] === records[b + Piece.rowStart] &&
+    records[a + Piece.head] === records[b + Piece.head]
+  );
+}
+
+function doubled(from: Int32Array): Int32Array {
+  const to = new Int32Array(from.length * 2);
+  to.set(from);
+  return to;
+}

@@ -1,0 +1,127 @@
+// The default. All jobs lie on one line in order (request, query tile, head); the line is wrapped around the workers
+// with the smallest payload T that places everything, searched upward from LB*.
+//
+// Payload T = ⌈area⌉ + A + c always suffices: each of the first P − 1 workers either closes with a cut, which costs one
+// further A and leaves less than one tile idle, or closes because not even one tile of the next job fits, which leaves
+// less than A + c idle. Hence makespan ≤ OPT + A + c, with c = 0 where A and T are whole numbers of tiles. A worker
+// boundary cuts at most one job, so pieces ≤ jobs + P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the
+// lengths: the workspace of a captured graph never has to grow.
+
+import { type LowerBound, lowerBound } from "../bounds.ts";
+import { workerCount } from "../device.ts";
+import type { Jobs } from "../jobs.ts";
+import { PARTIAL, type PieceWriter, WRITE_THROUGH } from "../pieces.ts";
+import type { LaunchShape, Policy } from "./policy.ts";
+
+const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
+
+/** LB* with the planning surcharge; written by every call. */
+const planned: LowerBound = { lowerBoundNs: 0, quantumNs: 1 };
+
+export const balanced: Policy = {
+  name: "balanced",
+  summary: "one line of all jobs, wrapped around the workers with the smallest feasible makespan",
+  isComparison: false,
+  assign(input, out) {
+    const { jobs, device } = input;
+    const workers = workerCount(device);
+    const { surchargeTiles, kvTileTokens } = device.costModel;
+    lowerBound(jobs, workers, surchargeTiles, planned);
+    let payloadNs = planned.lowerBoundNs;
+    for (;;) {
+      const overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, payloadNs, undefined);
+      if (overflowNs <= 0) break;
+      payloadNs += Math.max(1, Math.ceil(overflowNs / workers / planned.quantumNs)) * planned.quantumNs;
+    }
+    wrapAround(jobs, workers, surchargeTiles, kvTileTokens, payloadNs, out);
+    return LAUNCH;
+  },
+  bound: ({ queryTiles, headCount, workers }) => ({
+    workers,
+    // A record is a run of heads; a worker boundary ends one run, and a cut job adds its two ends on top.
+    pieceRecords: Math.min(queryTiles * headCount + workers - 1, queryTiles + 3 * (workers - 1)),
+    partialSlots: 2 * (workers - 1),
+    splitJobs: workers - 1,
+  }),
+};
+
+/**
+ * Walks the line with payload `payloadNs` for each worker. Returns by how many nanoseconds the workers overflow (≤ 0:
+ * everything fits). Writes pieces when `out` is given, for which everything must fit.
+ */
+function wrapAround(
+  jobs: Jobs,
+  workers: number,
+  surchargeTiles: number,
+  kvTileTokens: number,
+  payloadNs: number,
+  out: PieceWriter | undefined,
+): number {
+  let worker = 0;
+  let leftNs = payloadNs;
+  for (let j = 0; j < jobs.count; j++) {
+    const n = jobs.tiles[j]!;
+    const c = jobs.kvTileNs[j]!;
+    const a = jobs.pieceNs[j]! + surchargeTiles * c;
+    const wholeNs = a + n * c;
+    let head = 0;
+    while (head < jobs.headCount) {
+      if (wholeNs <= leftNs) {
+        const fit = wholeNs === 0 ? jobs.headCount : Math.floor(leftNs / wholeNs);
+        const run = Math.min(fit, jobs.headCount - head);
+        if (out !== undefined) addPiece(out, jobs, j, kvTileTokens, head, run, 0, n);
+        leftNs -= run * wholeNs;
+        head += run;
+        continue;
+      }
+      let placed = leftNs > a ? Math.floor((leftNs - a) / c) : 0;
+      if (placed > 0 && n > 0) {
+        if (out !== undefined) addPiece(out, jobs, j, kvTileTokens, head, 1, 0, placed);
+      } else {
+        placed = 0;
+      }
+      out?.endWorker();
+      worker++;
+      leftNs = payloadNs;
+      if (placed === 0) continue;
+      const most = Math.floor((payloadNs - a) / c);
+      while (n - placed > most) {
+        if (out !== undefined) addPiece(out, jobs, j, kvTileTokens, head, 1, placed, placed + most);
+        placed += most;
+        out?.endWorker();
+        worker++;
+      }
+      if (out !== undefined) addPiece(out, jobs, j, kvTileTokens, head, 1, placed, n);
+      leftNs = payloadNs - a - (n - placed) * c;
+      head++;
+    }
+  }
+  if (out !== undefined) while (out.workers < workers) out.endWorker();
+  return (worker + 1 - workers) * payloadNs - leftNs;
+}
+
+/** Adds tiles [from, to) of job row j on `headCount` heads. */
+function addPiece(
+  out: PieceWriter,
+  jobs: Jobs,
+  j: number,
+  kvTileTokens: number,
+  head: number,
+  headCount: number,
+  from: number,
+  to: number,
+): void {
+  const firstTile = Math.floor(jobs.kvStart[j]! / kvTileTokens);
+  const isWhole = from === 0 && to === jobs.tiles[j]!;
+  out.add(
+    jobs.request[j]!,
+    head,
+    headCount,
+    jobs.rowStart[j]!,
+    jobs.rows[j]!,
+    jobs.tileRows[j]!,
+    from === 0 ? jobs.kvStart[j]! : (firstTile + from) * kvTileTokens,
+    to === jobs.tiles[j]! ? jobs.kvEnd[j]! : (firstTile + to) * kvTileTokens,
+    isWhole ? WRITE_THROUGH : PARTIAL,
+  );
+}
