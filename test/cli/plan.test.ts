@@ -68,7 +68,11 @@ describe("isochron plan", () => {
 
   it.each<[string, unknown, RegExp]>([
     ["an empty file", "", /batch\.json: is empty, expected a batch\/1 document$/],
-    ["a file that is not JSON", '{\n "isochron": "batch/1",\n oops\n}', /batch\.json:3: not JSON \(.*\), expected a batch\/1/],
+    [
+      "a file that is not JSON",
+      '{\n "isochron": "batch/1",\n oops\n}',
+      /batch\.json:3: not JSON \(.*\), expected a batch\/1/,
+    ],
     ["a foreign document", { hello: 1 }, /batch\.json: field isochron: found nothing, expected "batch\/1"$/],
     [
       "another version",
@@ -91,7 +95,11 @@ describe("isochron plan", () => {
       { ...skewedDecode, kvLens: [1.5] },
       /field kvLens\[0\]: found 1\.5, expected an integer$/,
     ],
-    ["a missing field", { isochron: "batch/1", attention, qoLens: [1] }, /field kvLens: found nothing, expected an array$/],
+    [
+      "a missing field",
+      { isochron: "batch/1", attention, qoLens: [1] },
+      /field kvLens: found nothing, expected an array$/,
+    ],
     [
       "lengths that do not match",
       { ...skewedDecode, qoLens: [1, 1], kvLens: [5] },
@@ -120,7 +128,11 @@ describe("isochron plan", () => {
     ["a missing file", ["plan", "nowhere/batch.json"], /nowhere\/batch\.json: no such file or directory$/],
     ["a folder", ["plan", "packages"], /packages: is a directory, expected a file$/],
     ["no file", ["plan"], /missing required argument 'batch'$/],
-    ["an unknown policy", ["plan", "x", "--policy", "balancd"], /--policy: unknown policy "balancd"; did you mean "balanced"\?/],
+    [
+      "an unknown policy",
+      ["plan", "x", "--policy", "balancd"],
+      /--policy: unknown policy "balancd"; did you mean "balanced"\?/,
+    ],
     ["an unknown flag", ["plan", "x", "--polici", "none"], /unknown option '--polici' \(Did you mean --policy\?\)$/],
     ["an unknown command", ["plna", "x"], /unknown command 'plna' \(Did you mean plan\?\)$/],
   ])("refuses %s", async (_, args, line) => {

@@ -1,7 +1,7 @@
 // Names and paths that users type → the things they mean, with a suggestion where a name is nearly right.
 
 import { existsSync } from "node:fs";
-import { type PolicyName, policyNames, validateAttentionShape, validateBatch } from "@isochron/planner";
+import { POLICIES, POLICY_NAMES, type PolicyName, validateAttentionShape, validateBatch } from "@isochron/planner";
 import {
   type BatchDocument,
   batchSchema,
@@ -33,9 +33,14 @@ export function findServedModel(nameOrPath: string): ModelConfig {
   }
 }
 
+/** Every policy that can plan, in the order of their numbers. */
+export function allPolicies(): PolicyName[] {
+  return POLICY_NAMES.filter((name) => POLICIES[name] !== undefined);
+}
+
 /** Parses the value of a flag that names an attention policy. */
 export function policyOption(flag: string): (text: string) => PolicyName {
-  return nameOption(flag, "policy", policyNames());
+  return nameOption(flag, "policy", allPolicies());
 }
 
 /** A `batch/1` file that the planner can plan. */

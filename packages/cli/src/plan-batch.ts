@@ -6,6 +6,7 @@ import {
   type AttentionShape,
   createPlanner,
   type Device,
+  Header,
   type Plan,
   type Planner,
   type PlanStats,
@@ -43,7 +44,7 @@ export function planBatch(
     planned: {
       policy,
       stats: plan.stats,
-      workspaceBytes: workspaceBytes(attention, plan.partialSlotCount, plan.slotRows),
+      workspaceBytes: workspaceBytes(attention, plan.partialSlotCount, plan.header[Header.slotRows]!),
       planBytes: plan.usedBytes,
       planTimeUs: medianPlanTimeUs(planner, batch),
     },

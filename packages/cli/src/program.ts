@@ -2,12 +2,22 @@
 
 import { Command } from "commander";
 import type { AddCommand } from "./command.ts";
+import { addGpusCommand } from "./commands/gpus.ts";
 import { addModelsCommand } from "./commands/models.ts";
+import { addPlanCommand } from "./commands/plan.ts";
+import { addRunCommand } from "./commands/run.ts";
+import { addSimulateCommand } from "./commands/simulate.ts";
 import type { Context } from "./context.ts";
 import { VERSION } from "./version.ts";
 
 /** In the order of the help. */
-const COMMANDS: readonly AddCommand[] = [addModelsCommand];
+const COMMANDS: readonly AddCommand[] = [
+  addPlanCommand,
+  addSimulateCommand,
+  addRunCommand,
+  addGpusCommand,
+  addModelsCommand,
+];
 
 export function createProgram(context: Context): Command {
   const program = new Command("isochron")

@@ -25,8 +25,7 @@ export function randomTensors(batch: BatchDocument, seed: number): AttentionTens
   const pages = pageIndices.reduce((most, page) => Math.max(most, page + 1), 0);
   const queryTokens = qoLens.reduce((sum, length) => sum + length, 0);
   const slots = pages * attention.pageSize * attention.kvHeads;
-  const elements =
-    queryTokens * attention.queryHeads * attention.headDim + slots * (attention.headDim + valueHeadDim);
+  const elements = queryTokens * attention.queryHeads * attention.headDim + slots * (attention.headDim + valueHeadDim);
   if (elements * Float32Array.BYTES_PER_ELEMENT > MAX_BYTES) {
     const gibibytes = ((elements * Float32Array.BYTES_PER_ELEMENT) / 2 ** 30).toFixed(1);
     throw new InputError(

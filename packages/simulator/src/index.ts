@@ -42,4 +42,5 @@ export {
   rankKvBytesPerToken,
   rankWeightBytes,
 } from "./model/model-cost.ts";
+export { RandomStream } from "./random.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";

@@ -1,6 +1,6 @@
 // `isochron plan`: plans one batch, with one policy or with all of them side by side.
 
-import { POLICIES, type PolicyName } from "@isochron/planner";
+import type { PolicyName } from "@isochron/planner";
 import { type BatchDocument, type GpuProfile, plannerDevice, simulateKernel } from "@isochron/simulator";
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import { writePlan } from "../documents/write.ts";
 import { explain } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, policyOption, readBatch } from "../inputs.ts";
+import { allPolicies, findGpu, policyOption, readBatch } from "../inputs.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
 import { bytes, fixed, integer } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
@@ -59,10 +59,6 @@ export function addPlanCommand(program: Command, context: Context): void {
       };
       print(context, options, document, (paint) => planText(batch, profile, rows, paint));
     });
-}
-
-function allPolicies(): PolicyName[] {
-  return Object.keys(POLICIES) as PolicyName[];
 }
 
 function planAndSimulate(batch: BatchDocument, profile: GpuProfile, policy: PolicyName): PolicyRow {

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { InputError, oneLine } from "../errors.ts";
+import { InputError, oneLine, systemReason } from "../errors.ts";
 
 /** A schema of zod, as far as it is used here. */
 export interface Schema<T> {
@@ -59,7 +59,12 @@ export function readJson(path: string, expected: string): unknown {
 }
 
 function readText(path: string): string {
-  const content = readFileSync(path);
+  let content: Buffer;
+  try {
+    content = readFileSync(path);
+  } catch (error) {
+    throw new InputError(`${path}: ${systemReason(error)}`);
+  }
   if (content[0] !== 0x1f || content[1] !== 0x8b) return content.toString("utf8");
   try {
     return gunzipSync(content).toString("utf8");

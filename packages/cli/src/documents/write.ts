@@ -2,6 +2,7 @@
 
 import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { encodePlan, type Plan, planToJson } from "@isochron/planner";
 import { InputError, systemReason } from "../errors.ts";
 
 /** JSON with typed arrays as arrays, ended by a line break. */
@@ -13,6 +14,12 @@ export function writeJson(path: string, document: unknown): void {
   writeWhole(path, toJson(document));
 }
 
+/** A plan in its binary form, or as JSON where the name says so. */
+export function writePlan(path: string, plan: Plan): void {
+  if (path.endsWith(".json")) writeJson(path, planToJson(plan));
+  else writeWhole(path, encodePlan(plan));
+}
+
 /** Throws InputError naming the path and the reason. */
 export function writeWhole(path: string, content: string | Uint8Array): void {
   const temporary = join(dirname(path), `.${process.pid}-${Date.now().toString(36)}.part`);
@@ -21,9 +28,16 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
     writeFileSync(temporary, content);
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw cannotWrite(path, error);
   }
+}
+
+/** The first error is the one to report. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {}
 }
 
 /** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
