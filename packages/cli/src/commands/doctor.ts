@@ -2,14 +2,14 @@
 
 import { existsSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
-import { listProfiles, MODEL_NAMES } from "@isochron/simulator";
+import { BUNDLED_TRACES, listProfiles, MODEL_NAMES } from "@isochron/simulator";
 import type { Command } from "commander";
-import { BUNDLED_TRACES, bundledPath } from "../bundled-traces.ts";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { cudaState } from "../cuda.ts";
 import { bytes } from "../terminal/numbers.ts";
 import type { Style } from "../terminal/style.ts";
+import { traceFile } from "../trace-files.ts";
 
 interface Finding {
   readonly name: string;
@@ -58,10 +58,11 @@ function machineFinding(): Finding {
 }
 
 function tracesFinding(): Finding {
-  const missing = Object.entries(BUNDLED_TRACES).filter(([, trace]) => !existsSync(bundledPath(trace.file)));
+  const names = Object.keys(BUNDLED_TRACES);
+  const missing = names.filter((name) => !existsSync(traceFile(name).file));
   return missing.length === 0
-    ? { name: "traces", status: "ok", detail: Object.keys(BUNDLED_TRACES).join(", ") }
-    : { name: "traces", status: "broken", detail: `missing: ${missing.map(([name]) => name).join(", ")}; install isochron again` };
+    ? { name: "traces", status: "ok", detail: names.join(", ") }
+    : { name: "traces", status: "broken", detail: `missing: ${missing.join(", ")}; install isochron again` };
 }
 
 function dataFinding(): Finding {
