@@ -1,7 +1,7 @@
 // Writes files whole or not at all: into a temporary file beside the target, which then takes its name.
 
 import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { encodePlan, type Plan, planToJson } from "@isochron/planner";
 import { InputError, systemReason } from "../errors.ts";
 
@@ -22,7 +22,7 @@ export function writePlan(path: string, plan: Plan): void {
 
 /** Throws InputError naming the path and the reason. */
 export function writeWhole(path: string, content: string | Uint8Array): void {
-  const temporary = join(dirname(path), `.${process.pid}-${Date.now().toString(36)}.part`);
+  const temporary = temporaryName(path);
   try {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(temporary, content);
@@ -31,6 +31,24 @@ export function writeWhole(path: string, content: string | Uint8Array): void {
     removeQuietly(temporary);
     throw cannotWrite(path, error);
   }
+}
+
+/** The same for content that is streamed into the temporary file by `write`, whose own errors pass as they are. */
+export async function writeThrough(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  prepareDirectory(dirname(path));
+  try {
+    await write(temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeQuietly(temporary);
+    throw (error as NodeJS.ErrnoException).path === temporary ? cannotWrite(path, error) : error;
+  }
+}
+
+/** Beside the target, so that the rename stays inside one file system. */
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.part`);
 }
 
 /** The first error is the one to report. */
