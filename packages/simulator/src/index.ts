@@ -1,3 +1,13 @@
+export type {
+  BatchingContext,
+  BatchingPolicy,
+  BatchLimits,
+  CreateBatchingPolicy,
+  ScheduledStep,
+  SchedulerRequests,
+} from "./batching/batching-policy.ts";
+export type { BatchingName } from "./batching/policies.ts";
+export { BATCHING_POLICIES } from "./batching/policies.ts";
 export type { BatchDocument } from "./documents/batch.ts";
 export { attentionSchema, batchSchema } from "./documents/batch.ts";
 export { generatorSchema } from "./documents/generator.ts";
@@ -14,6 +24,9 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export type { DeploymentOptions, GpuFacts } from "./engine/deployment.ts";
+export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
+export { EventQueue } from "./events/event-queue.ts";
 export {
   findProfile,
   InvalidProfileError,
@@ -29,6 +42,10 @@ export type { Sharing } from "./kernel/kernel-simulator.ts";
 export { KernelSimulator } from "./kernel/kernel-simulator.ts";
 export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
 export { simulateKernel } from "./kernel/simulate-kernel.ts";
+export { KvCache } from "./kv-cache/kv-cache.ts";
+export type { StepName } from "./metrics/batch-keeper.ts";
+export { Distribution } from "./metrics/distribution.ts";
+export type { ServiceLevel } from "./metrics/step-observer.ts";
 export { findModel, MODEL_NAMES } from "./model/find-model.ts";
 export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
 export type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model/model-config.ts";
@@ -43,4 +60,23 @@ export {
   rankWeightBytes,
 } from "./model/model-cost.ts";
 export { RandomStream } from "./random.ts";
+export type { ReplayOptions, ReplayProgress } from "./replay.ts";
+export { replay } from "./replay.ts";
+export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
+export type { RouterName } from "./routing/routers.ts";
+export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
+export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
+export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";
+export { inspectTrace } from "./trace/inspect-trace.ts";
+export type { TraceOptions } from "./trace/open-trace.ts";
+export { openTrace } from "./trace/open-trace.ts";
+export type { Arrivals, Lengths, SyntheticTrace } from "./trace/synthetic-trace.ts";
+export { syntheticTrace } from "./trace/synthetic-trace.ts";
+export type { Trace, TraceRequest } from "./trace/trace.ts";
+export { traceOf } from "./trace/trace.ts";
+export { TraceError } from "./trace/trace-error.ts";
+export type { TraceFormatName } from "./trace/trace-formats.ts";
+export { TRACE_FORMAT_NAMES, TRACE_FORMATS } from "./trace/trace-formats.ts";
+export { requestLines, writeReport, writeWhole } from "./write-report.ts";

@@ -1,0 +1,163 @@
+// Path → Trace: recognises the format, then reads the file as a stream, whatever its size.
+
+import { basename } from "node:path";
+import type { TraceIdentity } from "../documents/report.ts";
+import { ArrivalOrder, LateArrival } from "./arrivals.ts";
+import { readRecords, type TraceRecord } from "./read-records.ts";
+import { recognizeFormat } from "./recognize.ts";
+import type { Trace, TraceRequest } from "./trace.ts";
+import { TraceError } from "./trace-error.ts";
+import { sha256Of } from "./trace-file.ts";
+import type { TraceFormatName } from "./trace-formats.ts";
+
+export interface TraceOptions {
+  /** Instead of recognising the format from the content. */
+  readonly format?: TraceFormatName | undefined;
+  /** What the report calls the trace. Default: the file's name. */
+  readonly name?: string | undefined;
+  /** Only the first so many requests of the file. */
+  readonly limit?: number | undefined;
+  /** Arrival rate relative to the trace. Default 1. */
+  readonly rate?: number | undefined;
+  /** Spread requests that share a timestamp. Default false. */
+  readonly spreadTicks?: boolean | undefined;
+  /** Leave bad lines out and count them, instead of stopping at the first. Default false. */
+  readonly skipInvalid?: boolean | undefined;
+}
+
+/**
+ * Opens a trace file, gzip or not.
+ * @throws TraceError, now or while reading, that names file, line, field and what was expected
+ * @throws RangeError for a rate or limit that is not positive
+ */
+export async function openTrace(file: string, options: TraceOptions = {}): Promise<Trace> {
+  const { limit = Number.POSITIVE_INFINITY, rate = 1 } = options;
+  if (!(rate > 0) || rate === Number.POSITIVE_INFINITY) {
+    throw new RangeError(`rate is ${rate}, expected a number above 0`);
+  }
+  if (!(limit >= 1)) throw new RangeError(`limit is ${limit}, expected at least 1`);
+  const { name: format, blockTokens } = await recognizeFormat(file, options.format);
+  return new FileTrace(file, format, blockTokens, options, limit, rate);
+}
+
+class FileTrace implements Trace {
+  readonly name: string;
+  readonly format: TraceFormatName;
+  readonly blockTokens: number;
+  readonly #file: string;
+  readonly #options: TraceOptions;
+  readonly #limit: number;
+  readonly #rate: number;
+  #identity: TraceIdentity;
+  #warnings: string[] = [];
+
+  constructor(
+    file: string,
+    format: TraceFormatName,
+    blockTokens: number,
+    options: TraceOptions,
+    limit: number,
+    rate: number,
+  ) {
+    this.name = options.name ?? basename(file);
+    this.format = format;
+    this.blockTokens = blockTokens;
+    this.#file = file;
+    this.#options = options;
+    this.#limit = limit;
+    this.#rate = rate;
+    this.#identity = { name: this.name, format, sha256: "", requestsUsed: 0, linesSkipped: 0 };
+  }
+
+  identity(): TraceIdentity {
+    return this.#identity;
+  }
+
+  warnings(): string[] {
+    return this.#warnings;
+  }
+
+  async *chunks(): AsyncIterable<TraceRequest[]> {
+    const order = new ArrivalOrder({ rate: this.#rate, spreadTicks: this.#options.spreadTicks ?? false });
+    const contents = new ContentNumbers();
+    let used = 0;
+    let skipped = 0;
+    let firstSkipped: TraceError | undefined;
+    const onBadLine = (error: TraceError): void => {
+      if (this.#options.skipInvalid !== true) throw error;
+      firstSkipped ??= error;
+      skipped++;
+    };
+    this.#warnings = [];
+    reading: for await (const records of readRecords(this.#file, this.format, onBadLine)) {
+      for (const record of records) {
+        if (used === this.#limit) break reading;
+        this.#addTo(order, record, contents, onBadLine);
+        used++;
+      }
+      const requests = order.take(false);
+      if (requests.length > 0) yield requests;
+    }
+    if (used === 0) {
+      const value = skipped > 0 ? `without a valid request (${skipped} lines skipped)` : "without a request";
+      throw new TraceError({ file: this.#file, line: 0, field: "trace", value, expected: "at least one request" });
+    }
+    this.#identity = {
+      name: this.name,
+      format: this.format,
+      sha256: await sha256Of(this.#file),
+      requestsUsed: used,
+      linesSkipped: skipped,
+    };
+    if (firstSkipped !== undefined)
+      this.#warnings.push(`${skipped} invalid lines skipped, first ${firstSkipped.message}`);
+    if (order.outOfOrder > 0) this.#warnings.push(`${order.outOfOrder} requests were out of order and were sorted`);
+    yield order.take(true);
+  }
+
+  #addTo(
+    order: ArrivalOrder,
+    { line, request }: TraceRecord,
+    contents: ContentNumbers,
+    onBadLine: (error: TraceError) => void,
+  ): void {
+    try {
+      order.add({
+        arrivalUs: request.timeUs,
+        inputTokens: request.inputTokens,
+        outputTokens: request.outputTokens,
+        content: request.blockIds === undefined ? undefined : contents.number(request.blockIds),
+      });
+    } catch (error) {
+      if (!(error instanceof LateArrival)) throw error;
+      onBadLine(
+        new TraceError({
+          file: this.#file,
+          line,
+          field: "time",
+          value: "more than 65,536 requests out of order",
+          expected: "times that go up; sort the file by time",
+        }),
+      );
+    }
+  }
+}
+
+/** Numbers block ids from 0 in order of appearance, so that caches can index by them. */
+class ContentNumbers {
+  readonly #numbers = new Map<number, number>();
+
+  number(ids: readonly number[]): Int32Array {
+    const numbers = new Int32Array(ids.length);
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i]!;
+      let number = this.#numbers.get(id);
+      if (number === undefined) {
+        number = this.#numbers.size;
+        this.#numbers.set(id, number);
+      }
+      numbers[i] = number;
+    }
+    return numbers;
+  }
+}
