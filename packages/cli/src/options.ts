@@ -1,5 +1,6 @@
 // Options as values: what a flag's text must be, said in one line when it is not.
 
+import type { ServiceLevel } from "@isochron/simulator";
 import { InputError, unknownName } from "./errors.ts";
 
 type Parser<T> = (text: string) => T;
@@ -25,6 +26,32 @@ export function positiveOption(flag: string): Parser<number> {
       throw new InputError(`${flag}: found "${text}", expected a number above 0`);
     }
     return value;
+  };
+}
+
+/** A number above 0, at most 1. */
+export function shareOption(flag: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value > 0 && value <= 1)) {
+      throw new InputError(`${flag}: found "${text}", expected a number above 0 and at most 1`);
+    }
+    return value;
+  };
+}
+
+const LIMITS = { ttft: "ttftMs", tpot: "tpotMs", e2e: "e2eMs" } as const;
+
+/** `ttft=500,tpot=50`: limits in milliseconds. */
+export function serviceLevelOption(flag: string): Parser<ServiceLevel> {
+  return (text) => {
+    const level: { -readonly [Name in keyof ServiceLevel]: ServiceLevel[Name] } = {};
+    for (const part of text.split(",")) {
+      const [name = "", value = ""] = part.split("=").map((word) => word.trim());
+      if (!Object.hasOwn(LIMITS, name)) throw unknownName(`${flag}: unknown limit`, name, Object.keys(LIMITS));
+      level[LIMITS[name as keyof typeof LIMITS]] = positiveOption(`${flag} ${name}`)(value);
+    }
+    return level;
   };
 }
 

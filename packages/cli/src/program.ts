@@ -7,6 +7,7 @@ import { addModelsCommand } from "./commands/models.ts";
 import { addPlanCommand } from "./commands/plan.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
+import { addTracesCommand } from "./commands/traces.ts";
 import type { Context } from "./context.ts";
 import { VERSION } from "./version.ts";
 
@@ -15,6 +16,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPlanCommand,
   addSimulateCommand,
   addRunCommand,
+  addTracesCommand,
   addGpusCommand,
   addModelsCommand,
 ];

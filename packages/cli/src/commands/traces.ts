@@ -6,8 +6,8 @@ import {
   inspectTrace,
   openTrace,
   type TokenSummary,
-  type Trace,
   TRACE_FORMAT_NAMES,
+  type Trace,
   type TraceFormatName,
   type TraceInspection,
 } from "@isochron/simulator";
@@ -46,7 +46,13 @@ function addList(traces: Command, context: Context): void {
   }).action((options: CommonOptions) => {
     const rows = Object.entries(BUNDLED_TRACES).map(([name, trace]) => {
       const { file } = traceFile(name);
-      return { name, summary: trace.summary, license: trace.license, source: trace.source, isPresent: existsSync(file) };
+      return {
+        name,
+        summary: trace.summary,
+        license: trace.license,
+        source: trace.source,
+        isPresent: existsSync(file),
+      };
     });
     print(context, options, { isochron: "traces/1", traces: rows }, (paint) =>
       table(
@@ -70,7 +76,9 @@ function addInspect(traces: Command, context: Context): void {
   });
   readingOptions(command).action(async (nameOrPath: string, options: ReadOptions) => {
     const inspection = await inspectTrace(await open(nameOrPath, options));
-    print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) => inspectionText(inspection, paint));
+    print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) =>
+      inspectionText(inspection, paint),
+    );
   });
 }
 
@@ -90,7 +98,11 @@ function addConvert(traces: Command, context: Context): void {
 
 function readingOptions(command: Command): Command {
   return command
-    .option("--format <name>", "format of the file, instead of recognising it", nameOption("--format", "format", TRACE_FORMAT_NAMES))
+    .option(
+      "--format <name>",
+      "format of the file, instead of recognising it",
+      nameOption("--format", "format", TRACE_FORMAT_NAMES),
+    )
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first");
 }
@@ -102,7 +114,8 @@ async function open(nameOrPath: string, options: ReadOptions): Promise<Trace> {
 
 function inspectionText(inspection: TraceInspection, paint: Painter): string {
   const { identity, requests, spanS, requestsPerS, gapCv, input, output, prefixHitBound, warnings } = inspection;
-  const prefixes = prefixHitBound === null ? "not identified" : `${percent(prefixHitBound)} of prompt tokens seen before`;
+  const prefixes =
+    prefixHitBound === null ? "not identified" : `${percent(prefixHitBound)} of prompt tokens seen before`;
   const facts = [
     ["format", identity.format],
     ["sha256", identity.sha256],

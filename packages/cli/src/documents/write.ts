@@ -1,6 +1,6 @@
 // Writes files whole or not at all: into a temporary file beside the target, which then takes its name.
 
-import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { encodePlan, type Plan, planToJson } from "@isochron/planner";
 import { InputError, systemReason } from "../errors.ts";
@@ -66,6 +66,14 @@ export function prepareDirectory(path: string): void {
   } catch (error) {
     throw cannotWrite(path, error);
   }
+}
+
+/** The same for a file that is to be written. */
+export function prepareFile(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new InputError(`${path}: cannot be written (is a directory, expected a file)`);
+  }
+  prepareDirectory(dirname(path));
 }
 
 function cannotWrite(path: string, error: unknown): InputError {
