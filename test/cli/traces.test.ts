@@ -77,7 +77,12 @@ describe("isochron traces", () => {
   it("leaves nothing behind when a conversion fails", async () => {
     const folder = temporaryFolder();
     const bad = badTraces.find((one) => one.file === "negative.csv")!;
-    const { exitCode } = await isochron(["traces", "convert", writeBadTrace(folder, bad), join(folder, "out", "x.jsonl")]);
+    const { exitCode } = await isochron([
+      "traces",
+      "convert",
+      writeBadTrace(folder, bad),
+      join(folder, "out", "x.jsonl"),
+    ]);
     expect(exitCode).toBe(2);
     expect(readdirSync(join(folder, "out"))).toEqual([]);
   });

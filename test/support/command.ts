@@ -19,6 +19,9 @@ export interface Result {
 export interface RunOptions {
   readonly env?: Record<string, string>;
   readonly interrupt?: AbortSignal;
+  /** Whether stderr is a terminal. */
+  readonly isTerminal?: boolean;
+  readonly onStderr?: () => void;
 }
 
 /** Runs `isochron …args` in this process. */
@@ -27,7 +30,14 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
   let stderr = "";
   const exitCode = await main(args, {
     stdout: { write: (text) => (stdout += text) },
-    stderr: { write: (text) => (stderr += text) },
+    stderr: {
+      isTTY: options.isTerminal,
+      columns: 120,
+      write: (text) => {
+        stderr += text;
+        options.onStderr?.();
+      },
+    },
     env: options.env ?? {},
     commandLine: `isochron ${args.join(" ")}`,
     interrupt: options.interrupt ?? new AbortController().signal,
