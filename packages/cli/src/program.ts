@@ -2,9 +2,11 @@
 
 import { Command } from "commander";
 import type { AddCommand } from "./command.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
 import { addGpusCommand } from "./commands/gpus.ts";
 import { addModelsCommand } from "./commands/models.ts";
 import { addPlanCommand } from "./commands/plan.ts";
+import { addReplayCommand } from "./commands/replay.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
 import { addTracesCommand } from "./commands/traces.ts";
@@ -13,12 +15,14 @@ import { VERSION } from "./version.ts";
 
 /** In the order of the help. */
 const COMMANDS: readonly AddCommand[] = [
+  addReplayCommand,
   addPlanCommand,
   addSimulateCommand,
   addRunCommand,
   addTracesCommand,
   addGpusCommand,
   addModelsCommand,
+  addDoctorCommand,
 ];
 
 export function createProgram(context: Context): Command {

@@ -58,7 +58,7 @@ export function readJson(path: string, expected: string): unknown {
   }
 }
 
-function readText(path: string): string {
+export function readText(path: string): string {
   let content: Buffer;
   try {
     content = readFileSync(path);

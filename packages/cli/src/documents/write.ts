@@ -70,10 +70,10 @@ export function prepareDirectory(path: string): void {
 
 /** The same for a file that is to be written. */
 export function prepareFile(path: string): void {
+  prepareDirectory(dirname(path));
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
     throw new InputError(`${path}: cannot be written (is a directory, expected a file)`);
   }
-  prepareDirectory(dirname(path));
 }
 
 function cannotWrite(path: string, error: unknown): InputError {

@@ -1,0 +1,3 @@
+export async function cudaState(): Promise<{ isAvailable: boolean; detail: string }> {
+  return { isAvailable: false, detail: "not built" };
+}

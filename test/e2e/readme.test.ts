@@ -1,0 +1,43 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { repository } from "../support/command.ts";
+
+/** Fenced blocks of one language. */
+function blocks(file: string, language: string): string[] {
+  const text = readFileSync(join(repository, file), "utf8");
+  return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, "gm"))].map((match) => match[1]!);
+}
+
+describe("README.md", () => {
+  it("has an example of ten lines that plans a batch and prints what the README says", () => {
+    const [example] = blocks("README.md", "js");
+    expect(example!.trimEnd().split("\n").length).toBeLessThanOrEqual(10);
+    // Beside the packages, so that their names resolve as they do for a user.
+    const script = join(repository, "packages/cli", `.readme-${process.pid}.mjs`);
+    onTestFinished(() => rmSync(script, { force: true }));
+    writeFileSync(script, example!);
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+    expect(stdout).toBe(blocks("README.md", "text")[0]);
+  });
+
+  it("names the two commands of a fresh machine", () => {
+    const shell = blocks("README.md", "sh").join("");
+    expect(shell).toContain("npm ci && npm start");
+    expect(shell).toContain("npm ci && npm test");
+  });
+
+  it.each(["README.md", "docs/architecture.md", "CONTRIBUTING.md", "packages/cli/README.md"])(
+    "%s links to files that exist",
+    (file) => {
+      const text = readFileSync(join(repository, file), "utf8");
+      const targets = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1]!);
+      for (const target of targets) {
+        expect(() => readFileSync(join(repository, file, "..", target)), `${file}: ${target}`).not.toThrow();
+      }
+    },
+  );
+});
