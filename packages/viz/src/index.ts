@@ -1,1 +1,2 @@
-export {};
+export { encodeBinaryDocument } from "./columns.ts";
+export { renderPage } from "./page.ts";

@@ -1,0 +1,7 @@
+// Sizes that the style sheet and the canvases share, in CSS pixels.
+
+export const LABEL_WIDTH = 92;
+export const BUSY_WIDTH = 96;
+export const AXIS_HEIGHT = 24;
+export const TRACK_HEIGHT = 54;
+export const FONT = '"Inter", "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
