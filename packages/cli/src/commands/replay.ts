@@ -139,7 +139,7 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   const report = await replayWithProgress(trace, model, profile, options, context);
   const written = options.out === undefined ? [] : await writeReport(report, options.out);
   if (options.html !== undefined) {
-    await writePage(options.html, { reports: [report], timelines: stepTimelines(report, model, profile) });
+    writePage(options.html, { reports: [report], timelines: stepTimelines(report, model, profile) });
     written.push(options.html);
   }
   if (report.partial) {

@@ -6,6 +6,7 @@ import { type KernelSimulation, plannerDevice, simulateKernel } from "@isochron/
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
+import { writePage } from "../documents/page.ts";
 import { writeJson } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, policyOption, readBatch } from "../inputs.ts";
@@ -29,7 +30,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--out <file>", "write the timeline (timeline/1)")
     .option("--html <file>", "write a page that shows the timeline")
-    .action(async (path: string, options: SimulateOptions) => {
+    .action((path: string, options: SimulateOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
       const device = plannerDevice(profile);
@@ -37,6 +38,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
       const generator = generatorOf(context);
       const { timeline, ...simulation } = simulateKernel(plan, profile, { title: path, generator });
       if (options.out !== undefined) writeJson(options.out, timeline);
+      if (options.html !== undefined) writePage(options.html, { reports: [], timelines: [timeline] });
       const document = {
         isochron: "simulation/1",
         generator,

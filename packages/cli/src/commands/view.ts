@@ -29,7 +29,7 @@ export function addViewCommand(program: Command, context: Context): void {
       const bundle = readViewable(files);
       const shown = { reports: bundle.reports.length, timelines: bundle.timelines.length };
       if (options.html !== undefined) {
-        await writePage(options.html, bundle);
+        writePage(options.html, bundle);
         print(context, options, { isochron: "view/1", file: options.html, ...shown }, () => `wrote ${options.html}\n`);
         return;
       }
