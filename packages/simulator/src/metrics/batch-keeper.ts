@@ -34,6 +34,7 @@ export class BatchKeeper {
   readonly #askedNames: Set<string>;
   #spaced: Kept[] = [];
   #spacing = 1;
+  #nextSpaced = 0;
   #longestFloorUs = 0;
   #imbalanceFloor = 0;
   #steps = 0;
@@ -50,7 +51,7 @@ export class BatchKeeper {
     durationUs: number,
     imbalance: number,
   ): void {
-    const isSpaced = this.#steps++ % this.#spacing === 0;
+    const isSpaced = this.#steps++ === this.#nextSpaced;
     if (durationUs > this.#longestFloorUs) {
       this.#longestFloorUs = keepTop(this.#longest, keep(replica, number, step, requests, durationUs));
     }
@@ -102,9 +103,11 @@ export class BatchKeeper {
 
   #keepSpaced(kept: Kept): void {
     this.#spaced.push(kept);
-    if (this.#spaced.length <= SPACED) return;
-    this.#spacing *= 2;
-    this.#spaced = this.#spaced.filter(({ score }) => score % this.#spacing === 0);
+    if (this.#spaced.length > SPACED) {
+      this.#spacing *= 2;
+      this.#spaced = this.#spaced.filter(({ score }) => score % this.#spacing === 0);
+    }
+    this.#nextSpaced = this.#spaced.at(-1)!.score + this.#spacing;
   }
 
   #nearestTtft(ttftMs: number | null): Kept | undefined {

@@ -15,6 +15,9 @@ const BINS = 0x7ff0_0000 >>> BIN_SHIFT;
 /** Chosen: 2^22 samples are 48 MiB. */
 const EXACT_SAMPLES: number = 2 ** 22;
 
+/** Chosen: arrays of at most half a MiB, never copied. */
+const CHUNK = 2 ** 16;
+
 const scratch = new Float64Array(1);
 const scratchWords = new Uint32Array(scratch.buffer);
 
@@ -22,9 +25,15 @@ export class Distribution {
   /** Sum of all weights. */
   count = 0;
   #size = 0;
-  #values = new Float64Array(1024);
-  #weights = new Int32Array(1024);
-  #mean = 0;
+  #values: Float64Array[] = [];
+  #weights: Int32Array[] = [];
+  /** The arrays that are being filled, and up to where. */
+  #lastValues = new Float64Array(0);
+  #lastWeights = new Int32Array(0);
+  #filled = 0;
+  /** Sums of differences to the first sample, which keeps them small. */
+  #origin = 0;
+  #sum = 0;
   #squares = 0;
   #minimum = Number.POSITIVE_INFINITY;
   #maximum = Number.NEGATIVE_INFINITY;
@@ -39,23 +48,23 @@ export class Distribution {
     return this.#bins === undefined;
   }
 
-  /** Adds `weight` samples of one value ≥ 0. */
+  /** Adds `weight` ≥ 1 samples of one value ≥ 0. */
   add(value: number, weight: number): void {
+    if (this.count === 0) this.#origin = value;
     this.count += weight;
-    // Welford's update, weighted (West, 1979).
-    const delta = value - this.#mean;
-    const step = (delta * weight) / this.count;
-    this.#mean += step;
-    this.#squares += delta * weight * (value - this.#mean);
+    const delta = value - this.#origin;
+    this.#sum += delta * weight;
+    this.#squares += delta * delta * weight;
     if (value < this.#minimum) this.#minimum = value;
     if (value > this.#maximum) this.#maximum = value;
-    if (this.#bins === undefined && this.#size === this.#values.length) this.#grow();
+    if (this.#filled === this.#lastValues.length) this.#grow();
     if (this.#bins !== undefined) {
       this.#bins[binOf(value)]! += weight;
       return;
     }
-    this.#values[this.#size] = value;
-    this.#weights[this.#size++] = weight;
+    this.#lastValues[this.#filled] = value;
+    this.#lastWeights[this.#filled++] = weight;
+    this.#size++;
   }
 
   /** Percentiles by linear interpolation between the closest ranks; all null without samples. */
@@ -66,7 +75,10 @@ export class Distribution {
       const position = (percent / 100) * (this.count - 1);
       ranks.push(Math.floor(position), Math.min(Math.ceil(position), this.count - 1));
     }
-    const values = this.#bins === undefined ? this.#selectExact(ranks) : this.#selectBinned(ranks, this.#bins);
+    const values =
+      this.#bins === undefined
+        ? selectRanks({ values: this.#values, weights: this.#weights, size: this.#size }, ranks)
+        : this.#selectBinned(ranks, this.#bins);
     return percents.map((percent, i) => {
       const position = (percent / 100) * (this.count - 1);
       const low = values[2 * i]!;
@@ -78,24 +90,14 @@ export class Distribution {
 
   /** `scale` turns the samples' unit into that of the summary. */
   summary(scale: number): Summary {
-    if (this.count === 0) {
-      return {
-        mean: null,
-        median: null,
-        std: null,
-        min: null,
-        max: null,
-        p75: null,
-        p90: null,
-        p95: null,
-        p99: null,
-      };
-    }
+    if (this.count === 0) return EMPTY;
     const [median, p75, p90, p95, p99] = this.percentiles([50, 75, 90, 95, 99]).map((value) => value! * scale);
+    const meanDelta = this.#sum / this.count;
+    const variance = Math.max(0, this.#squares / this.count - meanDelta * meanDelta);
     return {
-      mean: this.#mean * scale,
+      mean: (this.#origin + meanDelta) * scale,
       median: median!,
-      std: Math.sqrt(Math.max(0, this.#squares) / this.count) * scale,
+      std: Math.sqrt(variance) * scale,
       min: this.#minimum * scale,
       max: this.#maximum * scale,
       p75: p75!,
@@ -103,10 +105,6 @@ export class Distribution {
       p95: p95!,
       p99: p99!,
     };
-  }
-
-  #selectExact(ranks: readonly number[]): number[] {
-    return selectRanks(this.#values.subarray(0, this.#size), this.#weights.subarray(0, this.#size), ranks);
   }
 
   #selectBinned(ranks: readonly number[], bins: Float64Array): number[] {
@@ -120,23 +118,41 @@ export class Distribution {
 
   /** Makes room for more samples, or turns to bins. */
   #grow(): void {
+    if (this.#bins !== undefined) return;
     if (this.#size < this.#exactSamples) {
-      const capacity = Math.min(this.#exactSamples, this.#size * 2);
-      const values = new Float64Array(capacity);
-      const weights = new Int32Array(capacity);
-      values.set(this.#values);
-      weights.set(this.#weights);
-      this.#values = values;
-      this.#weights = weights;
+      const capacity = Math.min(this.#exactSamples - this.#size, Math.max(1024, Math.min(this.#size, CHUNK)));
+      this.#lastValues = new Float64Array(capacity);
+      this.#lastWeights = new Int32Array(capacity);
+      this.#values.push(this.#lastValues);
+      this.#weights.push(this.#lastWeights);
+      this.#filled = 0;
       return;
     }
     const bins = new Float64Array(BINS);
-    for (let i = 0; i < this.#size; i++) bins[binOf(this.#values[i]!)]! += this.#weights[i]!;
+    for (const [i, values] of this.#values.entries()) {
+      const weights = this.#weights[i]!;
+      for (let j = 0; j < values.length; j++) bins[binOf(values[j]!)]! += weights[j]!;
+    }
     this.#bins = bins;
-    this.#values = new Float64Array(0);
-    this.#weights = new Int32Array(0);
+    this.#values = [];
+    this.#weights = [];
+    this.#lastValues = new Float64Array(0);
+    this.#lastWeights = new Int32Array(0);
+    this.#filled = 0;
   }
 }
+
+const EMPTY: Summary = {
+  mean: null,
+  median: null,
+  std: null,
+  min: null,
+  max: null,
+  p75: null,
+  p90: null,
+  p95: null,
+  p99: null,
+};
 
 /** Bits of a non-negative float64 order like its value: the leading ones are a logarithmic bin. */
 function binOf(value: number): number {

@@ -125,7 +125,7 @@ export class StepObserver {
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
     this.batches.stepStarted(replica, number, step, requests, durationUs, attentionImbalance);
-    if (number % this.steps.stride === 0) {
+    if ((number & (this.steps.stride - 1)) === 0) {
       this.steps.add(
         replica,
         number,

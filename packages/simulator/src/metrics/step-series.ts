@@ -6,7 +6,7 @@ import type { StepSeries } from "../documents/report.ts";
 const FIELDS = 12;
 
 export class StepSeriesRecorder {
-  /** Steps whose number within their replica is a multiple of this are kept. */
+  /** Steps whose number within their replica is a multiple of this are kept. A power of two. */
   stride = 1;
   readonly #limit: number;
   #rows: Float64Array;
@@ -32,7 +32,7 @@ export class StepSeriesRecorder {
     preemptions: number,
   ): void {
     if (this.#count === this.#limit) this.#thin();
-    if (step % this.stride !== 0) return;
+    if ((step & (this.stride - 1)) !== 0) return;
     if ((this.#count + 1) * FIELDS > this.#rows.length) {
       const larger = new Float64Array(Math.min(this.#limit * FIELDS, this.#rows.length * 2));
       larger.set(this.#rows);
@@ -84,13 +84,13 @@ export class StepSeriesRecorder {
       this.stride *= 2;
       let kept = 0;
       for (let i = 0; i < this.#count; i++) {
-        if (rows[i * FIELDS]! % this.stride !== 0) continue;
+        if ((rows[i * FIELDS]! & (this.stride - 1)) !== 0) continue;
         rows.copyWithin(kept * FIELDS, i * FIELDS, (i + 1) * FIELDS);
         kept++;
       }
       this.#count = kept;
       // Only step 0 of each replica is left: the limit is below the number of replicas.
-      if (this.stride > 2 ** 52) throw new RangeError(`a step series of ${this.#limit} entries is too short`);
+      if (this.stride > 2 ** 30) throw new RangeError(`a step series of ${this.#limit} entries is too short`);
     }
   }
 }

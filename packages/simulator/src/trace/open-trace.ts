@@ -3,6 +3,7 @@
 import { basename } from "node:path";
 import type { TraceIdentity } from "../documents/report.ts";
 import { ArrivalOrder, LateArrival } from "./arrivals.ts";
+import { ContentNumbers } from "./content-numbers.ts";
 import { readRecords, type TraceRecord } from "./read-records.ts";
 import { recognizeFormat } from "./recognize.ts";
 import type { Trace, TraceRequest } from "./trace.ts";
@@ -140,24 +141,5 @@ class FileTrace implements Trace {
         }),
       );
     }
-  }
-}
-
-/** Numbers block ids from 0 in order of appearance, so that caches can index by them. */
-class ContentNumbers {
-  readonly #numbers = new Map<number, number>();
-
-  number(ids: readonly number[]): Int32Array {
-    const numbers = new Int32Array(ids.length);
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]!;
-      let number = this.#numbers.get(id);
-      if (number === undefined) {
-        number = this.#numbers.size;
-        this.#numbers.set(id, number);
-      }
-      numbers[i] = number;
-    }
-    return numbers;
   }
 }
