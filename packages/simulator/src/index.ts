@@ -66,6 +66,8 @@ export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
+export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";

@@ -37,7 +37,7 @@ export interface AttentionKernelProfile {
   readonly nextStartUs: Quantity;
   /** From the last KV tile to the piece's output being visible to others. */
   readonly writeOutUs: Quantity;
-  /** KV tokens of one KV tile; flops are counted in whole tiles. */
+  /** KV tokens of one KV tile. */
   readonly kvTileTokens: Quantity;
   /** Tensor throughput of the whole GPU by query-tile rows, padding counted as work, 16-bit types. */
   readonly tensorTflops: { readonly rows: readonly (readonly [number, number])[]; readonly source: string };
@@ -99,14 +99,15 @@ export interface GpuProfile {
       readonly n: number;
       readonly k: number;
       readonly rows: readonly (readonly [number, number])[];
+      readonly source: string;
     }[];
-    /** Source of the shapes; empty when there are none. */
-    readonly source: string;
     /** For shapes that were not measured: fixed + max(flops / tflops, bytes / GBps). */
     readonly fixedUs: Quantity;
     readonly tflops: Quantity;
     readonly memoryGBps: Quantity;
   };
+  /** What one GPU sends to the others, one direction. For GPU counts without a table of all-reduce times. */
+  readonly interconnectGBps: Quantity;
   readonly allReduce: readonly {
     readonly gpus: number;
     /** [bytes, µs] in ascending bytes. */
@@ -115,6 +116,8 @@ export interface GpuProfile {
   }[];
   /** A small kernel (norm, activation, rotary embedding): fixed + bytes / GBps. */
   readonly elementwise: { readonly fixedUs: Quantity; readonly memoryGBps: Quantity };
+  /** Sampling: fixed + bytes of logits moved. */
+  readonly sampler: { readonly fixedUs: Quantity; readonly bytesPerLogit: Quantity };
   /** Time that the GPU waits for the host between steps. */
   readonly host: { readonly stepUs: Quantity; readonly requestUs: Quantity };
 }
@@ -168,14 +171,17 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
     merge: z.strictObject({ fixedUs: quantity, partialUs: quantity, rowsAtOnce: count }),
     launch: z.strictObject({ streamUs: quantity, graphNodeUs: quantity, graphUs: quantity, gridBarrierUs: curve }),
     gemm: z.strictObject({
-      shapes: z.array(z.strictObject({ n: z.number().int().min(1), k: z.number().int().min(1), rows })),
-      source: z.string(),
+      shapes: z.array(
+        z.strictObject({ n: z.number().int().min(1), k: z.number().int().min(1), rows, source: z.string().min(1) }),
+      ),
       fixedUs: quantity,
       tflops: positiveQuantity,
       memoryGBps: positiveQuantity,
     }),
+    interconnectGBps: positiveQuantity,
     allReduce: z.array(z.strictObject({ gpus: z.number().int().min(2), rows, source: z.string().min(1) })),
     elementwise: z.strictObject({ fixedUs: quantity, memoryGBps: positiveQuantity }),
+    sampler: z.strictObject({ fixedUs: quantity, bytesPerLogit: quantity }),
     host: z.strictObject({ stepUs: quantity, requestUs: quantity }),
   })
   .superRefine((profile, context) => {
@@ -194,7 +200,7 @@ function* namedSources(
   for (const [key, value] of Object.entries(node)) {
     if (path.length === 0 && key === "sources") continue;
     if (key === "source" && typeof value === "string") {
-      if (value !== "") yield { path: [...path, key], source: value };
+      yield { path: [...path, key], source: value };
     } else {
       yield* namedSources(value, [...path, key]);
     }

@@ -42,8 +42,8 @@ export class FluidEngine {
 
   run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
     const { header, pieces, workerPieceIndptr } = plan;
-    const { laneCount, smCount, streamBytesPerUs, launchUs, startUs, writeOutUs, l2ByteCost } = costs;
-    this.grow(laneCount, smCount, plan.partialSlotCount);
+    const { laneCount, unitCount, streamBytesPerUs, launchUs, startUs, writeOutUs, l2ByteCost } = costs;
+    this.grow(laneCount, unitCount, plan.partialSlotCount);
     const { heap, tensor, residency, queueLane, queueUs } = this;
     const { laneRecord, laneRecordEnd, laneHead, laneParts, laneTakenUs, laneHbmShare } = this;
     const { laneEndUs, laneLatencyUs, laneBusyUs, slotEndUs } = this;
@@ -131,8 +131,11 @@ export class FluidEngine {
         if (!tensorMayBind) continue;
         laneParts[lane] = 2;
         const tileRows = rowsField >>> 16;
-        const tokens = Math.ceil((kvEnd - kvStart) / costs.kvTileTokens) * costs.kvTileTokens;
-        tensor.begin(lane, (tokens * tileRows * costs.flopsPerRowToken) / costs.smFlopsPerUs[tileRows]!, nowUs);
+        tensor.begin(
+          lane,
+          ((kvEnd - kvStart) * tileRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
+          nowUs,
+        );
         continue;
       }
       if (streamAt <= tensorAt) {
@@ -186,7 +189,7 @@ export class FluidEngine {
     this.l2ServedBytes = l2ServedBytes;
   }
 
-  private grow(laneCount: number, smCount: number, slots: number): void {
+  private grow(laneCount: number, unitCount: number, slots: number): void {
     if (this.laneRecord.length < laneCount) {
       this.heap = new StreamHeap(laneCount);
       this.queueLane = new Int32Array(laneCount);
@@ -201,7 +204,7 @@ export class FluidEngine {
       this.laneLatencyUs = new Float64Array(laneCount);
       this.laneBusyUs = new Float64Array(laneCount);
     }
-    if (!this.tensor.fits(smCount, laneCount)) this.tensor = new TensorShares(smCount, laneCount);
+    if (!this.tensor.fits(unitCount, laneCount)) this.tensor = new TensorShares(unitCount, laneCount);
     if (this.slotEndUs.length < slots) this.slotEndUs = new Float64Array(slots * 2);
     this.slotEndUs.fill(0, 0, slots);
     this.laneLatencyUs.fill(0);

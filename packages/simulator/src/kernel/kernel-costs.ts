@@ -4,7 +4,7 @@
 // what one CTA can pull, at most an equal share of what its SM can take in. A CTA's rate never rises when another one
 // joins (the table is made non-increasing), which is what makes every simulated time at most the unshared one.
 
-import type { Plan } from "@isochron/planner";
+import type { KvDtype, Plan } from "@isochron/planner";
 import { DTYPES, Header } from "@isochron/planner";
 import { interpolate } from "../gpu/curve.ts";
 import { plannerDevice } from "../gpu/planner-device.ts";
@@ -33,10 +33,13 @@ const ELEMENT_BYTES = { bf16: 2, fp16: 2, fp32: 4, fp8_e4m3: 1, fp8_e5m2: 1 } as
 const PARTIAL_ELEMENT_BYTES = 4;
 
 export interface KernelCosts {
-  readonly smCount: number;
-  /** CTAs that can be resident: lanes on which pieces run. */
+  /** SMs that one worker spans: 1, or the cluster size. */
+  readonly smsPerWorker: number;
+  /** SMs, or clusters of them: lane l runs on unit l mod unitCount. */
+  readonly unitCount: number;
+  /** Workers that can be resident: lanes on which pieces run. */
   readonly laneCount: number;
-  /** Rate of each of n streaming CTAs, bytes per µs; entry 0 is unused. */
+  /** Rate of each of n streaming lanes, bytes per µs. */
   readonly streamBytesPerUs: Float64Array;
   /** Most bytes per µs that any number of CTAs reaches. */
   readonly peakBytesPerUs: number;
@@ -59,8 +62,8 @@ export interface KernelCosts {
   readonly partialRowBytes: number;
   /** flops of one padded row on one KV token. */
   readonly flopsPerRowToken: number;
-  /** Tensor throughput of one SM by rows of the query tile (index), in flops per µs. */
-  readonly smFlopsPerUs: Float64Array;
+  /** Tensor throughput of one unit by rows of the query tile (index), in flops per µs. */
+  readonly unitFlopsPerUs: Float64Array;
   /** What the planner charges, in µs, by rows of the query tile: for the model without sharing. */
   readonly unsharedPieceUs: Float64Array;
   readonly unsharedTileUs: Float64Array;
@@ -69,38 +72,74 @@ export interface KernelCosts {
 /** Rows of a query tile are at most this (16 bits of a field of the plan, and no kernel goes near). */
 const MAX_TILE_ROWS = 512;
 
+/** What a launch is about: where it runs, and the shape of its attention. */
+export interface LaunchDescription {
+  readonly smCount: number;
+  readonly ctasPerSm: number;
+  readonly ctasPerWorker: number;
+  readonly headDim: number;
+  readonly valueHeadDim: number;
+  readonly kvHeads: number;
+  readonly dtype: KvDtype;
+  readonly kvDtype: KvDtype;
+  readonly kvTileTokens: number;
+}
+
 /** Resolves a profile for the device and the shape of a plan. */
 export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
   const { header } = plan;
-  const smCount = header[Header.smCount]!;
-  const ctasPerSm = header[Header.ctasPerSm]!;
+  return resolveCosts(
+    {
+      smCount: header[Header.smCount]!,
+      ctasPerSm: header[Header.ctasPerSm]!,
+      ctasPerWorker: header[Header.ctasPerWorker]!,
+      headDim: header[Header.headDim]!,
+      valueHeadDim: header[Header.valueHeadDim]!,
+      kvHeads: header[Header.kvHeads]!,
+      dtype: DTYPES[header[Header.dtype]!]!,
+      kvDtype: DTYPES[header[Header.kvDtype]!]!,
+      kvTileTokens: header[Header.kvTileTokens]!,
+    },
+    profile,
+  );
+}
+
+/** @throws PlanProfileMismatchError */
+export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): KernelCosts {
+  const { smCount, ctasPerSm, headDim, valueHeadDim } = launchOf;
   if (smCount > profile.device.smCount.value) {
     throw new PlanProfileMismatchError(profile.name, smCount, profile.device.smCount.value);
   }
-  const laneCount = smCount * ctasPerSm;
+  const smsPerWorker = Math.max(1, launchOf.ctasPerWorker);
+  const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
+  const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
   const { memory, attention, launch, merge } = profile;
-  const streamBytesPerUs = streamRates(profile, laneCount, ctasPerSm);
+  const streamBytesPerUs = streamRates(profile, laneCount, ctasPerSm, smsPerWorker);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
-  const headDim = header[Header.headDim]!;
-  const valueHeadDim = header[Header.valueHeadDim]!;
-  const elementBytes = ELEMENT_BYTES[DTYPES[header[Header.dtype]!]!];
-  const kvElementBytes = ELEMENT_BYTES[DTYPES[header[Header.kvDtype]!]!];
+  const elementBytes = ELEMENT_BYTES[launchOf.dtype];
+  const kvElementBytes = ELEMENT_BYTES[launchOf.kvDtype];
+  // With latent attention (MLA) the value is a slice of the one key head: it is read once.
+  const isLatent = launchOf.kvHeads === 1 && valueHeadDim < headDim;
+  const kvWidth = isLatent ? headDim : headDim + valueHeadDim;
 
-  const smFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
+  const unitFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedPieceUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedTileUs = new Float64Array(MAX_TILE_ROWS + 1);
   const { queryTiles } = plannerDevice(profile).costModel;
   for (let rows = 0; rows <= MAX_TILE_ROWS; rows++) {
     // 1 TFLOP/s is 10⁶ flops per µs.
-    smFlopsPerUs[rows] = (interpolate(attention.tensorTflops.rows, rows) * 1e6) / profile.device.smCount.value;
+    unitFlopsPerUs[rows] =
+      (interpolate(attention.tensorTflops.rows, rows) * 1e6 * smsPerWorker) / profile.device.smCount.value;
     const tile = queryTiles.find((candidate) => candidate.rows >= rows) ?? queryTiles[queryTiles.length - 1]!;
     unsharedPieceUs[rows] = tile.pieceNs / 1000;
-    unsharedTileUs[rows] = tile.kvTileNs / 1000;
+    // As the planner has it: a tile beyond the largest that the model knows does proportionally more arithmetic.
+    unsharedTileUs[rows] = (tile.kvTileNs / 1000) * Math.max(1, rows / tile.rows);
   }
   return {
-    smCount,
+    smsPerWorker,
+    unitCount,
     laneCount,
     streamBytesPerUs,
     peakBytesPerUs,
@@ -115,26 +154,26 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
     mergeFixedUs: merge.fixedUs.value,
     mergePartialUs: merge.partialUs.value,
     mergeRowsAtOnce: merge.rowsAtOnce.value,
-    kvTileTokens: header[Header.kvTileTokens]!,
-    kvBytesPerToken: (headDim + valueHeadDim) * kvElementBytes,
+    kvTileTokens: launchOf.kvTileTokens,
+    kvBytesPerToken: kvWidth * kvElementBytes,
     queryRowBytes: headDim * elementBytes,
     outputRowBytes: valueHeadDim * elementBytes,
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,
     flopsPerRowToken: 2 * (headDim + valueHeadDim),
-    smFlopsPerUs,
+    unitFlopsPerUs,
     unsharedPieceUs,
     unsharedTileUs,
   };
 }
 
-function streamRates(profile: GpuProfile, laneCount: number, ctasPerSm: number): Float64Array {
+function streamRates(profile: GpuProfile, laneCount: number, ctasPerSm: number, ctasPerLane: number): Float64Array {
   const { memory } = profile;
   // With every CTA held to an equal share of its SM's port, no SM can go above it whoever else is active there.
-  const cap = Math.min(memory.perCtaGBps.value, memory.perSmGBps.value / ctasPerSm) * 1000;
+  const cap = Math.min(memory.perCtaGBps.value, memory.perSmGBps.value / ctasPerSm) * ctasPerLane * 1000;
   const rates = new Float64Array(laneCount + 1);
   rates[0] = cap;
   for (let n = 1; n <= laneCount; n++) {
-    const shared = (interpolate(memory.achievedGBps.rows, n) * 1000) / n;
+    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane) * 1000) / n;
     rates[n] = Math.min(cap, shared, rates[n - 1]!);
   }
   return rates;

@@ -19,6 +19,8 @@ export type Sharing = "fluid" | "none";
 const COST_FIELDS: readonly number[] = [
   Header.smCount,
   Header.ctasPerSm,
+  Header.ctasPerWorker,
+  Header.kvHeads,
   Header.headDim,
   Header.valueHeadDim,
   Header.dtype,

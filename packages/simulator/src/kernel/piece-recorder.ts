@@ -3,6 +3,7 @@
 
 import type { Plan, TimelineSlices } from "@isochron/planner";
 import { Header, Merge, Piece, Request, SLICE_KINDS } from "@isochron/planner";
+import type { KernelCosts } from "./kernel-costs.ts";
 
 interface Slice {
   lane: number;
@@ -21,13 +22,13 @@ const BANDWIDTH_STEPS = 512;
 
 export class PieceRecorder {
   private readonly plan: Plan;
-  private readonly smCount: number;
+  private readonly costs: KernelCosts;
   private readonly slices: Slice[] = [];
   private readonly intervals: { fromUs: number; toUs: number; gigabytesPerSecond: number }[] = [];
 
-  constructor(plan: Plan, smCount: number) {
+  constructor(plan: Plan, costs: KernelCosts) {
     this.plan = plan;
-    this.smCount = smCount;
+    this.costs = costs;
   }
 
   /** HBM bandwidth between two events. */
@@ -81,9 +82,10 @@ export class PieceRecorder {
   /** Columns sorted by lane, then by start. */
   columns(): TimelineSlices {
     const slices = this.slices.sort((a, b) => a.lane - b.lane || a.startUs - b.startUs || a.endUs - b.endUs);
+    const { unitCount, smsPerWorker } = this.costs;
     return {
       worker: slices.map((slice) => slice.lane),
-      sm: slices.map((slice) => slice.lane % this.smCount),
+      sm: slices.map((slice) => (slice.lane % unitCount) * smsPerWorker),
       startUs: slices.map((slice) => slice.startUs),
       endUs: slices.map((slice) => slice.endUs),
       kind: slices.map((slice) => slice.kind),

@@ -52,16 +52,18 @@ export function simulateKernel(plan: Plan, profile: GpuProfile, options: Simulat
   const smCount = plan.header[Header.smCount]!;
   const ctasPerSm = plan.header[Header.ctasPerSm]!;
   const simulator = new KernelSimulator(profile);
-  const recorder = new PieceRecorder(plan, smCount);
+  const costs = simulator.costsOf(plan);
+  const recorder = new PieceRecorder(plan, costs);
   const lanes = simulator.run(plan, options.sharing ?? "fluid", recorder);
   const { durationUs, lowerBoundUs, hbmBytes, busyFraction } = simulator;
 
+  const lanesPerUnit = costs.laneCount / costs.unitCount;
   const perSm = Array.from({ length: smCount }, (_, sm): SmUse => {
     let busyUs = 0;
     let stalledUs = 0;
-    for (let lane = sm; lane < smCount * ctasPerSm; lane += smCount) {
-      stalledUs += lanes.laneLatencyUs[lane]! / ctasPerSm;
-      busyUs += (lanes.laneBusyUs[lane]! - lanes.laneLatencyUs[lane]!) / ctasPerSm;
+    for (let lane = Math.floor(sm / costs.smsPerWorker); lane < costs.laneCount; lane += costs.unitCount) {
+      stalledUs += lanes.laneLatencyUs[lane]! / lanesPerUnit;
+      busyUs += (lanes.laneBusyUs[lane]! - lanes.laneLatencyUs[lane]!) / lanesPerUnit;
     }
     return { sm, busyUs, stalledUs, idleUs: Math.max(0, durationUs - busyUs - stalledUs) };
   });
@@ -69,7 +71,7 @@ export function simulateKernel(plan: Plan, profile: GpuProfile, options: Simulat
     isochron: "timeline/1",
     source: "simulated",
     generator: options.generator ?? { version: "0.1.0", command: "simulateKernel" },
-    device: { name: profile.name, smCount, ctasPerSm, workers: smCount * ctasPerSm },
+    device: { name: profile.name, smCount, ctasPerSm, workers: costs.laneCount },
     profile: profile.name,
     attention: plan.attention,
     policy: plan.policy,

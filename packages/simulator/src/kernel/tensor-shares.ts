@@ -4,7 +4,7 @@
 // completion is a fixed time until then: an indexed heap of SMs by that time gives the first one of the GPU.
 
 export class TensorShares {
-  private readonly smCount: number;
+  private readonly unitCount: number;
   private readonly laneCount: number;
   /** µs of a whole SM that a lane still needs; negative: it is not computing. */
   private readonly leftUs: Float64Array;
@@ -16,19 +16,19 @@ export class TensorShares {
   private readonly place: Int32Array;
   private size = 0;
 
-  constructor(smCount: number, laneCount: number) {
-    this.smCount = smCount;
+  constructor(unitCount: number, laneCount: number) {
+    this.unitCount = unitCount;
     this.laneCount = laneCount;
     this.leftUs = new Float64Array(laneCount).fill(-1);
-    this.active = new Int32Array(smCount);
-    this.settledUs = new Float64Array(smCount);
-    this.nextUs = new Float64Array(smCount);
-    this.heap = new Int32Array(smCount);
-    this.place = new Int32Array(smCount).fill(-1);
+    this.active = new Int32Array(unitCount);
+    this.settledUs = new Float64Array(unitCount);
+    this.nextUs = new Float64Array(unitCount);
+    this.heap = new Int32Array(unitCount);
+    this.place = new Int32Array(unitCount).fill(-1);
   }
 
-  fits(smCount: number, laneCount: number): boolean {
-    return this.smCount === smCount && this.laneCount === laneCount;
+  fits(unitCount: number, laneCount: number): boolean {
+    return this.unitCount === unitCount && this.laneCount === laneCount;
   }
 
   /** When the first lane is done; Infinity when none computes. */
@@ -37,7 +37,7 @@ export class TensorShares {
   }
 
   begin(lane: number, smUs: number, nowUs: number): void {
-    const sm = lane % this.smCount;
+    const sm = lane % this.unitCount;
     this.settle(sm, nowUs);
     this.leftUs[lane] = smUs;
     this.active[sm]!++;
@@ -51,7 +51,7 @@ export class TensorShares {
     this.settle(sm, nowUs);
     const { leftUs } = this;
     let lane = -1;
-    for (let other = sm; other < this.laneCount; other += this.smCount) {
+    for (let other = sm; other < this.laneCount; other += this.unitCount) {
       if (leftUs[other]! >= 0 && (lane < 0 || leftUs[other]! < leftUs[lane]!)) lane = other;
     }
     leftUs[lane] = -1;
@@ -65,7 +65,7 @@ export class TensorShares {
     const { leftUs, active, settledUs } = this;
     if (active[sm]! > 0) {
       const doneUs = (nowUs - settledUs[sm]!) / active[sm]!;
-      for (let lane = sm; lane < this.laneCount; lane += this.smCount) {
+      for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
         if (leftUs[lane]! >= 0) leftUs[lane] = Math.max(0, leftUs[lane]! - doneUs);
       }
     }
@@ -79,7 +79,7 @@ export class TensorShares {
       return;
     }
     let least = Number.POSITIVE_INFINITY;
-    for (let lane = sm; lane < this.laneCount; lane += this.smCount) {
+    for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
       if (leftUs[lane]! >= 0 && leftUs[lane]! < least) least = leftUs[lane]!;
     }
     this.nextUs[sm] = nowUs + least * active[sm]!;

@@ -10,9 +10,9 @@ export class WorkTotals {
   bytes = 0;
   /** Of these, bytes that HBM serves at least: every KV token of a head once. */
   uniqueBytes = 0;
-  /** Padding included. */
+  /** Rows that pad a query tile count as work. */
   flops = 0;
-  /** µs of one whole SM. */
+  /** µs of one whole SM (or cluster of SMs). */
   tensorSmUs = 0;
   /** False: no piece can ever wait for tensor throughput, whatever else runs on its SM. */
   tensorMayBind = false;
@@ -28,9 +28,9 @@ export class WorkTotals {
     const { header, pieces } = plan;
     const records = plan.pieceRecordCount;
     const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
-    const ctasPerSm = costs.laneCount / costs.smCount;
-    // While a CTA computes with ctasPerSm − 1 neighbours, at the best rate of its stream.
-    const tensorSlack = ctasPerSm * costs.streamBytesPerUs[1]!;
+    const lanesPerUnit = Math.ceil(costs.laneCount / costs.unitCount);
+    // While a lane computes with all its neighbours, at the best rate of its stream.
+    const tensorSlack = lanesPerUnit * costs.streamBytesPerUs[1]!;
     let count = 0;
     let bytes = 0;
     let flops = 0;
@@ -46,9 +46,8 @@ export class WorkTotals {
       const rowBytes =
         costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
-      const paddedTokens = Math.ceil(tokens / costs.kvTileTokens) * costs.kvTileTokens;
-      const pieceFlops = paddedTokens * tileRows * costs.flopsPerRowToken;
-      const smUs = pieceFlops / costs.smFlopsPerUs[tileRows]!;
+      const pieceFlops = tokens * tileRows * costs.flopsPerRowToken;
+      const smUs = pieceFlops / costs.unitFlopsPerUs[tileRows]!;
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;
       count += heads;
@@ -66,7 +65,7 @@ export class WorkTotals {
     this.uniqueBytes = kvIsShared ? bytes - this.rereadTokens(plan) * costs.kvBytesPerToken : bytes;
     const streamUs = (this.uniqueBytes + (bytes - this.uniqueBytes) * costs.l2ByteCost) / costs.peakBytesPerUs;
     const latencyUs = count === 0 ? 0 : costs.startUs + costs.writeOutUs;
-    this.lowerBoundUs = costs.launchUs + latencyUs + Math.max(streamUs, tensorSmUs / costs.smCount);
+    this.lowerBoundUs = costs.launchUs + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
   }
 
   /** Tokens that pieces read beyond the extent of their (request, KV head): at least these can come from L2. */
