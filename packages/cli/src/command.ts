@@ -29,7 +29,7 @@ export function newCommand(parent: Command, text: CommandText): Command {
 }
 
 /** Puts the examples before everything else in the help, and adds the common flags. */
-export function dress(command: Command, examples: readonly string[]): Command {
+function dress(command: Command, examples: readonly string[]): Command {
   return command
     .addHelpText("before", `${examples.map((example) => `  $ ${example}`).join("\n")}\n`)
     .option("--json", "print one JSON document and nothing else")

@@ -16,7 +16,7 @@ export function unknownName(found: string, name: string, known: readonly string[
 }
 
 /** The known name within a third of the letters, or undefined: a far-fetched suggestion is worse than none. */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
+function nearestName(name: string, known: readonly string[]): string | undefined {
   if (known.length === 0) return undefined;
   const lower = name.toLowerCase();
   const near = closest(lower, [...known]);

@@ -74,7 +74,7 @@ export function readText(path: string): string {
 }
 
 /** `field qoLens[3]: found -1, expected an integer ≥ 0` */
-export function explainIssue(issue: Issue, document: unknown): string {
+function explainIssue(issue: Issue, document: unknown): string {
   const field = issue.path.length === 0 ? "the document" : `field ${fieldName(issue.path)}`;
   if (issue.code === "unrecognized_keys") {
     return `${field}: found the unknown key ${(issue.keys ?? []).map(show).join(", ")}, expected only known keys`;
