@@ -6,7 +6,8 @@ import { BUNDLED_TRACES, listProfiles, MODEL_NAMES } from "@isochron/simulator";
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
-import { cudaState } from "../cuda.ts";
+import { loadCuda } from "../cuda.ts";
+import { explain } from "../errors.ts";
 import { bytes } from "../terminal/numbers.ts";
 import type { Style } from "../terminal/style.ts";
 import { traceFile } from "../trace-files.ts";
@@ -30,13 +31,13 @@ export function addDoctorCommand(program: Command, context: Context): void {
     summary: "say what works on this machine and what is missing",
     examples: ["isochron doctor"],
   }).action(async (options: CommonOptions) => {
-    const findings = [nodeFinding(), machineFinding(), tracesFinding(), dataFinding(), await cudaFinding()];
+    const findings = [nodeFinding(), machineFinding(), tracesFinding(), dataFinding(), ...(await cudaFindings())];
     if (findings.some((one) => one.status === "broken")) context.exitCode = ExitCode.failedCheck;
     print(context, options, { isochron: "doctor/1", findings }, (paint) =>
       findings
         .map(({ name, status, detail }) => {
           const [style, mark] = MARKS[status];
-          return `${paint(style, mark)} ${name.padEnd(9)} ${detail}\n`;
+          return `${paint(style, mark)} ${name.padEnd(12)} ${detail}\n`;
         })
         .join(""),
     );
@@ -70,7 +71,16 @@ function dataFinding(): Finding {
   return { name: "data", status: "ok", detail };
 }
 
-async function cudaFinding(): Promise<Finding> {
-  const { isAvailable, detail } = await cudaState();
-  return { name: "CUDA", status: isAvailable ? "ok" : "off", detail };
+/** Toolkit, addon, driver and device. None of them is needed but for running plans on a GPU. */
+async function cudaFindings(): Promise<Finding[]> {
+  try {
+    const { cudaStatus } = await loadCuda();
+    return cudaStatus().map(({ name, ok, found, advice }) => ({
+      name: `CUDA ${name}`,
+      status: ok ? "ok" : "off",
+      detail: advice === undefined ? found : `${found}: ${advice}`,
+    }));
+  } catch (error) {
+    return [{ name: "CUDA", status: "off", detail: explain(error).line }];
+  }
 }

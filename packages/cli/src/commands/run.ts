@@ -13,6 +13,7 @@ import { type BatchDocument, plannerDevice } from "@isochron/simulator";
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
+import { type CudaExecutor, loadCuda } from "../cuda.ts";
 import { writeJson } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, policyOption, readBatch } from "../inputs.ts";
@@ -20,7 +21,7 @@ import { integerOption, nameOption } from "../options.ts";
 import { randomTensors } from "../random-tensors.ts";
 import { fixed } from "../terminal/numbers.ts";
 
-const EXECUTORS = ["reference"] as const;
+const EXECUTORS = ["reference", "cuda"] as const;
 type ExecutorName = (typeof EXECUTORS)[number];
 
 interface RunOptions extends CommonOptions {
@@ -68,12 +69,15 @@ export function addRunCommand(program: Command, context: Context): void {
     .option("--out <file>", "write the timeline, where the executor measures one")
     .action(async (path: string, options: RunOptions) => {
       const batch = readBatch(path);
-      const device = plannerDevice(findGpu(options.gpu));
-      const plan = createPlanner({ attention: batch.attention, device, policy: options.policy }).plan(batch);
-      const tensors = randomTensors(batch, options.seed);
+      const profile = findGpu(options.gpu);
       const executor = await openExecutor(options.executor);
       try {
-        const execution = await executor.execute(plan, tensors);
+        const { attention } = batch;
+        // Real hardware knows its own workers; the reference takes any plan.
+        const device = "plannerDevice" in executor ? executor.plannerDevice(attention) : plannerDevice(profile);
+        const plan = createPlanner({ attention, device, policy: options.policy }).plan(batch);
+        const tensors = randomTensors(batch, options.seed);
+        const execution = await executor.execute(plan, tensors, { timeline: options.out !== undefined });
         const check = options.check === true ? checkExecution(batch, tensors, execution, options.executor) : undefined;
         if (options.out !== undefined && execution.timeline !== undefined) writeJson(options.out, execution.timeline);
         const document = {
@@ -99,9 +103,10 @@ export function addRunCommand(program: Command, context: Context): void {
     });
 }
 
-async function openExecutor(name: ExecutorName): Promise<Executor> {
-  void name;
-  return new ReferenceExecutor();
+async function openExecutor(name: ExecutorName): Promise<CudaExecutor | Executor> {
+  if (name === "reference") return new ReferenceExecutor();
+  const { CudaExecutor } = await loadCuda();
+  return CudaExecutor.open();
 }
 
 function checkExecution(
