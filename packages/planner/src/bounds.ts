@@ -12,6 +12,8 @@ export interface LowerBound {
   lowerBoundNs: number;
   /** Greatest common divisor of all costs: every possible load is a multiple of it. */
   quantumNs: number;
+  /** Payload with which wrapping the line of jobs around the workers always places everything (see balanced.ts). */
+  sufficientNs: number;
 }
 
 /** Indices of the jobs that one worker cannot take whole at the area bound; grows, and is reused between calls. */
@@ -26,6 +28,7 @@ export function lowerBound(jobs: Jobs, workers: number, surchargeTiles: number, 
   let areaNs = 0;
   let shortestNs = 0;
   let quantumNs = 0;
+  let dearestNs = 0;
   let seenPieceNs = -1;
   let seenTileNs = -1;
   for (let j = 0; j < count; j++) {
@@ -38,12 +41,14 @@ export function lowerBound(jobs: Jobs, workers: number, surchargeTiles: number, 
     if (a !== seenPieceNs || c !== seenTileNs) {
       seenPieceNs = a;
       seenTileNs = c;
+      if (a + c > dearestNs) dearestNs = a + c;
       quantumNs = greatestCommonDivisor(quantumNs, greatestCommonDivisor(a, c));
     }
   }
   areaNs *= headCount;
   if (quantumNs === 0) quantumNs = 1;
   result.quantumNs = quantumNs;
+  result.sufficientNs = Math.ceil(areaNs / workers / quantumNs) * quantumNs + dearestNs - quantumNs;
   const startNs = Math.ceil(Math.max(areaNs / workers, shortestNs) / quantumNs) * quantumNs;
 
   let longCount = 0;

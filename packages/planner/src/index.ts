@@ -15,6 +15,13 @@ export { decodePlan, encodePlan, type PlanDocument, PlanFormatError, planFromJso
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
 export { H100_SXM, InvalidDeviceError, validateDevice, workerCount } from "./device.ts";
 export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
+export {
+  type FlashInferDecodeArrays,
+  type FlashInferInterop,
+  type FlashInferPrefillArrays,
+  type InexpressibleField,
+  toFlashInfer,
+} from "./interop.ts";
 export { collectJobs, Jobs, queryTileFor } from "./jobs.ts";
 export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {
@@ -36,6 +43,7 @@ export {
 export { mergeCostNs } from "./merge.ts";
 export { Plan } from "./plan.ts";
 export { clonePlan, createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
+export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
 export type { Policy } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
 export type { PolicyName } from "./policy-names.ts";

@@ -87,6 +87,7 @@ export function collectJobs(
   for (let request = 0; request < requestCount; request++) {
     const qoLen = qoLens[request]!;
     if (isDecodeFast && qoLen === 1) {
+      jobs.reserve(jobs.count + 1);
       appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens);
     } else if (qoLen > 0) {
       appendRequest(jobs, attention, costModel, request, qoLen, kvLens[request]!);
@@ -106,7 +107,6 @@ function appendRequest(
   const group = attention.queryHeads / attention.kvHeads;
   const packedRows = qoLen * group;
   const tile = queryTileFor(costModel, packedRows);
-  jobs.reserve(jobs.count + Math.ceil(packedRows / tile.rows));
   for (let rowStart = 0; rowStart < packedRows; rowStart += tile.rows) {
     const rows = Math.min(tile.rows, packedRows - rowStart);
     const firstToken = Math.floor(rowStart / group);
@@ -128,6 +128,7 @@ function appendJob(
   kvTileTokens: number,
 ): void {
   const j = jobs.count++;
+  jobs.reserve(jobs.count);
   const tiles = kvEnd > kvStart ? Math.ceil(kvEnd / kvTileTokens) - Math.floor(kvStart / kvTileTokens) : 0;
   jobs.request[j] = request;
   jobs.rowStart[j] = rowStart;

@@ -83,7 +83,7 @@ class BatchPlanner implements Planner {
   private readonly jobs: Jobs = new Jobs();
   private readonly pieces: PieceWriter = new PieceWriter();
   private readonly merges: MergePlan = new MergePlan();
-  private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1 };
+  private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   private readonly input: { -readonly [K in keyof PolicyInput]: PolicyInput[K] };
   private current: Plan | undefined;
 
@@ -203,11 +203,17 @@ class BatchPlanner implements Planner {
     const packedHeads = shape.packsGroup === false ? 1 : attention.queryHeads / attention.kvHeads;
 
     writeRequests(plan, batch, attention.pageSize);
-    copy(pieces.workerIndptr, plan.workerPieceIndptr, pieces.workers + 1);
-    copy(merges.workerIndptr, plan.workerMergeIndptr, pieces.workers + 1);
-    copy(merges.records, plan.merges, merges.mergeCount * Merge.stride);
-    copy(merges.sources, plan.mergeSources, merges.sourceCount * MergeSource.stride);
-    copy(pieces.records, plan.pieces, pieces.recordCount * Piece.stride);
+    replace(plan.workerPieceIndptr, pieces.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
+    replace(plan.workerMergeIndptr, merges.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
+    replace(plan.merges, merges.records, merges.mergeCount * Merge.stride, header[Header.mergeCount]! * Merge.stride);
+    replace(
+      plan.mergeSources,
+      merges.sources,
+      merges.sourceCount * MergeSource.stride,
+      header[Header.mergeSourceCount]! * MergeSource.stride,
+    );
+    const previousPieces = header[Header.pieceRecordCount]! * Piece.stride;
+    replace(plan.pieces, pieces.records, pieces.recordCount * Piece.stride, previousPieces);
 
     header[Header.usedBytes] = plan.layout.pieces + pieces.recordCount * Piece.stride * 4;
     header[Header.launch] = isPersistent ? Launch.persistent : Launch.grid;
@@ -233,7 +239,7 @@ class BatchPlanner implements Planner {
       pieces.workers,
       isPersistent,
       launchSlots(device, ctasPerSm, ctasPerWorker),
-      device.costModel,
+      device,
     );
     headerFloat64[Header.lowerBoundNs / 2] = this.bound.lowerBoundNs;
     header[Header.fingerprint] = fingerprint(header);
@@ -290,11 +296,14 @@ function writeRequests(plan: Plan, batch: AttentionBatch, pageSize: number): voi
     queryStart += qoLens[i]!;
     pageStart += Math.ceil(kvLens[i]! / pageSize);
   }
+  const previousRequests = plan.header[Header.requestCount]!;
+  for (let at = qoLens.length * Request.stride; at < previousRequests * Request.stride; at++) requests[at] = 0;
 }
 
-/** Copies without creating a view: planning allocates nothing. */
-function copy(from: Int32Array, to: Int32Array, length: number): void {
-  for (let i = 0; i < length; i++) to[i] = from[i]!;
+/** Writes a section and clears what the last plan left behind it: the same batch always gives the same bytes. No views. */
+function replace(section: Int32Array, from: Int32Array, length: number, previousLength: number): void {
+  for (let i = 0; i < length; i++) section[i] = from[i]!;
+  for (let i = length; i < previousLength; i++) section[i] = 0;
 }
 
 /** Next power of two, so that a growing planner seldom reallocates. */

@@ -16,6 +16,8 @@ export const POLICY_NAMES = [
   "fa3-varlen",
   "flashmla",
   "stream-k",
+  "flashinfer-decode-graph",
+  "flashinfer-fa2-graph",
 ] as const;
 
 export type PolicyName = (typeof POLICY_NAMES)[number];

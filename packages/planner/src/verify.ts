@@ -503,7 +503,7 @@ function checkTimes(plan: Plan, device: Device): void {
   const { header, headerFloat64, requests, requestCount } = plan;
   const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
   const { pieces, workerPieceIndptr, workers, isPersistent } = plan;
-  const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device.costModel);
+  const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device);
   if (makespan !== headerFloat64[Header.makespanNs / 2]) {
     throw new PlanViolation("stats", "makespanNs", `is ${headerFloat64[Header.makespanNs / 2]}, recounted ${makespan}`);
   }
@@ -511,7 +511,7 @@ function checkTimes(plan: Plan, device: Device): void {
   const qoLens = Array.from({ length: requestCount }, (_, i) => requests[i * Request.stride + Request.qoLen]!);
   const kvLens = Array.from({ length: requestCount }, (_, i) => requests[i * Request.stride + Request.kvLen]!);
   collectJobs(jobs, plan.attention, device.costModel, qoLens, kvLens, requestCount);
-  const bound = { lowerBoundNs: 0, quantumNs: 1 };
+  const bound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   lowerBound(jobs, workerCount(device), 0, bound);
   if (bound.lowerBoundNs !== headerFloat64[Header.lowerBoundNs / 2]) {
     const claimed = headerFloat64[Header.lowerBoundNs / 2];

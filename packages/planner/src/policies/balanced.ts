@@ -1,10 +1,10 @@
 // The default. All jobs lie on one line in order (request, query tile, head); the line is wrapped around the workers
 // with the smallest payload T that places everything, searched upward from LB*.
 //
-// Payload T = ⌈area⌉ + A + c always suffices: each of the first P − 1 workers either closes with a cut, which costs one
-// further A and leaves less than one tile idle, or closes because not even one tile of the next job fits, which leaves
-// less than A + c idle. Hence makespan ≤ OPT + A + c, with c = 0 where A and T are whole numbers of tiles. A worker
-// boundary cuts at most one job, so pieces ≤ jobs + P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the
+// Loads are multiples of q, the greatest common divisor of the costs. Payload T = ⌈area⌉ + A + c − q always suffices: each
+// of the first P − 1 workers either closes with a cut, which costs one further A and leaves at most c − q idle, or closes
+// because not even one tile of the next job fits, which leaves at most A + c − q idle. Hence makespan ≤ OPT + A + c − q,
+// which is OPT + A where A is a whole number of tiles. A worker boundary cuts at most one job, so pieces ≤ jobs + P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the
 // lengths: the workspace of a captured graph never has to grow.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
@@ -16,7 +16,7 @@ import type { LaunchShape, Policy } from "./policy.ts";
 const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
 
 /** LB* with the planning surcharge; written by every call. */
-const planned: LowerBound = { lowerBoundNs: 0, quantumNs: 1 };
+const planned: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
 
 export const balanced: Policy = {
   name: "balanced",
@@ -26,13 +26,7 @@ export const balanced: Policy = {
     const { jobs, device } = input;
     const workers = workerCount(device);
     const { surchargeTiles, kvTileTokens } = device.costModel;
-    lowerBound(jobs, workers, surchargeTiles, planned);
-    let payloadNs = planned.lowerBoundNs;
-    for (;;) {
-      const overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, payloadNs, undefined);
-      if (overflowNs <= 0) break;
-      payloadNs += Math.max(1, Math.ceil(overflowNs / workers / planned.quantumNs)) * planned.quantumNs;
-    }
+    const payloadNs = smallestPayload(jobs, workers, surchargeTiles, kvTileTokens);
     wrapAround(jobs, workers, surchargeTiles, kvTileTokens, payloadNs, out);
     return LAUNCH;
   },
@@ -44,6 +38,31 @@ export const balanced: Policy = {
     splitJobs: workers - 1,
   }),
 };
+
+/**
+ * Smallest payload found that places everything. From LB* upward by the average overflow, which is nearly always enough
+ * once or twice; then bisection against the payload that always suffices, to a 512th.
+ */
+function smallestPayload(jobs: Jobs, workers: number, surchargeTiles: number, kvTileTokens: number): number {
+  lowerBound(jobs, workers, surchargeTiles, planned);
+  const { quantumNs, sufficientNs } = planned;
+  let tooSmallNs = planned.lowerBoundNs;
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, tooSmallNs, undefined);
+    if (overflowNs <= 0) return tooSmallNs;
+    const nextNs = tooSmallNs + Math.max(1, Math.ceil(overflowNs / workers / quantumNs)) * quantumNs;
+    if (nextNs >= sufficientNs) break;
+    if (attempt < 2) tooSmallNs = nextNs;
+  }
+  let enoughNs = Math.max(sufficientNs, planned.lowerBoundNs);
+  const toleranceNs = Math.max(quantumNs, enoughNs / 512);
+  while (enoughNs - tooSmallNs > toleranceNs) {
+    const middleNs = tooSmallNs + Math.floor((enoughNs - tooSmallNs) / 2 / quantumNs) * quantumNs;
+    if (wrapAround(jobs, workers, surchargeTiles, kvTileTokens, middleNs, undefined) <= 0) enoughNs = middleNs;
+    else tooSmallNs = middleNs;
+  }
+  return enoughNs;
+}
 
 /**
  * Walks the line with payload `payloadNs` for each worker. Returns by how many nanoseconds the workers overflow (≤ 0:

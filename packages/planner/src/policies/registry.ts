@@ -3,12 +3,34 @@
 import type { PolicyName } from "../policy-names.ts";
 import { POLICY_NAMES } from "../policy-names.ts";
 import { balanced } from "./balanced.ts";
+import { faUniform } from "./fa-uniform.ts";
+import { fa3Varlen } from "./fa3-varlen.ts";
+import { fixedSplit } from "./fixed-split.ts";
+import { flashInferDecode, flashInferDecodeGraph } from "./flashinfer/decode.ts";
+import { flashInferFa2, flashInferFa2Graph } from "./flashinfer/fa2.ts";
+import { flashInferFa3 } from "./flashinfer/fa3.ts";
+import { flashInferHolistic } from "./flashinfer/holistic.ts";
+import { flashInferMla } from "./flashinfer/mla.ts";
+import { flashMla } from "./flashmla.ts";
 import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
+import { streamK } from "./stream-k.ts";
 
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
+  "flashinfer-decode": flashInferDecode,
+  "flashinfer-decode-graph": flashInferDecodeGraph,
+  "flashinfer-fa2": flashInferFa2,
+  "flashinfer-fa2-graph": flashInferFa2Graph,
+  "flashinfer-holistic": flashInferHolistic,
+  "flashinfer-fa3": flashInferFa3,
+  "flashinfer-mla": flashInferMla,
+  "fa-uniform": faUniform,
+  "fa3-varlen": fa3Varlen,
+  flashmla: flashMla,
+  "stream-k": streamK,
+  "fixed-split": fixedSplit,
 };
 
 /** A policy name that does not exist. `known` lists those that do. */

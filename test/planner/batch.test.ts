@@ -1,0 +1,58 @@
+import type { AttentionBatch, AttentionShape, PolicyName } from "@isochron/planner";
+import { createPlanner, H100_SXM, InvalidBatchError, InvalidDeviceError, UnknownPolicyError } from "@isochron/planner";
+import { describe, expect, test } from "vitest";
+import { LLAMA_8B } from "./support.ts";
+
+describe("a batch that makes no sense", () => {
+  const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM });
+  test.each<[string, AttentionBatch]>([
+    ["kvLens.length", { qoLens: [1, 1], kvLens: [1] }],
+    ["qoLens[1]", { qoLens: [1, -1], kvLens: [1, 1] }],
+    ["qoLens[0]", { qoLens: [Number.NaN], kvLens: [1] }],
+    ["kvLens[0]", { qoLens: [1], kvLens: [0.5] }],
+    ["kvLens[0]", { qoLens: [1], kvLens: [2 ** 31] }],
+    ["pageIndices", { qoLens: [1], kvLens: [16], pageIndptr: [0, 1] }],
+    ["pageIndptr.length", { qoLens: [1], kvLens: [16], pageIndptr: [0], pageIndices: [0] }],
+    ["pageIndptr[1]", { qoLens: [1], kvLens: [17], pageIndptr: [0, 1], pageIndices: [0] }],
+    ["pageIndices.length", { qoLens: [1], kvLens: [16], pageIndptr: [0, 1], pageIndices: [] }],
+    ["pageIndices[0]", { qoLens: [1], kvLens: [16], pageIndptr: [0, 1], pageIndices: [-4] }],
+    ["prefixes[0].requests.length", { qoLens: [1], kvLens: [32], prefixes: [{ requests: [0], kvLen: 16 }] }],
+    ["prefixes[0].kvLen", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [0, 1], kvLen: 15 }] }],
+    ["prefixes[0].kvLen", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [0, 1], kvLen: 32 }] }],
+    ["prefixes[0].requests[1]", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [1, 0], kvLen: 16 }] }],
+  ])("is refused by naming %s", (field, batch) => {
+    try {
+      planner.plan(batch);
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(InvalidBatchError);
+      expect((error as InvalidBatchError).field).toBe(field);
+    }
+  });
+});
+
+describe("a shape, a device or a policy that makes no sense", () => {
+  test.each<[string, Partial<AttentionShape>]>([
+    ["attention.queryHeads", { queryHeads: 33 }],
+    ["attention.kvHeads", { kvHeads: 0 }],
+    ["attention.headDim", { headDim: 1.5 }],
+    ["attention.pageSize", { pageSize: 257 }],
+    ["attention.softCap", { softCap: -1 }],
+    ["attention.mask.window", { mask: { kind: "sliding-window", window: 0 } }],
+    ["attention.mask.kind", { mask: { kind: "triangle" } as never }],
+    ["attention.dtype", { dtype: "int7" as never }],
+  ])("is refused by naming %s", (field, change) => {
+    expect(() => createPlanner({ attention: { ...LLAMA_8B, ...change }, device: H100_SXM })).toThrow(field);
+  });
+
+  test("names the field of a device and lists the policies there are", () => {
+    expect(() => createPlanner({ attention: LLAMA_8B, device: { ...H100_SXM, smCount: 0 } })).toThrow(
+      InvalidDeviceError,
+    );
+    const costModel = { ...H100_SXM.costModel, queryTiles: [{ rows: 16, pieceNs: 1.5, kvTileNs: 1 }] };
+    expect(() => createPlanner({ attention: LLAMA_8B, device: { ...H100_SXM, costModel } })).toThrow(/pieceNs is 1.5/);
+    const policy = "balansed" as PolicyName;
+    expect(() => createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy })).toThrow(UnknownPolicyError);
+    expect(() => createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy })).toThrow(/balanced/);
+  });
+});

@@ -1,0 +1,98 @@
+import type { AttentionBatch, PolicyName } from "@isochron/planner";
+import {
+  BudgetExceededError,
+  budgetFor,
+  createPlanner,
+  H100_SXM,
+  POLICIES,
+  UnboundedPolicyError,
+  verifyPlan,
+} from "@isochron/planner";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { attentionShapes, batches, CASES, devices, LLAMA_8B } from "./support.ts";
+
+const bounded = (Object.keys(POLICIES) as PolicyName[]).filter((name) => POLICIES[name]!.bound !== undefined);
+const sum = (lens: ArrayLike<number>): number => Array.from(lens).reduce((total, len) => total + len, 0);
+
+describe("a budget", () => {
+  test.each(bounded)("holds every batch within its limits, at the same offsets: %s", (policy) => {
+    fc.assert(
+      fc.property(
+        attentionShapes,
+        devices(false),
+        fc.array(batches(10, 200, 8000), { minLength: 1, maxLength: 3 }),
+        (attention, device, all) => {
+          // The tightest limits that admit the batches: the theorem has to hold at its edge.
+          const limits = {
+            maxRequests: Math.max(1, ...all.map((batch) => batch.qoLens.length)),
+            maxQueryTokens: Math.max(1, ...all.map((batch) => sum(batch.qoLens))),
+            maxQueryTokensPerRequest: Math.max(1, ...all.flatMap((batch) => Array.from(batch.qoLens))),
+            maxKvTokens: Math.max(1, ...all.flatMap((batch) => Array.from(batch.kvLens))),
+          };
+          const budget = budgetFor({ ...limits, attention, device, policy });
+          const planner = createPlanner({ attention, device, budget, policy });
+          let buffer: ArrayBuffer | undefined;
+          let fingerprint: number | undefined;
+          for (const batch of all) {
+            const plan = planner.plan(batch);
+            verifyPlan(plan, batch, device);
+            expect(plan.buffer.byteLength).toBe(budget.layout.totalBytes);
+            buffer ??= plan.buffer;
+            fingerprint ??= plan.fingerprint;
+            expect(plan.buffer).toBe(buffer);
+            expect(plan.fingerprint).toBe(fingerprint);
+          }
+        },
+      ),
+      { numRuns: Math.min(CASES, 500) },
+    );
+  });
+
+  test("that is exceeded says which capacity, and which budget would do; the last plan stays whole", () => {
+    const planner = createPlanner({
+      attention: LLAMA_8B,
+      device: H100_SXM,
+      budget: { maxRequests: 4, maxQueryTokens: 8, maxQueryTokensPerRequest: 5 },
+    });
+    const good: AttentionBatch = { qoLens: [1, 5], kvLens: [100, 7000] };
+    const before = planner.plan(good).buffer.slice(0);
+    const over: [AttentionBatch, string][] = [
+      [{ qoLens: [1, 1, 1, 1, 1], kvLens: [1, 1, 1, 1, 1] }, "maxRequests"],
+      [{ qoLens: [5, 5], kvLens: [10, 10] }, "maxQueryTokens"],
+      [{ qoLens: [6], kvLens: [10] }, "maxQueryTokensPerRequest"],
+    ];
+    for (const [batch, capacity] of over) {
+      try {
+        planner.plan(batch);
+        expect.unreachable();
+      } catch (error) {
+        expect(error).toBeInstanceOf(BudgetExceededError);
+        const { capacity: named, budgetThatWouldDo } = error as BudgetExceededError;
+        expect(named).toBe(capacity);
+        const larger = createPlanner({ attention: LLAMA_8B, device: H100_SXM, budget: budgetThatWouldDo });
+        verifyPlan(larger.plan(batch), batch);
+        verifyPlan(larger.plan(good), good);
+      }
+    }
+    expect(new Uint8Array(planner.plan(good).buffer)).toEqual(new Uint8Array(before));
+  });
+
+  test("keeps the workspace of 256 decodes on an H100 near 1 MiB and the plan under 64 KiB", () => {
+    const limits = { maxRequests: 256, maxQueryTokens: 256, maxQueryTokensPerRequest: 1 };
+    const budget = budgetFor({ ...limits, attention: LLAMA_8B, device: H100_SXM });
+    expect(budget.capacities.partialSlots).toBe(2 * 263);
+    expect(budget.workspaceBytes).toBe(526 * 4 * 129 * 4);
+    expect(budget.layout.totalBytes).toBeLessThanOrEqual(64 * 1024);
+  });
+
+  test("refuses limits that are no counts, and policies whose room depends on lengths", () => {
+    const good = { maxRequests: 1, maxQueryTokens: 1, attention: LLAMA_8B, device: H100_SXM };
+    expect(() => budgetFor({ ...good, maxRequests: 0 })).toThrow(/maxRequests is 0/);
+    expect(() => budgetFor({ ...good, maxQueryTokens: 1.5 })).toThrow(/maxQueryTokens is 1.5/);
+    const unbounded = (Object.keys(POLICIES) as PolicyName[]).find((name) => POLICIES[name]!.bound === undefined);
+    if (unbounded !== undefined) {
+      expect(() => budgetFor({ ...good, policy: unbounded })).toThrow(UnboundedPolicyError);
+    }
+  });
+});

@@ -1,0 +1,180 @@
+import type { PolicyName } from "@isochron/planner";
+import {
+  clonePlan,
+  createPlanner,
+  decodePlan,
+  encodePlan,
+  H100_SXM,
+  Header,
+  Merge,
+  Piece,
+  PlanFormatError,
+  PlanViolation,
+  POLICIES,
+  planFromJson,
+  planToJson,
+  verifyPlan,
+} from "@isochron/planner";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { attentionShapes, batches, CASES, devices, LLAMA_8B, randomNumbers } from "./support.ts";
+
+const policies = Object.keys(POLICIES) as PolicyName[];
+
+describe("verifyPlan", () => {
+  test.each(policies)("accepts what %s plans", (policy) => {
+    fc.assert(
+      fc.property(attentionShapes, devices(false), batches(8, 150, 5000), (attention, device, batch) => {
+        verifyPlan(createPlanner({ attention, device, policy }).plan(batch), batch, device);
+      }),
+      { numRuns: Math.min(CASES, 300) },
+    );
+  });
+
+  const batch = { qoLens: [1, 300, 1], kvLens: [9000, 4000, 70] };
+  const fresh = () => clonePlan(createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(batch));
+
+  test.each<[string, (plan: ReturnType<typeof fresh>) => void]>([
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.magic] = 1;
+      },
+    ],
+    [
+      "layout",
+      (plan) => {
+        plan.header[Header.piecesOffset]! += 16;
+      },
+    ],
+    [
+      "capacity",
+      (plan) => {
+        plan.header[Header.mergeCount] = 1 << 20;
+      },
+    ],
+    [
+      "request table",
+      (plan) => {
+        plan.requests[1] = -1;
+      },
+    ],
+    [
+      "worker ranges",
+      (plan) => {
+        plan.workerPieceIndptr[3] = 0;
+      },
+    ],
+    [
+      "piece fields",
+      (plan) => {
+        plan.pieces[Piece.head] = 8;
+      },
+    ],
+    [
+      "cover",
+      (plan) => {
+        plan.pieces[Piece.kvEnd]! -= 64;
+      },
+    ],
+    [
+      "slots",
+      (plan) => {
+        plan.pieces[Piece.stride + Piece.slot] = plan.pieces[Piece.slot]!;
+      },
+    ],
+    [
+      "merges",
+      (plan) => {
+        plan.mergeSources[0]! += 1;
+      },
+    ],
+    [
+      "merges",
+      (plan) => {
+        plan.merges[Merge.reserved] = 1;
+      },
+    ],
+    [
+      "stats",
+      (plan) => {
+        plan.header[Header.splitJobCount]! += 1;
+      },
+    ],
+  ])("names the rule that is broken first: %s", (rule, breakPlan) => {
+    const plan = fresh();
+    verifyPlan(plan, batch);
+    breakPlan(plan);
+    expect(() => verifyPlan(plan, batch)).toThrow(PlanViolation);
+    try {
+      verifyPlan(plan, batch);
+    } catch (error) {
+      expect((error as PlanViolation).rule).toBe(rule);
+    }
+  });
+
+  test("refuses another batch, and a makespan that is not the device's", () => {
+    const plan = fresh();
+    expect(() => verifyPlan(plan, { qoLens: [1, 300, 1], kvLens: [9000, 4000, 71] })).toThrow(/request 2/);
+    expect(() => verifyPlan(plan, { qoLens: [1], kvLens: [9000] })).toThrow(/requestCount/);
+    plan.headerFloat64[Header.makespanNs / 2]! -= 1;
+    expect(() => verifyPlan(plan, batch)).not.toThrow();
+    expect(() => verifyPlan(plan, batch, H100_SXM)).toThrow(/makespanNs/);
+  });
+});
+
+describe("plans on disk", () => {
+  test("come back equal from bytes and from JSON", () => {
+    fc.assert(
+      fc.property(attentionShapes, devices(false), batches(8, 150, 5000), (attention, device, batch) => {
+        const plan = createPlanner({ attention, device }).plan(batch);
+        const bytes = encodePlan(plan);
+        expect(Buffer.from(encodePlan(decodePlan(bytes))).equals(bytes)).toBe(true);
+        expect(decodePlan(bytes).attention).toEqual(attention);
+        const json: unknown = JSON.parse(JSON.stringify(planToJson(plan)));
+        expect(Buffer.from(encodePlan(planFromJson(json))).equals(bytes)).toBe(true);
+      }),
+      { numRuns: Math.min(CASES, 300) },
+    );
+  });
+
+  test("of which 10,000 are mutated decode to a verified plan or a typed error, never to anything else", () => {
+    const batch = { qoLens: [1, 1, 40, 0], kvLens: [3000, 20, 100, 5] };
+    const device = { ...H100_SXM, smCount: 4 };
+    const attention = { ...LLAMA_8B, queryHeads: 8, kvHeads: 2 };
+    const bytes = encodePlan(createPlanner({ attention, device }).plan(batch));
+    const random = randomNumbers(20_261_120);
+    const below = (limit: number): number => Math.floor(((random() + 1) / 2) * limit);
+    const interesting = [0, 1, -1, 2, 16, 64, 255, 65_535, 65_536, 0x7fff_ffff, -0x8000_0000];
+    let decoded = 0;
+    for (let round = 0; round < 10_000; round++) {
+      const mutated = bytes.slice();
+      const words = new Int32Array(mutated.buffer);
+      for (let change = below(3); change >= 0; change--) {
+        const at = below(words.length);
+        const kind = below(3);
+        if (kind === 0) words[at] = interesting[below(interesting.length)]!;
+        else if (kind === 1) words[at]! ^= 1 << below(32);
+        else words[at]! += below(5) - 2;
+      }
+      const cut = below(20) === 0 ? mutated.subarray(0, below(mutated.length)) : mutated;
+      try {
+        decodePlan(cut);
+        decoded++;
+      } catch (error) {
+        expect(error instanceof PlanViolation || error instanceof PlanFormatError).toBe(true);
+      }
+    }
+    // Some mutations hit stats or fields without a wrong value, so a few plans stay sound; most must not.
+    expect(decoded).toBeGreaterThan(0);
+    expect(decoded).toBeLessThan(5000);
+  });
+
+  test("are refused when they are not plans of this version", () => {
+    expect(() => decodePlan(new Uint8Array(10))).toThrow(PlanFormatError);
+    expect(() => decodePlan(new Uint8Array(300))).toThrow(/ISOP/);
+    expect(() => planFromJson({ isochron: "plan/2" })).toThrow(/plan\/2/);
+    expect(() => planFromJson(null)).toThrow(PlanFormatError);
+    expect(() => planFromJson({ isochron: "plan/1", header: {}, sections: {} })).toThrow(PlanFormatError);
+  });
+});
