@@ -7,10 +7,14 @@
 import type { Summary } from "../documents/report.ts";
 import { selectRanks } from "./select-ranks.ts";
 
-/** Bins of the histogram: exponent and 10 bits of mantissa of a float64, so 2^-10 wide relative to their value. */
+/**
+ * Bins of the histogram: exponent and 10 bits of mantissa of a float64, so 2^-10 wide relative to their value, from 2^-20
+ * to 2^44; what is outside counts in the outermost bins.
+ */
 const MANTISSA_BITS = 10;
 const BIN_SHIFT = 20 - MANTISSA_BITS;
-const BINS = 0x7ff0_0000 >>> BIN_SHIFT;
+const FIRST_BIN = (1023 - 20) << MANTISSA_BITS;
+const BINS = 64 << MANTISSA_BITS;
 
 /** Chosen: 2^22 samples are 48 MiB. */
 const EXACT_SAMPLES: number = 2 ** 22;
@@ -157,13 +161,13 @@ const EMPTY: Summary = {
 /** Bits of a non-negative float64 order like its value: the leading ones are a logarithmic bin. */
 function binOf(value: number): number {
   scratch[0] = value;
-  return scratchWords[1]! >>> BIN_SHIFT;
+  return Math.min(Math.max((scratchWords[1]! >>> BIN_SHIFT) - FIRST_BIN, 0), BINS - 1);
 }
 
 function binMiddle(bin: number): number {
   scratchWords[0] = 0;
-  scratchWords[1] = bin << BIN_SHIFT;
+  scratchWords[1] = (FIRST_BIN + bin) << BIN_SHIFT;
   const low = scratch[0]!;
-  scratchWords[1] = (bin + 1) << BIN_SHIFT;
+  scratchWords[1] = (FIRST_BIN + bin + 1) << BIN_SHIFT;
   return (low + scratch[0]!) / 2;
 }

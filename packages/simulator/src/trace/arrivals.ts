@@ -39,6 +39,7 @@ export class ArrivalOrder {
 
   /** @throws LateArrival when the record is more than the window out of order */
   add(request: TraceRequest): void {
+    if (request.arrivalUs < this.#handedOutUs) throw new LateArrival();
     const pending = this.#pending;
     let position = pending.length;
     if (position > 0 && pending[position - 1]!.arrivalUs > request.arrivalUs) {
@@ -51,7 +52,6 @@ export class ArrivalOrder {
       }
       pending.splice(position, 0, request);
     } else pending.push(request);
-    if (request.arrivalUs < this.#handedOutUs) throw new LateArrival();
   }
 
   /** Requests that nothing can come before any more: all of them once the file has ended. */

@@ -38,7 +38,7 @@ export async function openTrace(file: string, options: TraceOptions = {}): Promi
   }
   if (!(limit >= 1)) throw new RangeError(`limit is ${limit}, expected at least 1`);
   const { name: format, blockTokens } = await recognizeFormat(file, options.format);
-  return new FileTrace(file, format, blockTokens, options, limit, rate);
+  return new FileTrace(file, format, blockTokens, await sha256Of(file), { ...options, limit, rate });
 }
 
 class FileTrace implements Trace {
@@ -46,82 +46,77 @@ class FileTrace implements Trace {
   readonly format: TraceFormatName;
   readonly blockTokens: number;
   readonly #file: string;
-  readonly #options: TraceOptions;
-  readonly #limit: number;
-  readonly #rate: number;
-  #identity: TraceIdentity;
-  #warnings: string[] = [];
+  readonly #sha256: string;
+  readonly #options: TraceOptions & { readonly limit: number; readonly rate: number };
+  #used = 0;
+  #skipped = 0;
+  #firstSkipped: TraceError | undefined;
+  #outOfOrder = 0;
 
   constructor(
     file: string,
     format: TraceFormatName,
     blockTokens: number,
-    options: TraceOptions,
-    limit: number,
-    rate: number,
+    sha256: string,
+    options: TraceOptions & { readonly limit: number; readonly rate: number },
   ) {
     this.name = options.name ?? basename(file);
     this.format = format;
     this.blockTokens = blockTokens;
     this.#file = file;
+    this.#sha256 = sha256;
     this.#options = options;
-    this.#limit = limit;
-    this.#rate = rate;
-    this.#identity = { name: this.name, format, sha256: "", requestsUsed: 0, linesSkipped: 0 };
   }
 
   identity(): TraceIdentity {
-    return this.#identity;
+    return {
+      name: this.name,
+      format: this.format,
+      sha256: this.#sha256,
+      requestsUsed: this.#used,
+      linesSkipped: this.#skipped,
+    };
   }
 
   warnings(): string[] {
-    return this.#warnings;
+    const warnings: string[] = [];
+    if (this.#firstSkipped !== undefined) {
+      warnings.push(`${this.#skipped} invalid lines skipped, the first: ${this.#firstSkipped.message}`);
+    }
+    if (this.#outOfOrder > 0) warnings.push(`${this.#outOfOrder} requests were out of order and were sorted`);
+    return warnings;
   }
 
   async *chunks(): AsyncIterable<TraceRequest[]> {
-    const order = new ArrivalOrder({ rate: this.#rate, spreadTicks: this.#options.spreadTicks ?? false });
+    const { limit, rate, spreadTicks = false } = this.#options;
+    const order = new ArrivalOrder({ rate, spreadTicks });
     const contents = new ContentNumbers();
-    let used = 0;
-    let skipped = 0;
-    let firstSkipped: TraceError | undefined;
-    const onBadLine = (error: TraceError): void => {
-      if (this.#options.skipInvalid !== true) throw error;
-      firstSkipped ??= error;
-      skipped++;
-    };
-    this.#warnings = [];
-    reading: for await (const records of readRecords(this.#file, this.format, onBadLine)) {
+    this.#used = 0;
+    this.#skipped = 0;
+    this.#firstSkipped = undefined;
+    this.#outOfOrder = 0;
+    reading: for await (const records of readRecords(this.#file, this.format, (error) => this.#badLine(error))) {
       for (const record of records) {
-        if (used === this.#limit) break reading;
-        this.#addTo(order, record, contents, onBadLine);
-        used++;
+        if (this.#used === limit) break reading;
+        this.#addTo(order, record, contents);
       }
       const requests = order.take(false);
       if (requests.length > 0) yield requests;
     }
-    if (used === 0) {
-      const value = skipped > 0 ? `without a valid request (${skipped} lines skipped)` : "without a request";
+    if (this.#used === 0) {
+      const value = this.#skipped > 0 ? `without a valid request in ${this.#skipped} lines` : "without a request";
       throw new TraceError({ file: this.#file, line: 0, field: "trace", value, expected: "at least one request" });
     }
-    this.#identity = {
-      name: this.name,
-      format: this.format,
-      sha256: await sha256Of(this.#file),
-      requestsUsed: used,
-      linesSkipped: skipped,
-    };
-    if (firstSkipped !== undefined)
-      this.#warnings.push(`${skipped} invalid lines skipped, first ${firstSkipped.message}`);
-    if (order.outOfOrder > 0) this.#warnings.push(`${order.outOfOrder} requests were out of order and were sorted`);
     yield order.take(true);
   }
 
-  #addTo(
-    order: ArrivalOrder,
-    { line, request }: TraceRecord,
-    contents: ContentNumbers,
-    onBadLine: (error: TraceError) => void,
-  ): void {
+  #badLine(error: TraceError): void {
+    if (this.#options.skipInvalid !== true) throw error;
+    this.#firstSkipped ??= error;
+    this.#skipped++;
+  }
+
+  #addTo(order: ArrivalOrder, { line, request }: TraceRecord, contents: ContentNumbers): void {
     try {
       order.add({
         arrivalUs: request.timeUs,
@@ -129,9 +124,11 @@ class FileTrace implements Trace {
         outputTokens: request.outputTokens,
         content: request.blockIds === undefined ? undefined : contents.number(request.blockIds),
       });
+      this.#used++;
+      this.#outOfOrder = order.outOfOrder;
     } catch (error) {
       if (!(error instanceof LateArrival)) throw error;
-      onBadLine(
+      this.#badLine(
         new TraceError({
           file: this.#file,
           line,
