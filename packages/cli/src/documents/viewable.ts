@@ -47,7 +47,9 @@ export function readViewable(given: string): Viewable {
 function withDetails(plain: Report, path: string): Viewable {
   const file = join(dirname(path), "requests.jsonl");
   const hasRecords = plain.requests === undefined && existsSync(file);
-  const report = hasRecords ? checkDocument({ ...plain, requests: readRecords(file) }, file, "report/1", reportSchema) : plain;
+  const report = hasRecords
+    ? checkDocument({ ...plain, requests: readRecords(file) }, file, "report/1", reportSchema)
+    : plain;
   try {
     const { model, gpu } = report.deployment;
     const timelines = stepTimelines(report, findModel(model), findProfile(gpu));
