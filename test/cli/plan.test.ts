@@ -59,10 +59,10 @@ describe("isochron plan", () => {
     const folder = temporaryFolder();
     const path = writeDocument(folder, "batch.json", skewedDecode);
     const out = join(folder, "plans", "plan.bin");
-    const { exitCode } = await isochron(["plan", path, "--policy", "tight", "--out", out]);
+    const { exitCode } = await isochron(["plan", path, "--policy", "fixed-split", "--out", out]);
     expect(exitCode).toBe(0);
     const plan = decodePlan(readFileSync(out));
-    expect(plan.policy).toBe("tight");
+    expect(plan.policy).toBe("fixed-split");
     verifyPlan(plan, skewedDecode);
   });
 

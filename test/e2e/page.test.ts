@@ -52,7 +52,7 @@ describe("a page that the command writes", () => {
     expect((await isochron(["simulate", batch, "--policy", "none", "--html", html])).exitCode).toBe(0);
     const { page, complaints } = await open(html);
     await page.getByText("Lower bound", { exact: true }).first().waitFor();
-    const text = await page.locator("body").innerText();
+    const text = await page.locator("#app").textContent();
     expect(text).toContain("SM occupancy");
     expect(text).toContain("132 SMs");
     expect(text).toMatch(/request 0/);
@@ -72,7 +72,7 @@ describe("a page that the command writes", () => {
       .last()
       .click();
     await page.getByText("Lower bound", { exact: true }).first().waitFor();
-    const text = await page.locator("body").innerText();
+    const text = await page.locator("#app").textContent();
     expect(text).toMatch(/replica 0 · step \d+/);
     expect(text).toContain("132 SMs");
     await expect.poll(() => canvasColours(page)).toBeGreaterThan(5);

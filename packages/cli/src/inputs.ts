@@ -51,6 +51,12 @@ export function allPolicies(): PolicyName[] {
   return POLICY_NAMES.filter((name) => POLICIES[name] !== undefined);
 }
 
+/** What each policy does, for the end of a help text. */
+export function policyHelp(): string {
+  const lines = allPolicies().map((name) => `  ${name.padEnd(24)} ${POLICIES[name]!.summary}\n`);
+  return `\nAttention policies:\n${lines.join("")}`;
+}
+
 /** Parses the value of a flag that names an attention policy. */
 export function policyOption(flag: string): (text: string) => PolicyName {
   return nameOption(flag, "policy", allPolicies());

@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import { writePlan } from "../documents/write.ts";
 import { explain } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { allPolicies, findGpu, policyOption, readBatch } from "../inputs.ts";
+import { allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
 import { bytes, fixed, integer } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
@@ -35,6 +35,7 @@ export function addPlanCommand(program: Command, context: Context): void {
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--compare", "plan with every policy")
     .option("--out <file>", "write the plan: binary, or JSON when the name ends in .json")
+    .addHelpText("after", policyHelp())
     .action((path: string, options: PlanOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);

@@ -26,7 +26,7 @@ import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, findServedModel, gpuFacts, policyOption } from "../inputs.ts";
+import { findGpu, findServedModel, gpuFacts, policyHelp, policyOption } from "../inputs.ts";
 import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
@@ -90,6 +90,7 @@ export function addReplayCommand(program: Command, context: Context): void {
     )
     .option("--out <folder>", "write report.json and requests.jsonl there")
     .option("--html <file>", "write a page with the report and the timelines of its steps")
+    .addHelpText("after", policyHelp())
     .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
 }
 

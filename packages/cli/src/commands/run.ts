@@ -16,7 +16,7 @@ import { type Context, ExitCode } from "../context.ts";
 import { type CudaExecutor, loadCuda } from "../cuda.ts";
 import { writeJson } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, policyOption, readBatch } from "../inputs.ts";
+import { findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { integerOption, nameOption } from "../options.ts";
 import { randomTensors } from "../random-tensors.ts";
 import { fixed } from "../terminal/numbers.ts";
@@ -67,6 +67,7 @@ export function addRunCommand(program: Command, context: Context): void {
     .option("--seed <number>", "seed of the tensors", integerOption("--seed", 0), 0)
     .option("--check", "compare with unsplit attention in float64; exit code 1 when it differs")
     .option("--out <file>", "write the timeline, where the executor measures one")
+    .addHelpText("after", policyHelp())
     .action(async (path: string, options: RunOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);

@@ -9,7 +9,7 @@ import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { writeJson } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, policyOption, readBatch } from "../inputs.ts";
+import { findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 
@@ -30,6 +30,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--out <file>", "write the timeline (timeline/1)")
     .option("--html <file>", "write a page that shows the timeline")
+    .addHelpText("after", policyHelp())
     .action((path: string, options: SimulateOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);

@@ -86,7 +86,7 @@ function readRecords(file: string): RequestSeries {
     } catch {
       throw new InputError(`${file}:${i + 1}: not JSON, expected the record of a request`);
     }
-    const status = REQUEST_STATUS.findIndex((name) => name === record["status"]);
+    const status = (REQUEST_STATUS as readonly unknown[]).indexOf(record["status"]);
     for (const [name, values] of columns) values.push(name === "status" ? status : Number(record[name] ?? -1));
   });
   return requests;
