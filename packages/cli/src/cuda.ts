@@ -25,7 +25,7 @@ export interface CudaExecutor extends Executor {
 /** Throws InputError where the package is not installed. */
 export async function loadCuda(): Promise<CudaPackage> {
   try {
-    return (await import("@isochron/cuda-executor")) as unknown as CudaPackage;
+    return await import("@isochron/cuda-executor");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
     throw new InputError(
