@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { repository } from "../support/command.ts";
+import { isochron, repository } from "../support/command.ts";
 
 /** Fenced blocks of one language. */
 function blocks(file: string, language: string): string[] {
@@ -30,13 +30,37 @@ describe("README.md", () => {
     expect(shell).toContain("npm ci && npm test");
   });
 
+  it("says what the commands print", () => {
+    const script = join(repository, "scripts/update-readme.mjs");
+    const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+  });
+
+  it("shows commands that exist, with flags that exist", async () => {
+    const commands = blocks("README.md", "sh")
+      .flatMap((block) => block.split("\n"))
+      .filter((line) => line.startsWith("npx isochron "))
+      .map((line) =>
+        line
+          .replace(/ +#.*$/, "")
+          .split(" ")
+          .slice(2),
+      );
+    expect(commands.length).toBeGreaterThan(4);
+    for (const [name, ...words] of commands) {
+      const help = (await isochron([name!, "--help"])).stdout;
+      for (const flag of words.filter((word) => word.startsWith("--"))) expect(help).toContain(`  ${flag} `);
+    }
+  });
+
   it.each(["README.md", "docs/architecture.md", "CONTRIBUTING.md", "packages/cli/README.md"])(
     "%s links to files that exist",
     (file) => {
       const text = readFileSync(join(repository, file), "utf8");
       const targets = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1]!);
       for (const target of targets) {
-        expect(() => readFileSync(join(repository, file, "..", target)), `${file}: ${target}`).not.toThrow();
+        expect(existsSync(join(repository, file, "..", target)), `${file}: ${target}`).toBe(true);
       }
     },
   );
