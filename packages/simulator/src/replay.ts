@@ -144,6 +144,15 @@ class ReplayRun {
       }
     }
     await this.#runUntil(Number.POSITIVE_INFINITY);
+    if (!this.#isPartial) this.#checkEnd();
+  }
+
+  /** Whoever ended has given back what it held. */
+  #checkEnd(): void {
+    for (const { index, requests, kvCache } of this.#replicas) {
+      if (requests.count === 0 && kvCache.usedBlocks === 0) continue;
+      throw new Error(`replica ${index} ended with ${requests.count} requests and ${kvCache.usedBlocks} used blocks`);
+    }
   }
 
   /** Runs all replicas until nothing more happens before the horizon. */
