@@ -21,6 +21,7 @@ export interface RunOptions {
   readonly interrupt?: AbortSignal;
   /** Whether stderr is a terminal. */
   readonly isTerminal?: boolean;
+  readonly onStdout?: (text: string) => void;
   readonly onStderr?: () => void;
 }
 
@@ -29,7 +30,12 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
   let stdout = "";
   let stderr = "";
   const exitCode = await main(args, {
-    stdout: { write: (text) => (stdout += text) },
+    stdout: {
+      write: (text) => {
+        stdout += text;
+        options.onStdout?.(text);
+      },
+    },
     stderr: {
       isTTY: options.isTerminal,
       columns: 120,

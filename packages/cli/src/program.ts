@@ -10,6 +10,7 @@ import { addReplayCommand } from "./commands/replay.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
 import { addTracesCommand } from "./commands/traces.ts";
+import { addViewCommand } from "./commands/view.ts";
 import type { Context } from "./context.ts";
 import { VERSION } from "./version.ts";
 
@@ -19,6 +20,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPlanCommand,
   addSimulateCommand,
   addRunCommand,
+  addViewCommand,
   addTracesCommand,
   addGpusCommand,
   addModelsCommand,
