@@ -16,7 +16,12 @@ const inFolder = (name) => join(folder, name);
 const isochron = (...args) =>
   execFileSync(process.execPath, [join(root, "packages/cli/bin/isochron.js"), ...args], { cwd: root, stdio: "ignore" });
 
-const candidates = [process.env.CHROMIUM_PATH, "/usr/bin/chromium", "/usr/bin/google-chrome", chromium.executablePath()];
+const candidates = [
+  process.env.CHROMIUM_PATH,
+  "/usr/bin/chromium",
+  "/usr/bin/google-chrome",
+  chromium.executablePath(),
+];
 const executablePath = candidates.find((path) => path !== undefined && existsSync(path));
 if (executablePath === undefined) throw new Error("no Chromium was found: name one in CHROMIUM_PATH");
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });

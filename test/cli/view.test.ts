@@ -27,8 +27,8 @@ async function view(args: readonly string[]): Promise<Served & { exitCode: numbe
 
 async function fetchAll(url: string, count: number): Promise<Served> {
   const page = await (await fetch(url)).text();
-  const documents = [];
-  for (let i = 0; i < count; i++) documents.push((await (await fetch(new URL(`documents/${i}`, url))).json()) as never);
+  const documents: Served["documents"] = [];
+  for (let i = 0; i < count; i++) documents.push(await (await fetch(new URL(`documents/${i}`, url))).json());
   const foreign = await fetch(url, { headers: { origin: "http://example.com" } });
   return { page, documents, statusOfForeignHost: foreign.status };
 }
