@@ -83,4 +83,5 @@ export { traceOf } from "./trace/trace.ts";
 export { TraceError } from "./trace/trace-error.ts";
 export type { TraceFormatName } from "./trace/trace-formats.ts";
 export { TRACE_FORMAT_NAMES, TRACE_FORMATS } from "./trace/trace-formats.ts";
+export { writeTrace } from "./trace/write-trace.ts";
 export { requestLines, writeReport, writeWhole } from "./write-report.ts";

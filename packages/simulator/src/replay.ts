@@ -43,8 +43,6 @@ export interface ReplayOptions {
   readonly seed?: number | undefined;
   /** What the report says made it. */
   readonly generator?: Generator | undefined;
-  /** For the report: the rate that the trace was opened with. */
-  readonly rate?: number | undefined;
   /**
    * Closed loop: so many requests are in flight, the next one is sent at the instant another ends, and the trace's times
    * are ignored. Default: open loop.
@@ -270,7 +268,7 @@ class ReplayRun {
   }
 
   report(): Report {
-    const { trace, generator, rate = 1, seed = 0, batchingPolicy, concurrency } = this.#options;
+    const { trace, generator, seed = 0, batchingPolicy, concurrency } = this.#options;
     const observer = this.#observer;
     let unfinished = 0;
     for (const { index, requests } of this.#replicas) {
@@ -304,7 +302,7 @@ class ReplayRun {
         ...description,
         ...(batchingPolicy === undefined ? {} : { batching: batchingPolicy.name }),
         stepTimer: this.#timers[0]!.name,
-        rate,
+        rate: trace.rate,
         ...(concurrency === undefined ? {} : { concurrency }),
       },
       metrics,
