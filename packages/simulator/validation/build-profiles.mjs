@@ -58,7 +58,7 @@ const sources = {
   },
   mergeFit: {
     basis: "fitted",
-    what: "last_arriver_merge, 4 rows: intercept less the intercept of piece_time (1.4 µs: a launch that merges nothing), slope per partial; 8 warps a CTA, one row each",
+    what: "last_arriver_merge: slope per partial at 4 rows; one partial at 4 and at 64 rows (8 warps a CTA, one row each: 1 and 8 rounds) gives the round; the rest is fixed, less the intercept of piece_time (a launch that merges nothing)",
     by: "the project",
     when: "2026-11-20",
   },
@@ -82,7 +82,7 @@ const sources = {
   },
   host: {
     basis: "fitted",
-    what: "vLLM 0.19 with CUDA graphs on an RTX PRO 6000 (LLMServingSim 5daddb2): decode steps less the measured times of their layers, 0.15 ms with one request and 0.6 ms with 103",
+    what: "vLLM 0.19 with CUDA graphs on an RTX PRO 6000 (LLMServingSim 5daddb2): decode steps of one request less the measured times of their layers, 0.1 to 0.2 ms; 1 µs per request is an estimate",
     by: "the project",
     when: "2026-11",
   },
@@ -141,7 +141,10 @@ const merge = line(mergeRows4.filter((row) => row.partials >= 8).map((row) => [r
 const emptyLaunchUs = line(
   microbench.piece_time.filter((r) => r.ctas === 132 && r.ctasPerSm === 1 && r.tiles <= 4).map((r) => [r.tiles, r.us]),
 ).intercept;
-const mergeFixedUs = mergeRows4.find((row) => row.partials === 1).us - merge.slope - emptyLaunchUs;
+const onePartial = (rows) => microbench.last_arriver_merge.find((row) => row.rows === rows && row.partials === 1).us;
+// 4 rows are one round of 8 warps, 64 rows are eight.
+const mergeRoundUs = (onePartial(64) - onePartial(4)) / 7 - merge.slope;
+const mergeFixedUs = onePartial(4) - emptyLaunchUs - mergeRoundUs - merge.slope;
 const smallKernelUs = microbench.piece_time.find((r) => r.ctas === 8 && r.tiles === 1 && r.ctasPerSm === 1).us;
 
 /** Shapes of a GEMM table, [m, µs] ascending, and the model for shapes outside it. */
@@ -305,6 +308,7 @@ const h100 = {
   },
   merge: {
     fixedUs: from("mergeFit")(round(mergeFixedUs, 3)),
+    roundUs: from("mergeFit")(round(mergeRoundUs, 3)),
     partialUs: from("mergeFit")(round(merge.slope, 3)),
     rowsAtOnce: from("mergeFit")(8),
   },
@@ -319,7 +323,7 @@ const h100 = {
   allReduce: allReduceTables("h100_sxm"),
   elementwise: { fixedUs: from("smallKernel")(smallKernelUs), memoryGBps: from("smallKernel")(3070) },
   sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
-  host: { stepUs: from("host")(150), requestUs: from("host")(4.4) },
+  host: { stepUs: from("host")(150), requestUs: from("host")(1) },
 };
 
 function pick(names) {
@@ -394,6 +398,7 @@ function scaled({
     },
     merge: {
       fixedUs: estimate(h100.merge.fixedUs.value),
+      roundUs: estimate(h100.merge.roundUs.value),
       partialUs: estimate(h100.merge.partialUs.value),
       rowsAtOnce: estimate(8),
     },
@@ -413,7 +418,7 @@ function scaled({
     allReduce: [],
     elementwise: { fixedUs: estimate(smallKernelUs), memoryGBps: estimate(round((3070 * gbps) / 3350)) },
     sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
-    host: { stepUs: from("host")(150), requestUs: from("host")(4.4) },
+    host: { stepUs: from("host")(150), requestUs: from("host")(1) },
   };
 }
 

@@ -39,7 +39,7 @@ export function plannerDevice(profile: GpuProfile): Device {
           Math.round(Math.max(moveNs, (4 * rows * tileTokens * HEAD_DIM * workers) / (tflops * 1000))),
         ),
       })),
-      mergeNs: Math.round(profile.merge.fixedUs.value * 1000),
+      mergeNs: Math.round((profile.merge.fixedUs.value + profile.merge.roundUs.value) * 1000),
       mergePartialNs: Math.round(
         profile.merge.partialUs.value * 1000 * Math.ceil(MERGE_COST_ROWS / profile.merge.rowsAtOnce.value),
       ),

@@ -76,9 +76,11 @@ export interface GpuProfile {
   };
   readonly attention: AttentionKernelProfile;
   readonly merge: {
-    /** One merge, before its first partial state. */
+    /** First merge of a worker: noticing that the partial states are there. */
     readonly fixedUs: Quantity;
-    /** Folding one partial state of up to `rowsAtOnce` rows. */
+    /** Each round of up to `rowsAtOnce` rows: reading and writing, partial states apart. */
+    readonly roundUs: Quantity;
+    /** Folding one partial state in one round. */
     readonly partialUs: Quantity;
     /** Rows that one CTA folds at the same time. */
     readonly rowsAtOnce: Quantity;
@@ -168,7 +170,7 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
       kvTileTokens: count,
       tensorTflops: curve,
     }),
-    merge: z.strictObject({ fixedUs: quantity, partialUs: quantity, rowsAtOnce: count }),
+    merge: z.strictObject({ fixedUs: quantity, roundUs: quantity, partialUs: quantity, rowsAtOnce: count }),
     launch: z.strictObject({ streamUs: quantity, graphNodeUs: quantity, graphUs: quantity, gridBarrierUs: curve }),
     gemm: z.strictObject({
       shapes: z.array(

@@ -53,6 +53,7 @@ export interface KernelCosts {
   readonly barrierUs: number;
   readonly separateLaunchUs: number;
   readonly mergeFixedUs: number;
+  readonly mergeRoundUs: number;
   readonly mergePartialUs: number;
   readonly mergeRowsAtOnce: number;
   readonly kvTileTokens: number;
@@ -152,6 +153,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     barrierUs: interpolate(launch.gridBarrierUs.rows, laneCount),
     separateLaunchUs: launch.graphNodeUs.value,
     mergeFixedUs: merge.fixedUs.value,
+    mergeRoundUs: merge.roundUs.value,
     mergePartialUs: merge.partialUs.value,
     mergeRowsAtOnce: merge.rowsAtOnce.value,
     kvTileTokens: launchOf.kvTileTokens,

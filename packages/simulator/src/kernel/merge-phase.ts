@@ -26,7 +26,7 @@ export function runMerges(
   const { laneEndUs, laneBusyUs, slotEndUs } = engine;
   let endUs = engine.endUs;
   if (plan.mergeCount === 0) return endUs;
-  const { laneCount, mergeFixedUs, mergePartialUs, mergeRowsAtOnce } = costs;
+  const { laneCount, mergeFixedUs, mergeRoundUs, mergePartialUs, mergeRowsAtOnce } = costs;
   fillUnnamedSlots(slotEndUs, plan.partialSlotCount);
 
   let notBeforeUs = 0;
@@ -45,7 +45,10 @@ export function runMerges(
         if (writtenUs > startUs) startUs = writtenUs;
       }
       const rounds = Math.ceil(merges[at + Merge.rowCount]! / mergeRowsAtOnce);
-      const mergeEndUs = startUs + mergeFixedUs + rounds * (sourceEnd - sourceStart) * mergePartialUs;
+      const foldUs = rounds * (mergeRoundUs + (sourceEnd - sourceStart) * mergePartialUs);
+      // A merge that had to be waited for costs the look again.
+      const looksUs = merge === workerMergeIndptr[worker] || startUs > laneEndUs[lane]! ? mergeFixedUs : 0;
+      const mergeEndUs = startUs + looksUs + foldUs;
       if (recorder !== null) recorder.merge(lane, merge, startUs, mergeEndUs);
       laneBusyUs[lane]! += mergeEndUs - startUs;
       laneEndUs[lane] = mergeEndUs;

@@ -15,6 +15,12 @@ import type { Step, StepTimer, StepTiming } from "../step.ts";
 import { StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
+/** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
+const WHOLE_JOBS_SHARE = 1.1;
+
+/** Rows of one merge of a plan. */
+const MERGE_ROWS = 16;
+
 /** Halvings of the interval in which T lies: to 10⁻⁶ of it. */
 const BISECTIONS = 20;
 
@@ -65,6 +71,7 @@ export class AnalyticTimer implements StepTimer {
     let longestTiles = 0;
     let streamBytes = 0;
     let tensorSmUs = 0;
+    let mergeRounds = 1;
     for (let i = 0; i < step.count; i++) {
       const qoLen = step.qoLens[i]!;
       const kvLen = step.kvLens[i]!;
@@ -81,6 +88,8 @@ export class AnalyticTimer implements StepTimer {
       const jobTiles = Math.ceil(kvLen / costModel.kvTileTokens);
       tiles += Math.ceil(seen / costModel.kvTileTokens);
       if (jobTiles > longestTiles) longestTiles = jobTiles;
+      const rows = Math.min(tileRows, qoLen * group);
+      mergeRounds = Math.max(mergeRounds, Math.ceil(rows / launch.mergeRowsAtOnce));
       streamBytes +=
         (kvLen + (seen - kvLen) * launch.l2ByteCost) * launch.kvBytesPerToken +
         qoLen * group * (launch.queryRowBytes + launch.outputRowBytes);
@@ -89,12 +98,30 @@ export class AnalyticTimer implements StepTimer {
     if (jobs === 0) return launch.launchUs;
     jobs *= kvHeads;
     tiles *= kvHeads;
-    const pieces = Math.max(jobs, Math.min(tiles, jobs + launch.laneCount - 1));
-    const used = Math.min(launch.laneCount, pieces);
-    const latencyUs = (launch.startUs + launch.writeOutUs) * Math.max(1, pieces / launch.laneCount);
-    const streamedUs = this.streamUs(kvHeads * streamBytes, used, latencyUs);
-    const tensorUs = latencyUs + (kvHeads * tensorSmUs) / launch.unitCount;
-    return launch.launchUs + Math.max(streamedUs, tensorUs) + this.mergeUs(pieces > jobs, tiles, longestTiles);
+    const bytes = kvHeads * streamBytes;
+    const smUs = kvHeads * tensorSmUs;
+    const { laneCount } = launch;
+    // Cut: every worker has the same load, and all but one boundary between workers cut a job.
+    const pieces = Math.max(jobs, Math.min(tiles, jobs + laneCount - 1));
+    const cutUs =
+      this.roundsUs(bytes, smUs, Math.min(laneCount, pieces), Math.max(1, pieces / laneCount)) +
+      this.mergeUs(Math.min(pieces - jobs, jobs), mergeRounds, tiles, longestTiles);
+    // Whole: jobs go round by round, and no worker is done before the longest of them.
+    const rounds = Math.ceil(jobs / laneCount);
+    const longestShare = (longestTiles * rounds * laneCount) / tiles;
+    const wholeUs =
+      longestShare > WHOLE_JOBS_SHARE
+        ? Number.POSITIVE_INFINITY
+        : this.roundsUs(bytes, smUs, Math.ceil(jobs / rounds), rounds);
+    return launch.launchUs + Math.min(cutUs, wholeUs);
+  }
+
+  /** Time of `lanes` equal workers with `rounds` pieces each that move the bytes and compute smUs of whole SMs. */
+  private roundsUs(bytes: number, smUs: number, lanes: number, rounds: number): number {
+    const { launch } = this;
+    const latencyUs = (launch.startUs + launch.writeOutUs) * rounds;
+    const tensorUs = latencyUs + smUs / Math.min(launch.unitCount, lanes);
+    return Math.max(this.streamUs(bytes, lanes, latencyUs), tensorUs);
   }
 
   /** The T at which `lanes` lanes, each waiting for latencyUs of it, have moved the bytes. */
@@ -114,11 +141,17 @@ export class AnalyticTimer implements StepTimer {
     return high;
   }
 
-  /** The longest job is cut into about its share of all workers; its partial states fold one after the other. */
-  private mergeUs(isCut: boolean, tiles: number, longestTiles: number): number {
+  /**
+   * The longest job is cut into about its share of all workers, and its partial states fold one after the other. The
+   * rows of all cut jobs are spread over the workers in merges of 16 rows.
+   */
+  private mergeUs(cutJobs: number, roundsPerJob: number, tiles: number, longestTiles: number): number {
     const { launch } = this;
-    const partials = Math.min(longestTiles, Math.ceil((longestTiles * launch.laneCount) / tiles));
-    return isCut && partials > 1 ? launch.mergeFixedUs + partials * launch.mergePartialUs : 0;
+    if (cutJobs === 0) return 0;
+    const least = Math.min(roundsPerJob, Math.ceil(MERGE_ROWS / launch.mergeRowsAtOnce));
+    const rounds = Math.max(least, (cutJobs * roundsPerJob) / launch.laneCount);
+    const partials = Math.max(2, Math.min(longestTiles, Math.ceil((longestTiles * launch.laneCount) / tiles)));
+    return launch.mergeFixedUs + rounds * (launch.mergeRoundUs + partials * launch.mergePartialUs);
   }
 }
 
