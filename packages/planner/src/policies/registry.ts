@@ -15,10 +15,12 @@ import { flashMla } from "./flashmla.ts";
 import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
+import { tight } from "./tight.ts";
 
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
+  tight,
   "flashinfer-decode": flashInferDecode,
   "flashinfer-decode-graph": flashInferDecodeGraph,
   "flashinfer-fa2": flashInferFa2,
