@@ -8,6 +8,7 @@ export {
   BudgetExceededError,
   type BudgetOptions,
   budgetFor,
+  MissingLimitError,
   UnboundedPolicyError,
   workspaceBytes,
 } from "./budget.ts";

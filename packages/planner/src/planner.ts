@@ -112,7 +112,7 @@ class BatchPlanner implements Planner {
     input.lowerBoundNs = bound.lowerBoundNs;
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
-    merges.build(pieces, device.costModel);
+    merges.build(pieces, device.costModel, shape.mergeGridTokens);
 
     const plan = this.bufferFor(requestCount);
     this.write(plan, batch, shape);

@@ -12,6 +12,7 @@ import { flashInferFa3 } from "./flashinfer/fa3.ts";
 import { flashInferHolistic } from "./flashinfer/holistic.ts";
 import { flashInferMla } from "./flashinfer/mla.ts";
 import { flashMla } from "./flashmla.ts";
+import { invariant } from "./invariant.ts";
 import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
@@ -21,6 +22,7 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
   tight,
+  invariant,
   "flashinfer-decode": flashInferDecode,
   "flashinfer-decode-graph": flashInferDecodeGraph,
   "flashinfer-fa2": flashInferFa2,
