@@ -54,6 +54,19 @@ export class MergePlan {
     this.spread(pieces.workers, costModel);
   }
 
+  /** Time of the worker with the most merge work, in nanoseconds. */
+  longestNs(workers: number, costModel: CostModel): number {
+    let longestNs = 0;
+    for (let w = 0; w < workers; w++) {
+      let loadNs = 0;
+      for (let m = this.workerIndptr[w]!; m < this.workerIndptr[w + 1]!; m++) {
+        loadNs += mergeCostNs(this.records, m, costModel);
+      }
+      if (loadNs > longestNs) longestNs = loadNs;
+    }
+    return longestNs;
+  }
+
   /** Returns whether single-head records already come in job order, so that no sorting is needed. */
   private numberSlots(pieces: PieceWriter): boolean {
     const { records, recordCount } = pieces;

@@ -2,6 +2,7 @@
 
 import type { PolicyName } from "../policy-names.ts";
 import { POLICY_NAMES } from "../policy-names.ts";
+import { auto } from "./auto.ts";
 import { balanced } from "./balanced.ts";
 import { faUniform } from "./fa-uniform.ts";
 import { fa3Varlen } from "./fa3-varlen.ts";
@@ -23,6 +24,7 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   none,
   tight,
   invariant,
+  auto,
   "flashinfer-decode": flashInferDecode,
   "flashinfer-decode-graph": flashInferDecodeGraph,
   "flashinfer-fa2": flashInferFa2,
