@@ -127,7 +127,11 @@ function compareWithAlone(policy: PolicyName, cases: number) {
   return { cases, splits, partitions: seen.size, mismatches };
 
   function run(neighbours: number[], place: number, device: Device) {
-    const batch = insert({ qoLens: neighbours.map(() => 1), kvLens: neighbours }, { qoLens: [1], kvLens: [kvLen] }, place);
+    const batch = insert(
+      { qoLens: neighbours.map(() => 1), kvLens: neighbours },
+      { qoLens: [1], kvLens: [kvLen] },
+      place,
+    );
     const rowElements = SHAPE.queryHeads * SHAPE.headDim;
     const queries = new Float32Array((neighbours.length + 1) * rowElements).fill(0.5);
     queries.set(query, place * rowElements);

@@ -56,6 +56,7 @@ export {
   type ReferenceResult,
   unsplitAttention,
 } from "./row-attention.ts";
+export { tileLowerBoundNs } from "./tile-bound.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
 export { checkPlan, type PlanRule, PlanViolation, verifyPlan } from "./verify.ts";

@@ -174,8 +174,7 @@ export class Packing {
     /** Sorting key: worker, cut before whole, job row, head. */
     const order = Array.from({ length: placementCount }, (_, i) => i * Placement.stride);
     const isWhole = (at: number): number =>
-      placements[at + Placement.to]! - placements[at + Placement.from]! ===
-      jobs.tiles[placements[at + Placement.job]!]!
+      placements[at + Placement.to]! - placements[at + Placement.from]! === jobs.tiles[placements[at + Placement.job]!]!
         ? 1
         : 0;
     order.sort(

@@ -1,5 +1,5 @@
 // Few cuts and little imbalance: best fit decreasing, a job cut only where it fits nowhere whole (packing.ts), with the
-// smallest payload T, from LB* upward, that places everything.
+// smallest payload T, from its lower bound upward, that places everything.
 //
 // Packing cuts at most P − 1 times, and payload ⌈area⌉ + A + c − q always suffices (proofs there), so pieces ≤ jobs +
 // P − 1, partial slots ≤ 2(P − 1), and makespan ≤ OPT + A + c − q: the theorems of `balanced`, with fewer partial states
@@ -7,6 +7,7 @@
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
+import { tileLowerBoundNs } from "../tile-bound.ts";
 import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
@@ -26,7 +27,7 @@ export const tight: Policy = {
     const { lowerBoundNs, quantumNs, sufficientNs } = bound;
     const packing = new Packing(jobs, workers, device.costModel.kvTileTokens, 1);
     const stepNs = Math.max(1, Math.floor(lowerBoundNs / STEPS / quantumNs)) * quantumNs;
-    packing.packFrom(lowerBoundNs, Math.max(lowerBoundNs, sufficientNs), stepNs);
+    packing.packFrom(tileLowerBoundNs(jobs, workers), Math.max(lowerBoundNs, sufficientNs), stepNs);
     packing.write(out);
     return LAUNCH;
   },
