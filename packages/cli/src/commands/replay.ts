@@ -6,6 +6,7 @@ import {
   type BatchingName,
   createStepTimer,
   type GpuProfile,
+  gpuFacts,
   type ModelConfig,
   openTrace,
   type Report,
@@ -26,7 +27,7 @@ import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, findServedModel, gpuFacts, policyHelp, policyOption } from "../inputs.ts";
+import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
