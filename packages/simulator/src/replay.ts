@@ -5,7 +5,12 @@ import type { Generator } from "@isochron/planner";
 import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
 import { BATCHING_POLICIES } from "./batching/policies.ts";
 import type { Report } from "./documents/report.ts";
-import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import {
+  DeploymentError,
+  type DeploymentOptions,
+  type ResolvedDeployment,
+  resolveDeployment,
+} from "./engine/deployment.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
 import { EventQueue } from "./events/event-queue.ts";
@@ -361,9 +366,8 @@ class ReplayRun {
 
 function checkBlockSizes(traceBlockTokens: number, blockSizeTokens: number): void {
   if (traceBlockTokens % blockSizeTokens === 0 || blockSizeTokens % traceBlockTokens === 0) return;
-  throw new RangeError(
-    `blockSizeTokens is ${blockSizeTokens}, expected a divisor or a multiple of the trace's blocks of ${traceBlockTokens} tokens`,
-  );
+  const expected = `a divisor or a multiple of the trace's blocks of ${traceBlockTokens} tokens`;
+  throw new DeploymentError("blockSizeTokens", blockSizeTokens, expected);
 }
 
 /** Where a cache block spans several ids, the last one stands for all: an id means everything up to its end. */

@@ -1,6 +1,6 @@
 // `isochron replay`: a production trace on a deployment that exists only as numbers.
 
-import type { PolicyName } from "@isochron/planner";
+import type { PolicyName, Timeline } from "@isochron/planner";
 import {
   BATCHING_POLICIES,
   type BatchingName,
@@ -26,6 +26,7 @@ import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { explain } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
@@ -141,7 +142,7 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   const report = await replayWithProgress(trace, model, profile, options, context);
   const written = options.out === undefined ? [] : await writeReport(report, options.out);
   if (options.html !== undefined) {
-    writePage(options.html, { reports: [report], timelines: stepTimelines(report, model, profile) });
+    writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
     written.push(options.html);
   }
   if (report.partial) {
@@ -210,6 +211,16 @@ async function replayWithProgress(
     });
   } finally {
     progress.end();
+  }
+}
+
+/** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */
+function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, context: Context): Timeline[] {
+  try {
+    return stepTimelines(report, model, profile);
+  } catch (error) {
+    warn(context, `the page has no timelines of steps: ${explain(error).line}`);
+    return [];
   }
 }
 
