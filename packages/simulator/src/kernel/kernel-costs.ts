@@ -115,7 +115,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
   const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
   const { memory, attention, launch, merge } = profile;
-  const streamBytesPerUs = streamRates(profile, laneCount, ctasPerSm, smsPerWorker);
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
@@ -168,15 +168,17 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   };
 }
 
-function streamRates(profile: GpuProfile, laneCount: number, ctasPerSm: number, ctasPerLane: number): Float64Array {
+function streamRates(profile: GpuProfile, laneCount: number, smCount: number, ctasPerLane: number): Float64Array {
   const { memory } = profile;
-  // With every CTA held to an equal share of its SM's port, no SM can go above it whoever else is active there.
-  const cap = Math.min(memory.perCtaGBps.value, memory.perSmGBps.value / ctasPerSm) * ctasPerLane * 1000;
+  const perCta = memory.perCtaGBps.value * ctasPerLane * 1000;
   const rates = new Float64Array(laneCount + 1);
-  rates[0] = cap;
+  rates[0] = perCta;
   for (let n = 1; n <= laneCount; n++) {
     const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane) * 1000) / n;
-    rates[n] = Math.min(cap, shared, rates[n - 1]!);
+    // Streaming CTAs are taken to be spread over the SMs, as the hardware and the persistent workers start them.
+    const onOneSm = Math.ceil((n * ctasPerLane) / smCount);
+    const port = (memory.perSmGBps.value * ctasPerLane * 1000) / onOneSm;
+    rates[n] = Math.min(perCta, shared, port, rates[n - 1]!);
   }
   return rates;
 }
