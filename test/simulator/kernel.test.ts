@@ -78,7 +78,10 @@ describe("simulateKernel against measurements of the H100", () => {
   test("a lone worker pulls what one CTA can pull, not the whole card", () => {
     const bytes = 64 * 1024 * 512;
     const { durationUs } = simulateKernel(evenPlan(1, 64 * 1024), profile);
-    expect(durationUs).toBeCloseTo(LAUNCH_US + LATENCY_US + (bytes + 512) / (profile.memory.perCtaGBps.value * 1000), -1);
+    expect(durationUs).toBeCloseTo(
+      LAUNCH_US + LATENCY_US + (bytes + 512) / (profile.memory.perCtaGBps.value * 1000),
+      -1,
+    );
     expect(bytes / durationUs / 1000).toBeLessThan(profile.memory.perCtaGBps.value);
   });
 });
@@ -131,7 +134,8 @@ describe("simulateKernel", () => {
           const tokens = slices.kvEnd[i]! - slices.kvStart[i]!;
           // With no hit in L2 all bytes are HBM's, and each CTA has its own cap.
           const leastUs = (tokens * 512) / (profile.memory.perCtaGBps.value * 1000);
-          if (l2ServedBytes === 0) expect(slices.endUs[i]! - slices.startUs[i]!).toBeGreaterThanOrEqual(leastUs * (1 - 1e-9));
+          if (l2ServedBytes === 0)
+            expect(slices.endUs[i]! - slices.startUs[i]!).toBeGreaterThanOrEqual(leastUs * (1 - 1e-9));
           smBytes[slices.sm[i]!]! += tokens * 512;
           const qoLen = timeline.batch.qoLens[slices.request[i]!]!;
           const rows = qoLen * 4 <= 16 ? 16 : qoLen * 4 <= 64 ? 64 : 128;
@@ -298,8 +302,14 @@ describe("simulateKernel", () => {
         ]),
         requests: Array.from({ length: 8 }, () => ({ qoLen: 256, kvLen: 8192 })),
       });
-    const shared = simulateKernel(tiles(() => 0), profile);
-    const apart = simulateKernel(tiles((i) => i), profile);
+    const shared = simulateKernel(
+      tiles(() => 0),
+      profile,
+    );
+    const apart = simulateKernel(
+      tiles((i) => i),
+      profile,
+    );
     const rangeBytes = 8192 * 512;
     expect(shared.l2ServedBytes).toBe(7 * rangeBytes);
     expect(apart.l2ServedBytes).toBe(0);

@@ -24,7 +24,10 @@ const data = new URL("./data/h100/", import.meta.url);
 export function kernelRows() {
   const cases = JSON.parse(readFileSync(new URL("cases.json", data), "utf8"));
   const lengths = new Map(cases.decode.map((one) => [one.id, one.kv_lens]));
-  const [head, ...lines] = gunzipSync(readFileSync(new URL("flashinfer.csv.gz", data))).toString().trim().split("\n");
+  const [head, ...lines] = gunzipSync(readFileSync(new URL("flashinfer.csv.gz", data)))
+    .toString()
+    .trim()
+    .split("\n");
   const columns = head.split(",");
   const profile = findProfile("h100-sxm");
   const reading = structuredClone(profile);
@@ -44,7 +47,15 @@ export function kernelRows() {
     const key = `${policy} ${row.heads}`;
     if (!planners.has(key)) {
       const [queryHeads, kvHeads] = row.heads.split("/").map(Number);
-      const attention = { queryHeads, kvHeads, headDim: 128, dtype: "bf16", kvDtype: "bf16", pageSize: 16, mask: { kind: "causal" } };
+      const attention = {
+        queryHeads,
+        kvHeads,
+        headDim: 128,
+        dtype: "bf16",
+        kvDtype: "bf16",
+        pageSize: 16,
+        mask: { kind: "causal" },
+      };
       planners.set(key, createPlanner({ attention, device: plannerDevice(profile), policy }));
     }
     const plan = planners.get(key).plan({ qoLens: kvLens.map(() => 1), kvLens });

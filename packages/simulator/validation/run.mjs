@@ -29,7 +29,10 @@ function errorTable(rows) {
       median: quantile(sizes, 0.5),
       p90: quantile(sizes, 0.9),
       worst: sizes.at(-1),
-      bias: quantile([...errors].sort((a, b) => a - b), 0.5),
+      bias: quantile(
+        [...errors].sort((a, b) => a - b),
+        0.5,
+      ),
       worstCase: `${worst.case} ${worst.heads}`,
     };
   });
@@ -80,7 +83,10 @@ if (process.argv.includes("--record")) {
   for (const { what, median, p90 } of table) {
     const before = expected[what];
     if (before === undefined) continue;
-    for (const [name, now, then] of [["median", median, before.median], ["p90", p90, before.p90]]) {
+    for (const [name, now, then] of [
+      ["median", median, before.median],
+      ["p90", p90, before.p90],
+    ]) {
       if (now <= then + TOLERANCE) continue;
       console.error(`${what}: ${name} error ${percent(now)}, was ${percent(then)}`);
       process.exitCode = 1;
