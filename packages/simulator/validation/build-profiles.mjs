@@ -98,6 +98,12 @@ const sources = {
     by: "NVIDIA",
     when: "2026",
   },
+  cudaCores: {
+    basis: "fitted",
+    what: "flashinfer.csv, CUDA-core decode with 64/8 heads: throughput on 256 × 8192 (all SMs full), one CTA's share from the longest request of dec_b256_z8192; `npm run validate` leaves both cases out",
+    by: "the project",
+    when: "2026-11-20",
+  },
   smallKernel: {
     basis: "measured",
     what: "piece_time, 8 CTAs that read one tile of 32 KiB each: a small kernel inside a graph; bandwidth of two CTAs per SM",
@@ -146,6 +152,21 @@ const onePartial = (rows) => microbench.last_arriver_merge.find((row) => row.row
 const mergeRoundUs = (onePartial(64) - onePartial(4)) / 7 - merge.slope;
 const mergeFixedUs = onePartial(4) - emptyLaunchUs - mergeRoundUs - merge.slope;
 const smallKernelUs = microbench.piece_time.find((r) => r.ctas === 8 && r.tiles === 1 && r.ctasPerSm === 1).us;
+
+// FlashInfer's CUDA-core decode does its arithmetic without tensor cores: 8 query heads per KV head are bound by it. Two
+// cases give its rates, and are not judged: all SMs full, and one long request that is left alone on 8 CTAs.
+const cudaCore = (name) =>
+  readTable("h100/flashinfer.csv.gz").find(
+    (row) =>
+      row.kernel === "fi_cuda" && row.sec === "decode" && row.case === name && row.heads === "64/8" && row.ps === "16",
+  );
+const flopsPerToken = 4 * 8 * 128;
+const cudaCoreTflops = (256 * 8192 * 8 * flopsPerToken) / Number(cudaCore("dec_b256_c8192").us) / 1e6;
+const longestTokens = Math.max(
+  ...JSON.parse(read("h100/cases.json")).decode.find((one) => one.id === "dec_b256_z8192").kv_lens,
+);
+const cudaCoreCtaShare =
+  (longestTokens * flopsPerToken) / Number(cudaCore("dec_b256_z8192").us) / ((cudaCoreTflops * 1e6) / microbench.sms);
 
 /** Shapes of a GEMM table, [m, µs] ascending, and the model for shapes outside it. */
 function gemmSection(rows, shapesSource, fitSource) {
@@ -283,7 +304,7 @@ const h100 = {
   sources: {
     datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
     ...pick(
-      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm smallKernel",
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores smallKernel",
     ),
   },
   device: {
@@ -306,6 +327,16 @@ const h100 = {
     kvTileTokens: from("chosen")(64),
     tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, 306]), source: "pagedPrefill" },
   },
+  attentionKernels: [
+    {
+      policies: ["flashinfer-decode", "flashinfer-decode-graph"],
+      ...pieceSection("thunderGqa"),
+      kvTileTokens: from("chosen")(64),
+      tensorTflops: { rows: [[16, round(cudaCoreTflops)]], source: "cudaCores" },
+      computesPadding: false,
+      ctaShare: from("cudaCores")(round(cudaCoreCtaShare, 3)),
+    },
+  ],
   merge: {
     fixedUs: from("mergeFit")(round(mergeFixedUs, 3)),
     roundUs: from("mergeFit")(round(mergeRoundUs, 3)),

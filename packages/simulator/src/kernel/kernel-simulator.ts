@@ -17,6 +17,7 @@ export type Sharing = "fluid" | "none";
 
 /** Header fields that the costs of a launch depend on. */
 const COST_FIELDS: readonly number[] = [
+  Header.policy,
   Header.smCount,
   Header.ctasPerSm,
   Header.ctasPerWorker,
