@@ -67,7 +67,7 @@ export function kernelRows() {
     simulator.run(plan);
     // The floor merges nothing: its end is the end of the last read.
     rows.push({
-      kernel: row.kernel,
+      kernel: `H100 ${row.kernel}`,
       case: row.case,
       heads: row.heads,
       measuredUs: Number(row.us),

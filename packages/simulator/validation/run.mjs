@@ -6,6 +6,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { kernelRows } from "./kernel-h100.mjs";
+import { vllmRows } from "./kernel-vllm.mjs";
 
 const expectedFile = new URL("./expected.json", import.meta.url);
 /** Errors may grow by this much before the run fails: profiles are rounded. */
@@ -24,7 +25,7 @@ function errorTable(rows) {
     const sizes = errors.map(Math.abs).sort((a, b) => a - b);
     const worst = group[errors.findIndex((error) => Math.abs(error) === sizes.at(-1))];
     return {
-      what: `H100 ${kernel}`,
+      what: kernel,
       cases: group.length,
       median: quantile(sizes, 0.5),
       p90: quantile(sizes, 0.9),
@@ -44,7 +45,7 @@ function groupBy(rows) {
   return groups;
 }
 
-const rows = kernelRows();
+const rows = [...kernelRows(), ...vllmRows()];
 const table = errorTable(rows);
 const percent = (value) => `${(value * 100).toFixed(1)} %`;
 if (process.argv.includes("--json")) {

@@ -45,6 +45,8 @@ export interface AttentionKernelProfile {
   readonly computesPadding?: boolean | undefined;
   /** Largest share of its SM's throughput that one CTA can use; 1 unless given. */
   readonly ctaShare?: Quantity | undefined;
+  /** What a CTA keeps in flight, in units of the CTA that the bandwidth curve was measured with; 1 unless given. */
+  readonly ctaStreams?: Quantity | undefined;
   /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
   readonly preparationUs?: Quantity | undefined;
 }
@@ -155,6 +157,7 @@ const attentionFields = {
   tensorTflops: curve,
   computesPadding: z.boolean().optional(),
   ctaShare: positiveQuantity.optional(),
+  ctaStreams: positiveQuantity.optional(),
   preparationUs: quantity.optional(),
 };
 

@@ -123,7 +123,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const { memory, launch, merge } = profile;
   const attention =
     profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
-  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker);
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention.ctaStreams?.value ?? 1);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
@@ -178,13 +178,19 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   };
 }
 
-function streamRates(profile: GpuProfile, laneCount: number, smCount: number, ctasPerLane: number): Float64Array {
+function streamRates(
+  profile: GpuProfile,
+  laneCount: number,
+  smCount: number,
+  ctasPerLane: number,
+  ctaStreams: number,
+): Float64Array {
   const { memory } = profile;
-  const perCta = memory.perCtaGBps.value * ctasPerLane * 1000;
+  const perCta = memory.perCtaGBps.value * ctasPerLane * ctaStreams * 1000;
   const rates = new Float64Array(laneCount + 1);
   rates[0] = perCta;
   for (let n = 1; n <= laneCount; n++) {
-    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane) * 1000) / n;
+    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane * ctaStreams) * 1000) / n;
     // Streaming CTAs are taken to be spread over the SMs, as the hardware and the persistent workers start them.
     const onOneSm = Math.ceil((n * ctasPerLane) / smCount);
     const port = (memory.perSmGBps.value * ctasPerLane * 1000) / onOneSm;
