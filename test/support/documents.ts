@@ -55,8 +55,6 @@ export function makeTimeline(options: TimelineOptions = {}): Timeline {
   const { policy = "balanced", kvLens = SKEWED_KV_LENS, smCount = 132, source = "simulated" } = options;
   const ctasPerSm = 2;
   const workers = smCount * ctasPerSm;
-  const next = random(options.seed ?? 1);
-  const jitter = (): number => (source === "measured" ? 0.96 + 0.12 * next() : 1);
   const pieces: Piece[] = [];
   let tiles = 0;
   for (const length of kvLens) tiles += Math.ceil(length / TILE_TOKENS) * KV_HEADS;
@@ -80,7 +78,7 @@ export function makeTimeline(options: TimelineOptions = {}): Timeline {
     const worker = freeAt.indexOf(Math.min(...freeAt));
     const startUs = freeAt[worker]!;
     const cost = PIECE_US + Math.ceil((piece.kvEnd - piece.kvStart) / TILE_TOKENS) * TILE_US;
-    const endUs = startUs + cost * jitter();
+    const endUs = startUs + cost;
     freeAt[worker] = endUs;
     const record = { ...piece, worker, startUs, endUs, kind: 1 };
     placed.push(record);
@@ -102,6 +100,7 @@ export function makeTimeline(options: TimelineOptions = {}): Timeline {
     placed.push({ ...last, startUs, endUs, kind: 3, kvStart: 0, kvEnd: 0 });
   }
   placed.sort((a, b) => a.worker - b.worker || a.startUs - b.startUs);
+  if (source === "measured") addNoise(placed, random(options.seed ?? 1));
   const durationUs = placed.reduce((end, slice) => Math.max(end, slice.endUs), 0);
   const lowerBoundUs = LAUNCH_US + (tiles * TILE_US + kvLens.length * KV_HEADS * PIECE_US) / workers;
   const column = (read: (slice: Placed) => number): number[] => placed.map(read);
@@ -148,6 +147,23 @@ export function makeTimeline(options: TimelineOptions = {}): Timeline {
     },
     bandwidth: bandwidthOf(placed, durationUs),
   };
+}
+
+/** The same plan as hardware would run it: pieces take 4 % less to 8 % more, and a merge waits for its job's last piece. */
+function addNoise(placed: Placed[], next: () => number): void {
+  const freeAt = new Map<number, number>();
+  const done = new Map<string, number>();
+  const retime = (slice: Placed): void => {
+    const cost = (slice.endUs - slice.startUs) * (0.96 + 0.12 * next());
+    const job = `${slice.request}/${slice.kvHead}`;
+    const ready = slice.kind === 3 ? (done.get(job) ?? 0) : 0;
+    slice.startUs = Math.max(freeAt.get(slice.worker) ?? LAUNCH_US, ready);
+    slice.endUs = slice.startUs + cost;
+    freeAt.set(slice.worker, slice.endUs);
+    if (slice.kind !== 3) done.set(job, Math.max(done.get(job) ?? 0, slice.endUs));
+  };
+  for (const slice of placed) if (slice.kind !== 3) retime(slice);
+  for (const slice of placed) if (slice.kind === 3) retime(slice);
 }
 
 /** Busy workers share 2,900 GB/s, and one alone draws at most 35 GB/s. */

@@ -24,8 +24,10 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
-export type { DeploymentOptions, GpuFacts } from "./engine/deployment.ts";
+export type { DeploymentOptions } from "./engine/deployment.ts";
 export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
+export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";
+export { gpuFacts } from "./engine/gpu-facts.ts";
 export { EventQueue } from "./events/event-queue.ts";
 export {
   findProfile,

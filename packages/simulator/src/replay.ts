@@ -45,6 +45,11 @@ export interface ReplayOptions {
   readonly generator?: Generator | undefined;
   /** For the report: the rate that the trace was opened with. */
   readonly rate?: number | undefined;
+  /**
+   * Closed loop: so many requests are in flight, the next one is sent at the instant another ends, and the trace's times
+   * are ignored. Default: open loop.
+   */
+  readonly concurrency?: number | undefined;
   /** A batching policy of one's own, in place of the deployment's. */
   readonly batchingPolicy?: { readonly name: string; readonly create: CreateBatchingPolicy } | undefined;
   /** Stops the replay: the report is then partial. */
@@ -82,6 +87,8 @@ class ReplayRun {
   readonly #timers: readonly StepTimer[];
   /** When each replica with work has to be looked at next. */
   readonly #wakes = new EventQueue();
+  /** Closed loop: replicas with work and no step in flight. */
+  readonly #between = new Set<number>();
   /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
   readonly #usableBlocks: number;
   readonly #startedAt = new Date();
@@ -132,10 +139,19 @@ class ReplayRun {
       });
     });
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
+    if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
+      throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
+    }
     checkBlockSizes(trace.blockTokens, blockSizeTokens);
   }
 
   async run(): Promise<void> {
+    if (this.#options.concurrency === undefined) await this.#runOpenLoop();
+    else await this.#runClosedLoop(this.#options.concurrency);
+    if (!this.#isPartial) this.#checkEnd();
+  }
+
+  async #runOpenLoop(): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
         if (this.#wakes.nextTimeUs < request.arrivalUs) await this.#runUntil(request.arrivalUs);
@@ -146,6 +162,45 @@ class ReplayRun {
     await this.#runUntil(Number.POSITIVE_INFINITY);
   }
 
+  /** Replicas depend on one another through the client, so steps end one at a time, in the order of all. */
+  async #runClosedLoop(concurrency: number): Promise<void> {
+    for await (const requests of this.#options.trace.chunks()) {
+      for (const request of requests) {
+        while (this.#inFlight() >= concurrency) await this.#endNextStep();
+        if (this.#isPartial) return;
+        this.#arrive({ ...request, arrivalUs: this.#nowUs });
+      }
+    }
+    while (this.#inFlight() > 0 && !this.#isPartial) await this.#endNextStep();
+  }
+
+  #inFlight(): number {
+    // A replay that was stopped takes no more.
+    return this.#isPartial ? 0 : this.#arrived - this.#rejected - this.#observer.completed;
+  }
+
+  /** Replicas between two steps start the next one; then the earliest end of a step comes to pass. */
+  async #endNextStep(): Promise<void> {
+    for (const index of this.#between) {
+      const endUs = this.#replicas[index]!.begin(this.#nowUs);
+      if (endUs !== Number.POSITIVE_INFINITY) this.#wakes.push(endUs, index);
+    }
+    this.#between.clear();
+    this.#nowUs = this.#wakes.nextTimeUs;
+    const index = this.#wakes.pop();
+    this.#replicas[index]!.end();
+    this.#between.add(index);
+    if (this.#isBreathDue()) await this.#breathe();
+  }
+
+  /** Whoever ended has given back what it held. */
+  #checkEnd(): void {
+    for (const { index, requests, kvCache } of this.#replicas) {
+      if (requests.count === 0 && kvCache.usedBlocks === 0) continue;
+      throw new Error(`replica ${index} ended with ${requests.count} requests and ${kvCache.usedBlocks} used blocks`);
+    }
+  }
+
   /** Runs all replicas until nothing more happens before the horizon. */
   async #runUntil(horizonUs: number): Promise<void> {
     const wakes = this.#wakes;
@@ -154,16 +209,21 @@ class ReplayRun {
       const index = wakes.pop();
       const nextUs = this.#replicas[index]!.run(atUs, horizonUs, STEPS_PER_TURN);
       if (nextUs !== Number.POSITIVE_INFINITY) wakes.push(nextUs, index);
-      if (performance.now() - this.#breathMs > BREATH_MS) {
-        this.#nowUs = atUs;
-        await this.#breathe();
-        if (this.#isPartial) return;
-      }
+      this.#nowUs = atUs;
+      if (this.#isBreathDue()) await this.#breathe();
+      if (this.#isPartial) return;
     }
     if (horizonUs !== Number.POSITIVE_INFINITY) this.#nowUs = horizonUs;
     else this.#nowUs = this.#observer.lastTokenUs;
   }
 
+  /** Also looks for the signal to stop. */
+  #isBreathDue(): boolean {
+    if (this.#options.signal?.aborted === true) this.#isPartial = true;
+    return performance.now() - this.#breathMs > BREATH_MS;
+  }
+
+  /** Lets the rest of the program do something. */
   async #breathe(): Promise<void> {
     this.#options.onProgress?.({
       arrived: this.#arrived,
@@ -171,7 +231,6 @@ class ReplayRun {
       simulatedUs: this.#nowUs,
     });
     await new Promise((resolve) => setImmediate(resolve));
-    if (this.#options.signal?.aborted === true) this.#isPartial = true;
     this.#breathMs = performance.now();
   }
 
@@ -192,23 +251,26 @@ class ReplayRun {
     const replica = this.#replicas[index]!;
     const isIdle = replica.outstanding === 0;
     replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
-    if (isIdle) this.#wakes.push(arrivalUs, index);
+    if (isIdle) {
+      if (this.#options.concurrency === undefined) this.#wakes.push(arrivalUs, index);
+      else this.#between.add(index);
+    }
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
   }
 
   /** The last token is sampled but its KV is never computed. */
   #canEverFit(inputTokens: number, outputTokens: number): boolean {
-    const { maxContextTokens, description } = this.#deployment;
+    const { limits, description } = this.#deployment;
     const kvTokens = inputTokens + outputTokens - 1;
     return (
-      inputTokens + outputTokens <= maxContextTokens &&
+      inputTokens + outputTokens <= limits.maxContextTokens &&
       Math.ceil(kvTokens / description.blockSizeTokens) <= this.#usableBlocks
     );
   }
 
   report(): Report {
-    const { trace, generator, rate = 1, seed = 0, batchingPolicy } = this.#options;
+    const { trace, generator, rate = 1, seed = 0, batchingPolicy, concurrency } = this.#options;
     const observer = this.#observer;
     let unfinished = 0;
     for (const { index, requests } of this.#replicas) {
@@ -243,6 +305,7 @@ class ReplayRun {
         ...(batchingPolicy === undefined ? {} : { batching: batchingPolicy.name }),
         stepTimer: this.#timers[0]!.name,
         rate,
+        ...(concurrency === undefined ? {} : { concurrency }),
       },
       metrics,
       steps: observer.steps.series(),
@@ -260,11 +323,11 @@ class ReplayRun {
 
   #warnings(isWithoutRecords: boolean): string[] {
     const warnings = [...this.#options.trace.warnings()];
-    const { maxContextTokens, description } = this.#deployment;
+    const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
       warnings.push(
-        `${this.#rejected} requests rejected: longer than the context of ${maxContextTokens} tokens or the KV cache of ${kvTokens}`,
+        `${this.#rejected} requests rejected: longer than the context of ${limits.maxContextTokens} tokens or the KV cache of ${kvTokens}`,
       );
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");

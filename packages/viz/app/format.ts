@@ -24,7 +24,10 @@ export function duration(us: number): string {
 export const microseconds = (us: number): string => `${threeDigits(us)} µs`;
 
 export const milliseconds = (ms: number | null): string =>
-  ms === null ? "–" : ms >= 1e4 ? `${twoDigits(ms / 1e3)} s` : ms >= 100 ? `${oneDigit(ms)} ms` : `${twoDigits(ms)} ms`;
+  ms === null ? "–" : ms >= 1e3 ? `${twoDigits(ms / 1e3)} s` : ms >= 100 ? `${oneDigit(ms)} ms` : `${twoDigits(ms)} ms`;
+
+/** A round number of milliseconds, for axes and limits. */
+export const roundMs = (ms: number): string => (ms >= 1e3 ? `${format(",~r")(ms / 1e3)} s` : `${format(",~r")(ms)} ms`);
 
 export function percent(share: number): string {
   const value = share * 100;

@@ -5,7 +5,11 @@ import { ROW_MODES, type RowMode, SORTS, type Sort } from "./draw/lane-layout.ts
 
 export const VIEWS = ["occupancy", "plan", "compare", "replay"] as const;
 export type ViewName = (typeof VIEWS)[number];
-export const REPLAY_ROWS = ["packed", "arrival"] as const;
+/** Jobs drawn by their KV tokens, or all equally wide. */
+export const JOB_SCALES = ["tokens", "share"] as const;
+export type JobScale = (typeof JOB_SCALES)[number];
+export const JOB_SORTS = ["request", "pieces", "finish"] as const;
+export type JobSort = (typeof JOB_SORTS)[number];
 
 export interface State {
   readonly view: ViewName;
@@ -30,6 +34,8 @@ export interface State {
   readonly brush: readonly [number, number] | null;
   /** Job pinned in the plan view, by position; −1 for none. */
   readonly job: number;
+  readonly jobScale: JobScale;
+  readonly jobSort: JobSort;
   /** Is the text table open? */
   readonly table: boolean;
 }
@@ -48,6 +54,8 @@ export const INITIAL: State = {
   range: null,
   brush: null,
   job: -1,
+  jobScale: "tokens",
+  jobSort: "request",
   table: false,
 };
 
@@ -86,6 +94,8 @@ export function formatState(state: State): string {
     ["range", span(state.range), null],
     ["brush", span(state.brush), null],
     ["job", String(state.job), "-1"],
+    ["scale", state.jobScale, INITIAL.jobScale],
+    ["jobs", state.jobSort, INITIAL.jobSort],
     ["table", state.table ? "1" : null, null],
   ];
   const shown = pairs.filter(([, value, initial]) => value !== null && value !== initial);
@@ -110,6 +120,8 @@ export function parseState(hash: string): State {
     range: readSpan(fields.get("range")),
     brush: readSpan(fields.get("brush")),
     job: readInteger(fields.get("job"), 0, -1),
+    jobScale: readOneOf(fields.get("scale"), JOB_SCALES, INITIAL.jobScale),
+    jobSort: readOneOf(fields.get("jobs"), JOB_SORTS, INITIAL.jobSort),
     table: fields.get("table") === "1",
   };
 }

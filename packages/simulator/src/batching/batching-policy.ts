@@ -21,6 +21,8 @@ export interface BatchLimits {
   readonly maxRunningRequests: number;
   /** max_num_batched_tokens */
   readonly maxBatchedTokens: number;
+  /** max_model_len */
+  readonly maxContextTokens: number;
   /** long_prefill_token_threshold; 0 for none. */
   readonly longPrefillTokenThreshold: number;
   /** enable_chunked_prefill */

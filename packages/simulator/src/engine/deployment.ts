@@ -7,15 +7,7 @@ import type { ServiceLevel } from "../metrics/step-observer.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { DTYPE_BYTES, rankKvBytesPerToken, rankWeightBytes } from "../model/model-cost.ts";
 import { ROUTERS, type RouterName } from "../routing/routers.ts";
-
-/** What a replay needs to know of a GPU, whoever times its steps. */
-export interface GpuFacts {
-  readonly name: string;
-  readonly memoryBytes: number;
-  readonly memoryBandwidthGBps: number;
-  /** Dense, by data type. */
-  readonly peakTensorTflops: Readonly<Partial<Record<string, number>>>;
-}
+import type { GpuFacts } from "./gpu-facts.ts";
 
 export interface DeploymentOptions {
   readonly model: ModelConfig;
@@ -54,7 +46,6 @@ export interface DeploymentOptions {
 export interface ResolvedDeployment {
   readonly description: Omit<Deployment, "stepTimer" | "rate">;
   readonly limits: BatchLimits;
-  readonly maxContextTokens: number;
   readonly router: RouterName;
   readonly batching: BatchingName;
 }
@@ -131,12 +122,12 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     limits: {
       maxRunningRequests,
       maxBatchedTokens,
+      maxContextTokens,
       longPrefillTokenThreshold: integer("longPrefillTokenThreshold", options.longPrefillTokenThreshold ?? 0, 0),
       chunkedPrefill,
       reserveFullInput: options.reserveFullInput ?? true,
       watermark: share("watermark", options.watermark ?? 0),
     },
-    maxContextTokens,
     router,
     batching,
   };

@@ -52,11 +52,6 @@ export class Replica implements ReplicaSignals {
     return this.kvCache.usedBlocks / this.kvCache.blocks;
   }
 
-  /** True between the start and the end of a step. */
-  get isBusy(): boolean {
-    return this.#stepEndUs !== IDLE;
-  }
-
   matchTokens(content: Int32Array | undefined, inputTokens: number): number {
     return this.kvCache.matchTokens(content, inputTokens);
   }
@@ -86,12 +81,21 @@ export class Replica implements ReplicaSignals {
         now = this.#stepEndUs;
         this.#finishStep(now);
       }
-      if (this.policy.runningCount === 0 && this.policy.waitingCount === 0) {
-        this.#stepEndUs = IDLE;
-        return IDLE;
-      }
-      this.#stepEndUs = now + this.#startStep(now);
+      if (this.begin(now) === IDLE) return IDLE;
     }
+  }
+
+  /** Ends the step in flight, if there is one, and leaves the replica between two steps. */
+  end(): void {
+    if (this.#stepEndUs !== IDLE) this.#finishStep(this.#stepEndUs);
+    this.#stepEndUs = IDLE;
+  }
+
+  /** Starts a step, with none in flight, if there is something to do. Returns when it ends, else Infinity. */
+  begin(nowUs: number): number {
+    const isIdle = this.policy.runningCount === 0 && this.policy.waitingCount === 0;
+    this.#stepEndUs = isIdle ? IDLE : nowUs + this.#startStep(nowUs);
+    return this.#stepEndUs;
   }
 
   /** Returns the duration of the step. */

@@ -151,6 +151,14 @@ export class KvCache {
     return true;
   }
 
+  /** Sets blocks aside for `tokens` in all, whatever will be in them. There must be enough. */
+  reserve(slot: number, tokens: number): void {
+    const missing = Math.ceil(tokens / this.blockSizeTokens) - this.heldBlocks[slot]!;
+    if (missing <= 0) return;
+    this.#extents.take(missing);
+    this.heldBlocks[slot]! += missing;
+  }
+
   /** Frees all blocks of a request, tail first. What its computed tokens fill can still be found. */
   release(slot: number, computedTokens: number): void {
     const extents = this.#extents;

@@ -69,6 +69,7 @@ async function* readCsv(
   const parser = parseCsv({
     bom: true,
     info: true,
+    record_delimiter: ["\n", "\r\n"],
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: MAX_LINE_BYTES,

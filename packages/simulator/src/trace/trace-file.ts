@@ -12,8 +12,9 @@ export const MAX_LINE_BYTES: number = 4 * 2 ** 20;
 
 /** Opens a file that must exist and have content. */
 export async function readTraceFile(file: string): Promise<Readable> {
+  const isCompressed = await isGzip(file);
   const source = createReadStream(file, { highWaterMark: 2 ** 18 });
-  if (!(await isGzip(file))) return source;
+  if (!isCompressed) return source;
   const gunzip = createGunzip({ chunkSize: 2 ** 18 });
   // An error of either end is thrown to whoever iterates over the result.
   pipeline(source, gunzip, () => {});

@@ -82,6 +82,7 @@ export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occ
   context.fillRect(0, 0, width, canvas.height);
   const x = scaleLinear().domain([from, to]).range([0, width]);
   const axisBottom = AXIS_HEIGHT * ratio;
+  const tickTop = 18 * ratio;
   context.font = `${11 * ratio}px ${FONT}`;
   context.textBaseline = "middle";
   context.textAlign = "center";
@@ -90,11 +91,11 @@ export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occ
   for (const tick of ticks) {
     const at = Math.round(x(tick));
     context.fillStyle = palette.line;
-    context.fillRect(at, axisBottom - 5 * ratio, ratio, canvas.height);
+    context.fillRect(at, tickTop, ratio, canvas.height);
     context.fillStyle = palette.muted;
     const text = tickText(tick);
     const half = context.measureText(text).width / 2 + 2 * ratio;
-    context.fillText(text, Math.min(Math.max(at, half), width - half), axisBottom - 14 * ratio);
+    context.fillText(text, Math.min(Math.max(at, half), width - half), tickTop - 9 * ratio);
   }
   context.textAlign = "left";
   const height = TRACK_HEIGHT * ratio;
@@ -188,6 +189,7 @@ export function drawBusyBars(
   const duration = prepared.document.durationUs || 1;
   // Chosen: names are readable 13 pixels apart.
   const stride = niceStride((13 * ratio) / layout.rowHeight);
+  let before = Number.NEGATIVE_INFINITY;
   const textWidth = 40 * ratio;
   const barRoom = busy.width - textWidth - 10 * ratio;
   for (let row = layout.firstVisibleRow; row <= layout.lastVisibleRow; row++) {
@@ -200,7 +202,9 @@ export function drawBusyBars(
     right.fillRect(8 * ratio, top, barRoom, bottom - top);
     right.fillStyle = palette.muted;
     right.fillRect(8 * ratio, top, Math.max(share > 0 ? ratio : 0, barRoom * Math.min(share, 1)), bottom - top);
-    if (row % stride !== 0) continue;
+    // The first name is pushed into the picture; the next one keeps its distance from it.
+    if (row % stride !== 0 || middle - before < 12 * ratio) continue;
+    before = middle;
     left.fillStyle = palette.muted;
     left.fillText(label, labels.width - 8 * ratio, middle);
     right.fillStyle = palette.text;

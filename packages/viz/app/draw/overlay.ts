@@ -49,8 +49,8 @@ function drawBound(svg: SVGSVGElement, bound: number, durationUs: number, x: (us
       : `lower bound ${duration(bound)}`;
   const right = at < box.width * 0.55;
   svg.append(
-    s("line", { class: "bound", x1: at, x2: at, y1: 20, y2: box.top + box.height }),
-    s("text", { class: "bound-label", x: at + (right ? 6 : -6), y: 36, "text-anchor": right ? "start" : "end" }, text),
+    s("line", { class: "bound", x1: at, x2: at, y1: 22, y2: box.top + box.height }),
+    s("text", { class: "bound-label", x: at + (right ? 6 : -6), y: 34, "text-anchor": right ? "start" : "end" }, text),
   );
 }
 
@@ -59,10 +59,10 @@ function drawRange(svg: SVGSVGElement, range: readonly [number, number], x: (us:
   const to = Math.min(x(range[1]), box.width);
   if (to <= from) return;
   svg.append(
-    s("rect", { class: "range", x: from, width: to - from, y: 20, height: box.top + box.height - 20 }),
+    s("rect", { class: "range", x: from, width: to - from, y: 18, height: box.top + box.height - 18 }),
     s(
       "text",
-      { class: "range-label", x: (from + to) / 2, y: 15, "text-anchor": "middle" },
+      { class: "range-label", x: (from + to) / 2, y: 60, "text-anchor": "middle" },
       duration(range[1] - range[0]),
     ),
   );

@@ -70,6 +70,7 @@ export class Raster {
   #pixels: Uint32Array = new Uint32Array(1);
   #row: Uint32Array = new Uint32Array(1);
   #samples: LaneSamples = { share: new Float32Array(0), slice: new Int32Array(0), longest: new Float32Array(0) };
+  #written: Uint8Array = new Uint8Array(0);
   /** Busy lanes in each column of the last frame. */
   occupancy: Float32Array = new Float32Array(0);
 
@@ -84,6 +85,7 @@ export class Raster {
       longest: new Float32Array(width),
     };
     this.occupancy = new Float32Array(width);
+    this.#written = new Uint8Array(height);
   }
 
   draw(context: CanvasRenderingContext2D, input: RasterInput): void {
@@ -93,6 +95,7 @@ export class Raster {
     const { share } = this.#samples;
     pixels.fill(table.background);
     this.occupancy.fill(0);
+    this.#written.fill(0);
     const boundColumn = Math.ceil(((input.boundUs - fromUs) / (toUs - fromUs)) * width);
     const first = layout.firstVisibleRow;
     const last = layout.lastVisibleRow;
@@ -104,10 +107,21 @@ export class Raster {
       this.#colorRow(input, boundColumn);
       const [top, bottom] = layout.laneSpan(lane);
       const to = Math.min(bottom, height);
-      for (let y = Math.max(top, 0); y < to; y++) pixels.set(this.#row, y * width);
+      for (let y = Math.max(top, 0); y < to; y++) {
+        if (this.#written[y] === 0) pixels.set(this.#row, y * width);
+        else this.#addRow(y);
+        this.#written[y] = 1;
+      }
     }
     if (input.bright !== null) this.#drawBright(input);
     context.putImageData(this.#image, 0, 0);
+  }
+
+  /** Where lanes share a row of pixels, work wins over idleness: nothing disappears. */
+  #addRow(y: number): void {
+    const { slice } = this.#samples;
+    const base = y * this.#row.length;
+    for (let c = 0; c < this.#row.length; c++) if (slice[c]! >= 0) this.#pixels[base + c] = this.#row[c]!;
   }
 
   #colorRow(input: RasterInput, boundColumn: number): void {

@@ -59,7 +59,7 @@ export function jobFacts(document: TimelineDocument, slice: number): Fact[] {
   if (pieces.length > 0) {
     const ends = pieces.map((place) => slices.end[place.slice]!);
     const last = Math.max(...ends);
-    facts.push(["First to last end", duration(last - Math.min(...ends))]);
+    if (pieces.length > 1) facts.push(["First to last end", duration(last - Math.min(...ends))]);
     if (merges.length > 0) {
       const first = Math.min(...merges.map((place) => slices.start[place.slice]!));
       facts.push([

@@ -95,7 +95,10 @@ export function jobs(document: TimelineDocument): Job[] {
       const kvHead = slices.kvHead[i]!;
       const key = `${request}/${kvHead}`;
       let head = heads.get(key);
-      if (head === undefined) heads.set(key, (head = { request, kvHead, places: [] }));
+      if (head === undefined) {
+        head = { request, kvHead, places: [] };
+        heads.set(key, head);
+      }
       head.places.push({ lane, slice: i });
     }
   }

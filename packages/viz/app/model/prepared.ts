@@ -45,7 +45,10 @@ export class Prepared {
   rows(mode: RowMode, sort: Sort): Rows {
     const key = `${mode}/${sort}`;
     let rows = this.#rows.get(key);
-    if (rows === undefined) this.#rows.set(key, (rows = makeRows(this.document, this.work.lanes, mode, sort)));
+    if (rows === undefined) {
+      rows = makeRows(this.document, this.work.lanes, mode, sort);
+      this.#rows.set(key, rows);
+    }
     return rows;
   }
 
@@ -59,6 +62,9 @@ const prepared = new WeakMap<TimelineDocument, Prepared>();
 
 export function prepare(document: TimelineDocument): Prepared {
   let found = prepared.get(document);
-  if (found === undefined) prepared.set(document, (found = new Prepared(document)));
+  if (found === undefined) {
+    found = new Prepared(document);
+    prepared.set(document, found);
+  }
   return found;
 }

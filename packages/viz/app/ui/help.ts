@@ -5,9 +5,8 @@ import { h } from "./dom.ts";
 export const KEYS: readonly { readonly keys: string; readonly does: string }[] = [
   { keys: "W S", does: "zoom in and out at the pointer" },
   { keys: "A D", does: "move left and right in time" },
-  { keys: "← →", does: "previous and next bar of the row" },
-  { keys: "↑ ↓", does: "bar of the row above and below" },
-  { keys: "Enter", does: "pin the bar; its job stays bright" },
+  { keys: "← →", does: "pin the previous or next bar of the row; its job stays bright" },
+  { keys: "↑ ↓", does: "pin the bar of the row above or below" },
   { keys: "F", does: "fit the selection, or everything" },
   { keys: "/", does: "search for a request, SM, worker or kind" },
   { keys: "C", does: "next colouring" },

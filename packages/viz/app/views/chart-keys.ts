@@ -67,7 +67,7 @@ export function chartKey(event: KeyboardEvent, keys: ChartKeys): boolean {
       app.set({ table: !app.state.table });
       return true;
     case "escape":
-      return escape(app);
+      return stepBack(app);
   }
   const onChart = document.activeElement === keys.chart.canvas;
   if (!onChart) return false;
@@ -93,7 +93,7 @@ function next<T>(all: readonly T[], value: T): T {
 }
 
 /** One step back: the pin, the request, the range, the zoom. */
-function escape(app: App): boolean {
+export function stepBack(app: App): boolean {
   const { pin, request, range, time, table, rows } = app.state;
   if (app.notices.closeLast()) return true;
   if (table) app.set({ table: false });

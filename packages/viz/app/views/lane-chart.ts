@@ -8,6 +8,7 @@ import { AXIS_HEIGHT, TRACK_HEIGHT } from "../draw/measures.ts";
 import { drawOverlay } from "../draw/overlay.ts";
 import type { Palette } from "../draw/palette.ts";
 import { ColorTable, Raster } from "../draw/raster.ts";
+import { integer } from "../format.ts";
 import type { PiecePlace } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { h, s } from "../ui/dom.ts";
@@ -17,6 +18,8 @@ export interface LaneChartInput {
   readonly prepared: Prepared;
   readonly palette: Palette;
   readonly time: readonly [number, number];
+  /** Time that can be shown. */
+  readonly limits: readonly [number, number];
   readonly rows: readonly [number, number];
   readonly color: ColorMode;
   readonly group: RowMode;
@@ -41,6 +44,9 @@ export interface LaneChartEvents {
   onRange(range: readonly [number, number] | null): void;
 }
 
+// Chosen: below this height, in CSS pixels, the bandwidth track costs more than it tells.
+const LOW = 330;
+
 export class LaneChart {
   readonly element: HTMLElement;
   readonly canvas: HTMLCanvasElement;
@@ -48,6 +54,8 @@ export class LaneChart {
   readonly #busy: HTMLCanvasElement;
   readonly #labels: HTMLCanvasElement;
   readonly #overlay: SVGSVGElement;
+  readonly #names: HTMLElement;
+  #named: Prepared | null = null;
   readonly #raster = new Raster();
   readonly #events: LaneChartEvents;
   readonly #observer: ResizeObserver;
@@ -71,9 +79,12 @@ export class LaneChart {
     this.#busy = h("canvas", { class: "busy", "aria-hidden": "true" });
     this.#labels = h("canvas", { class: "labels", "aria-hidden": "true" });
     this.#overlay = s("svg", { class: "overlay", "aria-hidden": "true" });
+    this.#names = h("div", { class: "track-names" });
     this.element = h(
       "div",
       { class: "lane-chart" },
+      this.#names,
+      h("div", { class: "busy-name" }, "Busy"),
       this.#tracks,
       this.#labels,
       this.canvas,
@@ -83,7 +94,7 @@ export class LaneChart {
     const gestures: Gestures = {
       time: () => this.#input!.time,
       rows: () => this.#input!.rows,
-      limits: () => [0, fullSpan(this.#input!.prepared)],
+      limits: () => this.#input!.limits,
       rowCount: () => this.#layout?.rows.rows.length ?? 1,
       plotHeight: () => this.canvas.clientHeight,
       onTime: (time) => events.onTime(time),
@@ -156,9 +167,12 @@ export class LaneChart {
     const input = this.#input;
     if (input === null) return;
     const { prepared, palette } = input;
-    const hasBandwidth = prepared.document.bandwidth !== undefined;
+    // A low chart needs its height for the lanes.
+    const hasBandwidth = prepared.document.bandwidth !== undefined && this.element.clientHeight >= LOW;
+    this.element.classList.toggle("low", !hasBandwidth);
     const tracksHeight = AXIS_HEIGHT + TRACK_HEIGHT * (hasBandwidth ? 2 : 1);
     this.element.style.gridTemplateRows = `${tracksHeight}px minmax(0, 1fr)`;
+    this.#nameTracks(prepared);
     fit(this.#tracks);
     fit(this.#labels);
     fit(this.#busy);
@@ -191,6 +205,19 @@ export class LaneChart {
       height: this.canvas.clientHeight,
       top: tracksHeight,
     });
+  }
+
+  #nameTracks({ document }: Prepared): void {
+    if (this.#named?.document === document) return;
+    this.#named = this.#input!.prepared;
+    const name = (text: string, most: string): HTMLElement =>
+      h("p", { class: "track-name" }, text, h("br"), h("b", {}, most));
+    const { bandwidth } = document;
+    this.#names.replaceChildren(name("Busy workers", `of ${integer(document.lanes.count)}`));
+    if (bandwidth === undefined) return;
+    let peak = 0;
+    for (let k = 0; k < bandwidth.atUs.length; k++) peak = Math.max(peak, bandwidth.gigabytesPerSecond[k]!);
+    this.#names.append(name("Bandwidth", `≤ ${integer(peak)} GB/s`));
   }
 
   #colorTable(colors: readonly string[], palette: Palette, faded: boolean): ColorTable {

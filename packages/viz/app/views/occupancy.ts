@@ -81,7 +81,6 @@ export function occupancyView(app: App): View {
     (order) => app.set({ sort: order }),
   );
   const legend = h("ul", { class: "legend", "aria-label": "Colours" });
-  const scale = h("div", { class: "chart-notes" });
   const live = h("p", { class: "visually-hidden", "aria-live": "polite" });
 
   const element = h(
@@ -89,16 +88,11 @@ export function occupancyView(app: App): View {
     { class: "occupancy view" },
     summary(),
     h("div", { class: "toolbar" }, color.element, group.element, sort.element, h("span", { class: "grow" }), legend),
-    h(
-      "div",
-      { class: "chart-and-side" },
-      h("div", { class: "chart-box" }, scale, chart.element, table.element),
-      side.element,
-    ),
+    h("div", { class: "chart-and-side" }, h("div", { class: "chart-box" }, chart.element, table.element), side.element),
     h(
       "p",
       { id: "chart-keys", class: "visually-hidden" },
-      "Arrow keys walk along the bars, Enter pins, W A S D move, question mark lists all keys.",
+      "Arrow keys walk along the bars and pin them, W A S D move, question mark lists all keys.",
     ),
     live,
     tooltip.element,
@@ -183,25 +177,11 @@ export function occupancyView(app: App): View {
           ),
         ),
     );
-    const { bandwidth } = document;
-    const peak = bandwidth === undefined ? 0 : maxOf(bandwidth.gigabytesPerSecond);
-    scale.replaceChildren(
-      h(
-        "span",
-        { class: "track-name occupancy-name" },
-        "Busy workers",
-        h("br"),
-        h("b", {}, `of ${integer(document.lanes.count)}`),
-      ),
-      bandwidth === undefined
-        ? ""
-        : h("span", { class: "track-name bandwidth-name" }, "Bandwidth", h("br"), h("b", {}, `${integer(peak)} GB/s`)),
-      h("span", { class: "busy-name" }, "Busy"),
-    );
     chart.update({
       prepared,
       palette,
       time: time(),
+      limits: [0, fullSpan(prepared)],
       rows: state.rows,
       color: state.color,
       group: state.group,
@@ -308,10 +288,4 @@ export function occupancyView(app: App): View {
     const air = (to - from) * 0.03;
     return [Math.max(from - air, 0), Math.min(to + air, fullSpan(prepared))];
   }
-}
-
-function maxOf(values: ArrayLike<number>): number {
-  let most = 0;
-  for (let i = 0; i < values.length; i++) if (values[i]! > most) most = values[i]!;
-  return most;
 }

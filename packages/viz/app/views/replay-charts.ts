@@ -1,7 +1,7 @@
 // The charts of a replay over simulated time, each one row of a table.
 
 import type { Palette } from "../draw/palette.ts";
-import { duration, integer, milliseconds, percent, short } from "../format.ts";
+import { duration, integer, percent, roundMs, short } from "../format.ts";
 import type { OpenableStep, Replay, StepFunction } from "../model/replay.ts";
 import type { Span } from "./gestures.ts";
 import { drawLimit, drawSteps, type Frame, TimeChart, type TimeChartEvents, type TimeChartSpec } from "./time-chart.ts";
@@ -70,7 +70,7 @@ function tokens(replay: Replay, openable: readonly OpenableStep[]): TimeChartSpe
     draw: (frame) => {
       const { palette } = frame;
       const end = replay.endUs;
-      drawSteps(frame, steps.startUs, steps.tokens, palette.kinds[0], palette.kinds[0], end);
+      drawSteps(frame, steps.startUs, steps.tokens, palette.kinds[0], `${palette.kinds[0]}55`, end);
       drawSteps(frame, steps.startUs, decode, palette.kinds[1], palette.kinds[1], end);
       drawMarks(frame, replay, openable);
     },
@@ -172,14 +172,14 @@ function firstTokens(replay: Replay): TimeChartSpec {
     height: 96,
     log: true,
     domain: () => domain,
-    format: milliseconds,
+    format: roundMs,
     draw: (frame) => {
       const [first, token] = colors(frame.palette);
       dots(frame, tpot, token);
       dots(frame, ttft, first);
-      if (limit !== undefined) drawLimit(frame, limit, `TTFT limit ${milliseconds(limit)}`);
+      if (limit !== undefined) drawLimit(frame, limit, `TTFT limit ${roundMs(limit)}`);
       const { tpotMs } = report.deployment.slo;
-      if (tpotMs !== undefined) drawLimit(frame, tpotMs, `TPOT limit ${milliseconds(tpotMs)}`);
+      if (tpotMs !== undefined) drawLimit(frame, tpotMs, `TPOT limit ${roundMs(tpotMs)}`);
     },
     readout: () => [
       ["var(--request-0)", "time to first token"],

@@ -209,7 +209,7 @@ function metricTables(replay: Replay): HTMLElement[] {
   const summary = dataTable(
     "Latencies",
     [
-      { name: "", text: ([name]) => name, left: true },
+      { name: "Latency", text: ([name]) => name, left: true },
       { name: "mean", text: ([, entry]) => milliseconds(entry.mean) },
       { name: "p50", text: ([, entry]) => milliseconds(entry.median) },
       { name: "p90", text: ([, entry]) => milliseconds(entry.p90) },

@@ -280,7 +280,7 @@ function distributions(replay: Replay): Distribution[] {
   return [
     one("Time to first token", "ttft"),
     one("Time per output token", "tpot"),
-    fromSummary("Inter-token latency (from percentiles)", report.metrics.itlMs, slo.tpotMs),
+    fromSummary("Between tokens (ITL)", report.metrics.itlMs, slo.tpotMs),
     one("End to end", "e2e"),
   ];
 }
