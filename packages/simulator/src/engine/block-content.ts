@@ -1,11 +1,12 @@
 // The block ids of a trace as the ids of what a KV cache can share.
 
-/** @throws RangeError when cache blocks and trace blocks do not nest */
+import { DeploymentError } from "./deployment.ts";
+
+/** @throws DeploymentError when cache blocks and trace blocks do not nest */
 export function checkBlockSizes(traceBlockTokens: number, blockSizeTokens: number): void {
   if (traceBlockTokens % blockSizeTokens === 0 || blockSizeTokens % traceBlockTokens === 0) return;
-  throw new RangeError(
-    `blockSizeTokens is ${blockSizeTokens}, expected a divisor or a multiple of the trace's blocks of ${traceBlockTokens} tokens`,
-  );
+  const expected = `a divisor or a multiple of the trace's blocks of ${traceBlockTokens} tokens`;
+  throw new DeploymentError("blockSizeTokens", blockSizeTokens, expected);
 }
 
 /** Where a cache block spans several ids, the last one stands for all: an id means everything up to its end. */
