@@ -194,10 +194,7 @@ export function replayView(app: Viewer): View {
   function update(): void {
     const { palette, state } = app;
     for (const chart of charts) chart.draw(palette, hover);
-    const selected =
-      state.request === null || report.requests === undefined
-        ? -1
-        : Array.from(report.requests.id).indexOf(state.request);
+    const selected = state.request === null ? -1 : (replay.rowOfRequest.get(state.request) ?? -1);
     rows?.draw(palette, selected);
     for (const cdf of cdfs) cdf.draw(palette);
     tables.update(selected);
@@ -221,7 +218,7 @@ export function replayView(app: Viewer): View {
     const wanted = Number(number[1]);
     const word = text.replace(/\d+\s*$/, "").trim();
     const results: SearchResult[] = [];
-    const row = report.requests === undefined ? -1 : Array.from(report.requests.id).indexOf(wanted);
+    const row = replay.rowOfRequest.get(wanted) ?? -1;
     if (row >= 0 && "request".startsWith(word)) {
       results.push({
         label: `request ${wanted}`,

@@ -35,7 +35,7 @@ export class RequestRows {
 
   constructor(_app: Viewer, replay: Replay, events: RequestRowsEvents) {
     this.#events = events;
-    this.#lanes = requestLanes(replay.report.requests!, replay.endUs, true);
+    this.#lanes = requestLanes(replay.report.requests!, replay.endUs);
     this.canvas = h("canvas", {
       class: "request-canvas",
       role: "img",

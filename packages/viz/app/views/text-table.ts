@@ -11,6 +11,7 @@ import type { Viewer } from "../viewer.ts";
 
 // Chosen: enough to read, few enough to lay out at once; CSV export has everything.
 const MAX_BARS = 500;
+const MAX_REQUESTS = 1000;
 
 export class TextTable {
   readonly element: HTMLElement = h("div", {
@@ -50,7 +51,9 @@ export class TextTable {
   #requests(): HTMLElement {
     const { work } = this.#prepared;
     return dataTable(
-      "Requests, heaviest first",
+      work.requests.length > MAX_REQUESTS
+        ? `The ${integer(MAX_REQUESTS)} heaviest of ${integer(work.requests.length)} requests`
+        : "Requests, heaviest first",
       [
         { name: "Request", text: (row) => requestName(row.request), left: true },
         { name: "Query tokens", text: (row) => integer(row.qoLen) },
@@ -62,7 +65,7 @@ export class TextTable {
         { name: "Longest piece", text: (row) => microseconds(row.longestUs) },
         { name: "Finishes", text: (row) => microseconds(row.finishUs) },
       ],
-      work.requests,
+      work.requests.slice(0, MAX_REQUESTS),
     );
   }
 
