@@ -86,7 +86,7 @@ export const Header = {
   piecesOffset: 53,
   /** Workers on which one cluster of CTAs acts as one; 1 unless a policy launches clusters. */
   ctasPerWorker: 54,
-  reserved: 55,
+  groupRangesOffset: 55,
   /** Two int32 each, one float64: nanoseconds in the device's own cost model. */
   makespanNs: 56,
   lowerBoundNs: 58,
@@ -122,6 +122,9 @@ export const Piece = {
   /** −1: writes the final output. Else the partial slot of the first head; the next head's follow it. */
   slot: 7,
 } as const;
+
+/** Fields of one shared-prefix group (2 × int32): the KV tokens [kvStart, kvEnd) that its members have in common. */
+export const GroupRange = { stride: 2, kvStart: 0, kvEnd: 1 } as const;
 
 /** Fields of one merge record (8 × int32): some rows of one output tile. */
 export const Merge = {
@@ -178,6 +181,7 @@ export interface PlanLayout {
   readonly workerMergeIndptr: number;
   readonly groupIndptr: number;
   readonly groupMembers: number;
+  readonly groupRanges: number;
   readonly merges: number;
   readonly mergeSources: number;
   readonly pieces: number;
@@ -199,6 +203,7 @@ export function planLayout(capacities: PlanCapacities): PlanLayout {
     workerMergeIndptr: place(capacities.workers + 1),
     groupIndptr: place(capacities.groups + 1),
     groupMembers: place(capacities.groupMembers),
+    groupRanges: place(capacities.groups * GroupRange.stride),
     merges: place(capacities.merges * Merge.stride),
     mergeSources: place(capacities.mergeSources * MergeSource.stride),
     pieces: place(capacities.pieces * Piece.stride),
