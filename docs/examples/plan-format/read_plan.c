@@ -166,6 +166,13 @@ static void check_header(void) {
     refuse("%" PRId32 " query heads on %" PRId32 " KV heads", header(H_QUERY_HEADS), header(H_KV_HEADS));
   if (header(H_PACKED_HEADS) != 1 && header(H_PACKED_HEADS) != header(H_QUERY_HEADS) / header(H_KV_HEADS))
     refuse("packedHeads is %" PRId32, header(H_PACKED_HEADS));
+  name_of("policy", H_POLICY, POLICIES, COUNT_OF(POLICIES));
+  name_of("launch", H_LAUNCH, LAUNCHES, COUNT_OF(LAUNCHES));
+  name_of("mergeLaunch", H_MERGE_LAUNCH, MERGE_LAUNCHES, COUNT_OF(MERGE_LAUNCHES));
+  name_of("mergeOrder", H_MERGE_ORDER, MERGE_ORDERS, COUNT_OF(MERGE_ORDERS));
+  name_of("dtype", H_DTYPE, DTYPES, 3);
+  name_of("kvDtype", H_KV_DTYPE, DTYPES, COUNT_OF(DTYPES));
+  name_of("maskKind", H_MASK_KIND, MASKS, COUNT_OF(MASKS));
 }
 
 static int32_t entry(int section, uint64_t index) { return int32_at(offsets[section] + 4 * index); }
