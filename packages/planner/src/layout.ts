@@ -5,6 +5,7 @@
 
 /** "ISOP" read as a little-endian int32. */
 export const PLAN_MAGIC = 0x504f_5349;
+/** Readers refuse any other version. */
 export const PLAN_VERSION = 1;
 export const HEADER_BYTES = 256;
 const SECTION_ALIGNMENT = 16;
@@ -119,7 +120,7 @@ export const Header = {
   mergeSourcesOffset: 52,
   /** Byte offset of the pieces section, the last one. */
   piecesOffset: 53,
-  /** Workers on which one cluster of CTAs acts as one; 1 unless a policy launches clusters. */
+  /** CTAs that act as one worker (a cluster), 1–16; 1 unless a policy launches clusters. */
   ctasPerWorker: 54,
   /** 0. */
   reserved: 55,
@@ -202,7 +203,9 @@ export const MergeLaunch = { none: 0, fused: 1, separate: 2 } as const;
 /** sequential: sources fold in order. canonicalTree: they are nodes of a binary tree over grid chunks (see canonical-tree.ts). */
 export const MergeOrder = { sequential: 0, canonicalTree: 1 } as const;
 
+/** Element types by the number that stands for them in the header: append, never reorder. */
 export const DTYPES = ["bf16", "fp16", "fp32", "fp8_e4m3", "fp8_e5m2"] as const;
+/** Mask kinds by the number that stands for them in the header: append, never reorder. */
 export const MASK_KINDS = ["causal", "full", "sliding-window"] as const;
 
 /** How much fits. Fixed for the life of a plan buffer, and with it every section offset. */
