@@ -43,11 +43,13 @@ export function fieldTables() {
   const source = readFileSync(new URL(LAYOUT, root), "utf8");
   const tables = {};
   for (const [, table, body] of source.matchAll(/export const (\w+) = \{\n([^}]*)\n\} as const;/g)) {
-    const fields = [...body.matchAll(/(?:\/\*\*\s*([^]*?)\s*\*\/\s*)?(\w+): (\d+),/g)].map(([, comment, name, index]) => ({
-      name,
-      index: Number(index),
-      comment: comment?.replace(/\s*\n\s*\*\s*/g, " "),
-    }));
+    const fields = [...body.matchAll(/(?:\/\*\*\s*([^]*?)\s*\*\/\s*)?(\w+): (\d+),/g)].map(
+      ([, comment, name, index]) => ({
+        name,
+        index: Number(index),
+        comment: comment?.replace(/\s*\n\s*\*\s*/g, " "),
+      }),
+    );
     tables[table] = fields.filter(({ name }) => name !== "stride");
   }
   return tables;
@@ -72,7 +74,10 @@ function fieldTable(table) {
 }
 
 function numberTable(values, heads) {
-  return markdown(heads, Object.entries(values).map(([name, number]) => [number, `\`${name}\``]));
+  return markdown(
+    heads,
+    Object.entries(values).map(([name, number]) => [number, `\`${name}\``]),
+  );
 }
 
 /** 16 bytes to a line, each with what its four int32 are. */
@@ -82,12 +87,28 @@ function hexDump() {
   const tables = fieldTables();
   const at = [
     { name: "header", from: 0, label: (word) => headerLabel(word, plan, tables.Header) },
-    { name: "requests", from: layout.requests, label: recordLabel("request", tables.Request, plan.requests, planner.Request) },
-    { name: "workerPieceIndptr", from: layout.workerPieceIndptr, label: indptrLabel(plan.workerPieceIndptr, plan.workers) },
-    { name: "workerMergeIndptr", from: layout.workerMergeIndptr, label: indptrLabel(plan.workerMergeIndptr, plan.workers) },
+    {
+      name: "requests",
+      from: layout.requests,
+      label: recordLabel("request", tables.Request, plan.requests, planner.Request),
+    },
+    {
+      name: "workerPieceIndptr",
+      from: layout.workerPieceIndptr,
+      label: indptrLabel(plan.workerPieceIndptr, plan.workers),
+    },
+    {
+      name: "workerMergeIndptr",
+      from: layout.workerMergeIndptr,
+      label: indptrLabel(plan.workerMergeIndptr, plan.workers),
+    },
     { name: "groupIndptr", from: layout.groupIndptr, label: indptrLabel(plan.groupIndptr, 0) },
     { name: "merges", from: layout.merges, label: recordLabel("merge", tables.Merge, plan.merges, planner.Merge) },
-    { name: "mergeSources", from: layout.mergeSources, label: recordLabel("source", tables.MergeSource, plan.mergeSources, planner.MergeSource) },
+    {
+      name: "mergeSources",
+      from: layout.mergeSources,
+      label: recordLabel("source", tables.MergeSource, plan.mergeSources, planner.MergeSource),
+    },
     { name: "pieces", from: layout.pieces, label: recordLabel("piece", tables.Piece, plan.pieces, planner.Piece) },
   ];
   const used = [
@@ -107,7 +128,9 @@ function hexDump() {
     const end = Math.ceil((from + used[section]) / 16) * 16;
     for (let offset = from; offset < end; offset += 16) {
       const hex = [0, 4, 8, 12].map((word) =>
-        [...bytes.subarray(offset + word, offset + word + 4)].map((byte) => byte.toString(16).padStart(2, "0")).join(" "),
+        [...bytes.subarray(offset + word, offset + word + 4)]
+          .map((byte) => byte.toString(16).padStart(2, "0"))
+          .join(" "),
       );
       const labels = [0, 1, 2, 3].map((word) => label((offset - from) / 4 + word)).filter((text) => text !== "");
       lines.push(`${offset.toString(16).padStart(4, "0")}  ${hex.join("  ")}  ${labels.join(", ")}`.trimEnd());
@@ -133,7 +156,8 @@ function recordLabel(what, fields, section, table) {
     const value = section[word];
     const isFirst = word % table.stride === 0 ? `${what} ${Math.floor(word / table.stride)}: ` : "";
     if (field.name === "reserved") return "";
-    if (what === "piece" && field.name === "rows") return `${isFirst}rows ${value & 0xffff} of a tile of ${value >>> 16}`;
+    if (what === "piece" && field.name === "rows")
+      return `${isFirst}rows ${value & 0xffff} of a tile of ${value >>> 16}`;
     return `${isFirst}${field.name} ${value}`;
   };
 }

@@ -82,7 +82,7 @@ async function planAndRun(planner: Planner, policy: string): Promise<Result> {
     mask: { kind: "causal" },
     softCap: 20,
   } as const;
-  const device = { ...planner.H100_SXM, name: "small", smCount: 5 };
+  const device = { ...planner.H100_SXM, name: "small", smCount: 20 };
   const batch = { qoLens: [1, 1, 40, 0, 1], kvLens: [3000, 70, 500, 64, 1] };
   const plan = planner.createPlanner({ attention, device, policy: policy as "balanced" }).plan(batch);
   planner.verifyPlan(plan, batch, device);
