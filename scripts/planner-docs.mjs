@@ -43,7 +43,7 @@ export function fieldTables() {
   const source = readFileSync(new URL(LAYOUT, root), "utf8");
   const tables = {};
   for (const [, table, body] of source.matchAll(/export const (\w+) = \{\n([^}]*)\n\} as const;/g)) {
-    const fields = [...body.matchAll(/(?:\/\*\*\s*([^]*?)\s*\*\/\s*)?(\w+): (\d+),/g)].map(
+    const fields = [...body.matchAll(/(?:\/\*\*\s*([\s\S]*?)\s*\*\/\s*)?(\w+): (\d+),/g)].map(
       ([, comment, name, index]) => ({
         name,
         index: Number(index),
@@ -207,7 +207,7 @@ export function renderDocs() {
     const found = readFileSync(new URL(path, root), "utf8");
     let expected = found;
     for (const [name, render] of Object.entries(parts)) {
-      const part = new RegExp(`(<!-- generated: ${name} -->\\n)[^]*?(<!-- end -->)`);
+      const part = new RegExp(`(<!-- generated: ${name} -->\\n)[sS]*?(<!-- end -->)`);
       if (!part.test(expected)) throw new Error(`${path} has no part "<!-- generated: ${name} -->" … "<!-- end -->"`);
       const text = render();
       expected = expected.replace(part, (_, before, after) => `${before}\n${text}\n\n${after}`);

@@ -51,7 +51,7 @@ const STYLE = `
 
 /** A whole drawing. `label` is read to those who cannot see it. */
 export function drawing(width, height, label, body) {
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escape(label)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(label)}">
   <style>${STYLE}
   </style>
   <defs>
@@ -69,7 +69,7 @@ ${body.flat(Number.POSITIVE_INFINITY).join("\n")}
 }
 
 export function text(x, y, words, { anchor = "start", of = "" } = {}) {
-  return `  <text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}"${of === "" ? "" : ` class="${of}"`}>${escape(String(words))}</text>`;
+  return `  <text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}"${of === "" ? "" : ` class="${of}"`}>${escaped(String(words))}</text>`;
 }
 
 export function line(x1, y1, x2, y2, of = "line", extra = "") {
@@ -88,7 +88,7 @@ export function bar(x, y, width, height, request, startWidth = 0, label = nameOf
   const middle = x + startWidth + (width - startWidth) / 2;
   if (width - startWidth >= 7 * label.length + 4) {
     const at = `x="${round(middle)}" y="${round(y + height / 2 + 4.5)}"`;
-    parts.push(`  <text ${at} text-anchor="middle" class="strong" style="fill: ${ink}">${escape(label)}</text>`);
+    parts.push(`  <text ${at} text-anchor="middle" class="strong" style="fill: ${ink}">${escaped(label)}</text>`);
   }
   return parts;
 }
@@ -101,6 +101,6 @@ function round(value) {
   return Math.round(value * 10) / 10;
 }
 
-function escape(words) {
+function escaped(words) {
   return words.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
