@@ -85,47 +85,28 @@ function hexDump() {
   const plan = examplePlan();
   const { layout, header } = plan;
   const tables = fieldTables();
-  const at = [
-    { name: "header", from: 0, label: (word) => headerLabel(word, plan, tables.Header) },
-    {
-      name: "requests",
-      from: layout.requests,
-      label: recordLabel("request", tables.Request, plan.requests, planner.Request),
-    },
-    {
-      name: "workerPieceIndptr",
-      from: layout.workerPieceIndptr,
-      label: indptrLabel(plan.workerPieceIndptr, plan.workers),
-    },
-    {
-      name: "workerMergeIndptr",
-      from: layout.workerMergeIndptr,
-      label: indptrLabel(plan.workerMergeIndptr, plan.workers),
-    },
-    { name: "groupIndptr", from: layout.groupIndptr, label: indptrLabel(plan.groupIndptr, 0) },
-    { name: "merges", from: layout.merges, label: recordLabel("merge", tables.Merge, plan.merges, planner.Merge) },
-    {
-      name: "mergeSources",
-      from: layout.mergeSources,
-      label: recordLabel("source", tables.MergeSource, plan.mergeSources, planner.MergeSource),
-    },
-    { name: "pieces", from: layout.pieces, label: recordLabel("piece", tables.Piece, plan.pieces, planner.Piece) },
-  ];
-  const used = [
-    planner.HEADER_BYTES,
-    plan.requestCount * planner.Request.stride * 4,
-    (plan.workers + 1) * 4,
-    (plan.workers + 1) * 4,
-    4,
-    plan.mergeCount * planner.Merge.stride * 4,
-    header[planner.Header.mergeSourceCount] * planner.MergeSource.stride * 4,
-    plan.pieceRecordCount * planner.Piece.stride * 4,
+  const records = (name, what, table, { stride }, count) => ({
+    name,
+    used: count * stride,
+    label: recordLabel(what, tables[table], plan[name], stride),
+  });
+  const ranges = (name, rows) => ({ name, used: rows + 1, label: indptrLabel(plan[name], rows) });
+  const sections = [
+    { name: "header", used: planner.HEADER_BYTES / 4, label: (word) => headerLabel(word, plan, tables.Header) },
+    records("requests", "request", "Request", planner.Request, plan.requestCount),
+    ranges("workerPieceIndptr", plan.workers),
+    ranges("workerMergeIndptr", plan.workers),
+    ranges("groupIndptr", plan.groupCount),
+    records("merges", "merge", "Merge", planner.Merge, plan.mergeCount),
+    records("mergeSources", "source", "MergeSource", planner.MergeSource, header[planner.Header.mergeSourceCount]),
+    records("pieces", "piece", "Piece", planner.Piece, plan.pieceRecordCount),
   ];
   const bytes = planner.encodePlan(plan);
   const lines = [];
-  at.forEach(({ name, from, label }, section) => {
+  for (const { name, used, label } of sections) {
+    const from = layout[name] ?? 0;
     lines.push(`-- ${name}, at ${from} (0x${from.toString(16)})`);
-    const end = Math.ceil((from + used[section]) / 16) * 16;
+    const end = Math.ceil((from + used * 4) / 16) * 16;
     for (let offset = from; offset < end; offset += 16) {
       const hex = [0, 4, 8, 12].map((word) =>
         [...bytes.subarray(offset + word, offset + word + 4)]
@@ -135,7 +116,7 @@ function hexDump() {
       const labels = [0, 1, 2, 3].map((word) => label((offset - from) / 4 + word)).filter((text) => text !== "");
       lines.push(`${offset.toString(16).padStart(4, "0")}  ${hex.join("  ")}  ${labels.join(", ")}`.trimEnd());
     }
-  });
+  }
   return `\`\`\`text\n${lines.join("\n")}\n\`\`\``;
 }
 
@@ -150,11 +131,11 @@ function headerLabel(word, plan, fields) {
   return `${field.name} ${field.name === "fingerprint" ? (value >>> 0).toString(16) : value}`;
 }
 
-function recordLabel(what, fields, section, table) {
+function recordLabel(what, fields, section, stride) {
   return (word) => {
-    const field = fields[word % table.stride];
+    const field = fields[word % stride];
     const value = section[word];
-    const isFirst = word % table.stride === 0 ? `${what} ${Math.floor(word / table.stride)}: ` : "";
+    const isFirst = word % stride === 0 ? `${what} ${Math.floor(word / stride)}: ` : "";
     if (field.name === "reserved") return "";
     if (what === "piece" && field.name === "rows")
       return `${isFirst}rows ${value & 0xffff} of a tile of ${value >>> 16}`;
@@ -183,6 +164,7 @@ const GENERATED = {
   "docs/plan-format.md": {
     header: () => fieldTable("Header"),
     request: () => fieldTable("Request"),
+    group: () => fieldTable("GroupRange"),
     piece: () => fieldTable("Piece"),
     merge: () => fieldTable("Merge"),
     source: () => fieldTable("MergeSource"),
@@ -207,7 +189,7 @@ export function renderDocs() {
     const found = readFileSync(new URL(path, root), "utf8");
     let expected = found;
     for (const [name, render] of Object.entries(parts)) {
-      const part = new RegExp(`(<!-- generated: ${name} -->\\n)[sS]*?(<!-- end -->)`);
+      const part = new RegExp(`(<!-- generated: ${name} -->\\n)[\\s\\S]*?(<!-- end -->)`);
       if (!part.test(expected)) throw new Error(`${path} has no part "<!-- generated: ${name} -->" … "<!-- end -->"`);
       const text = render();
       expected = expected.replace(part, (_, before, after) => `${before}\n${text}\n\n${after}`);

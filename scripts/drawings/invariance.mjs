@@ -1,7 +1,7 @@
 // Two partitions of one line of chunks: the same tree, finished from other nodes.
 
 import { canonicalNodeSize } from "../../packages/planner/dist/canonical-tree.js";
-import { A, WIDTH } from "./plans.mjs";
+import { WIDTH } from "./plans.mjs";
 import { COLOURS, drawing, rect, text } from "./svg.mjs";
 
 export function invariance() {

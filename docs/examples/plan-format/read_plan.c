@@ -23,24 +23,31 @@ enum {
   H_QUERY_HEADS = 14, H_KV_HEADS = 15, H_HEAD_DIM = 16, H_VALUE_HEAD_DIM = 17, H_DTYPE = 18, H_KV_DTYPE = 19,
   H_PAGE_SIZE = 20, H_MASK_KIND = 21, H_WINDOW = 22, H_PACKED_HEADS = 23, H_KV_TILE_TOKENS = 24,
   H_SLOT_ROWS = 25, H_SINKS = 26, H_SOFT_CAP_BITS = 27,
-  H_FIRST_COUNT = 28, H_LAST_COUNT = 37, H_REQUESTS = 28, H_PIECE_RECORDS = 29, H_PIECES = 30, H_MERGES = 31,
+  H_REQUESTS = 28, H_PIECE_RECORDS = 29, H_PIECES = 30, H_MERGES = 31,
   H_MERGE_SOURCES = 32, H_PARTIAL_SLOTS = 33, H_SPLIT_JOBS = 34, H_MERGE_ROWS = 35, H_GROUPS = 36,
   H_GROUP_MEMBERS = 37,
   H_WORKER_CAPACITY = 38, H_REQUEST_CAPACITY = 39, H_PIECE_CAPACITY = 40, H_MERGE_CAPACITY = 41,
   H_MERGE_SOURCE_CAPACITY = 42, H_PARTIAL_SLOT_CAPACITY = 43, H_GROUP_CAPACITY = 44, H_GROUP_MEMBER_CAPACITY = 45,
-  H_FIRST_OFFSET = 46, H_MAKESPAN_NS = 56, H_LOWER_BOUND_NS = 58
+  H_REQUESTS_OFFSET = 46, H_WORKER_PIECE_INDPTR_OFFSET = 47, H_WORKER_MERGE_INDPTR_OFFSET = 48,
+  H_GROUP_INDPTR_OFFSET = 49, H_GROUP_MEMBERS_OFFSET = 50, H_MERGES_OFFSET = 51, H_MERGE_SOURCES_OFFSET = 52,
+  H_PIECES_OFFSET = 53, H_GROUP_RANGES_OFFSET = 55, H_MAKESPAN_NS = 56, H_LOWER_BOUND_NS = 58
 };
 
 /* Fields of the records. */
 enum { REQUEST_STRIDE = 4, R_QUERY_START = 0, R_QO_LEN = 1, R_KV_LEN = 2 };
 enum { PIECE_STRIDE = 8, P_REQUEST = 0, P_HEAD = 1, P_HEAD_COUNT = 2, P_ROW_START = 3, P_ROWS = 4, P_KV_START = 5,
        P_KV_END = 6, P_SLOT = 7 };
+enum { GROUP_RANGE_STRIDE = 2, G_KV_START = 0, G_KV_END = 1 };
 enum { MERGE_STRIDE = 8, M_SOURCE_START = 4, M_SOURCE_END = 5 };
 enum { SOURCE_STRIDE = 2, S_SLOT = 0, S_SLOT_ROW = 1 };
 
 /* Sections in the order in which they lie. */
-enum { REQUESTS, WORKER_PIECE_INDPTR, WORKER_MERGE_INDPTR, GROUP_INDPTR, GROUP_MEMBERS, MERGES, MERGE_SOURCES, PIECES,
-       SECTIONS };
+enum { REQUESTS, WORKER_PIECE_INDPTR, WORKER_MERGE_INDPTR, GROUP_INDPTR, GROUP_MEMBERS, GROUP_RANGES, MERGES,
+       MERGE_SOURCES, PIECES, SECTIONS };
+static const int OFFSET_FIELDS[SECTIONS] = {
+  H_REQUESTS_OFFSET, H_WORKER_PIECE_INDPTR_OFFSET, H_WORKER_MERGE_INDPTR_OFFSET, H_GROUP_INDPTR_OFFSET,
+  H_GROUP_MEMBERS_OFFSET, H_GROUP_RANGES_OFFSET, H_MERGES_OFFSET, H_MERGE_SOURCES_OFFSET, H_PIECES_OFFSET
+};
 
 /* Append only; the index is the number in the file. */
 static const char *const POLICIES[] = {
@@ -132,20 +139,21 @@ static void check_header(void) {
   if (header(H_VERSION) != VERSION) refuse("plan version %" PRId32 ", expected %d", header(H_VERSION), VERSION);
   if (header(H_HEADER_BYTES) != HEADER_BYTES) refuse("headerBytes is %" PRId32, header(H_HEADER_BYTES));
   if (header(H_WORKERS) < 0) refuse("workers is negative");
-  for (field = H_FIRST_COUNT; field < H_FIRST_OFFSET; field++)
+  for (field = H_REQUESTS; field <= H_GROUP_MEMBER_CAPACITY; field++)
     if (header(field) < 0) refuse("header field %d is %" PRId32 ", expected a count", field, header(field));
 
   lengths[REQUESTS] = (uint64_t)header(H_REQUEST_CAPACITY) * REQUEST_STRIDE;
   lengths[WORKER_PIECE_INDPTR] = lengths[WORKER_MERGE_INDPTR] = (uint64_t)header(H_WORKER_CAPACITY) + 1;
   lengths[GROUP_INDPTR] = (uint64_t)header(H_GROUP_CAPACITY) + 1;
   lengths[GROUP_MEMBERS] = (uint64_t)header(H_GROUP_MEMBER_CAPACITY);
+  lengths[GROUP_RANGES] = (uint64_t)header(H_GROUP_CAPACITY) * GROUP_RANGE_STRIDE;
   lengths[MERGES] = (uint64_t)header(H_MERGE_CAPACITY) * MERGE_STRIDE;
   lengths[MERGE_SOURCES] = (uint64_t)header(H_MERGE_SOURCE_CAPACITY) * SOURCE_STRIDE;
   lengths[PIECES] = (uint64_t)header(H_PIECE_CAPACITY) * PIECE_STRIDE;
   for (section = 0; section < SECTIONS; section++) {
     offsets[section] = end;
-    if ((int64_t)end != header(H_FIRST_OFFSET + section))
-      refuse("section %d lies at %" PRId32 ", expected %" PRIu64, section, header(H_FIRST_OFFSET + section), end);
+    if ((int64_t)end != header(OFFSET_FIELDS[section]))
+      refuse("section %d lies at %" PRId32 ", expected %" PRIu64, section, header(OFFSET_FIELDS[section]), end);
     end += (lengths[section] * 4 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   }
   if ((int64_t)end != header(H_TOTAL_BYTES)) refuse("totalBytes is %" PRId32, header(H_TOTAL_BYTES));
@@ -190,6 +198,33 @@ static void check_ranges(const char *what, int section, int32_t rows, int32_t co
   if (previous != count) refuse("%s ends at %" PRId32 ", expected %" PRId32, what, previous, count);
 }
 
+/* Query tokens and KV tokens that a piece may touch: of its request, or of group -1 - request. */
+static void owner_size(int32_t request, int64_t *query_tokens, int32_t *kv_end) {
+  *query_tokens = 0;
+  if (request >= 0) {
+    *query_tokens = entry(REQUESTS, (uint64_t)request * REQUEST_STRIDE + R_QO_LEN);
+    *kv_end = entry(REQUESTS, (uint64_t)request * REQUEST_STRIDE + R_KV_LEN);
+  } else {
+    uint64_t group = (uint64_t)(-1 - request);
+    int32_t m;
+    for (m = entry(GROUP_INDPTR, group); m < entry(GROUP_INDPTR, group + 1); m++)
+      *query_tokens += entry(REQUESTS, (uint64_t)entry(GROUP_MEMBERS, m) * REQUEST_STRIDE + R_QO_LEN);
+    *kv_end = entry(GROUP_RANGES, group * GROUP_RANGE_STRIDE + G_KV_END);
+  }
+}
+
+static void check_groups(void) {
+  int32_t m, g;
+  for (m = 0; m < header(H_GROUP_MEMBERS); m++)
+    if (entry(GROUP_MEMBERS, m) < 0 || entry(GROUP_MEMBERS, m) >= header(H_REQUESTS))
+      refuse("group member %" PRId32 " is request %" PRId32, m, entry(GROUP_MEMBERS, m));
+  for (g = 0; g < header(H_GROUPS); g++) {
+    int32_t start = entry(GROUP_RANGES, (uint64_t)g * GROUP_RANGE_STRIDE + G_KV_START);
+    if (start < 0 || entry(GROUP_RANGES, (uint64_t)g * GROUP_RANGE_STRIDE + G_KV_END) <= start)
+      refuse("group %" PRId32 " has no KV tokens", g);
+  }
+}
+
 static void check_records(void) {
   int32_t i, heads = header(H_QUERY_HEADS) / header(H_PACKED_HEADS), sources = 0;
   int64_t pieces = 0;
@@ -199,16 +234,18 @@ static void check_records(void) {
       refuse("request %" PRId32 " has a negative length", i);
   for (i = 0; i < header(H_PIECE_RECORDS); i++) {
     int32_t request = piece(i, P_REQUEST), slot = piece(i, P_SLOT), rows = piece(i, P_ROWS) & 0xffff;
-    int64_t rows_of_request;
-    if (request < 0 || request >= header(H_REQUESTS)) refuse("piece record %" PRId32 ": request %" PRId32, i, request);
+    int32_t kv_end;
+    int64_t query_tokens;
+    if (request < -header(H_GROUPS) || request >= header(H_REQUESTS))
+      refuse("piece record %" PRId32 ": request %" PRId32, i, request);
     if (piece(i, P_HEAD) < 0 || piece(i, P_HEAD_COUNT) < 1 ||
         (int64_t)piece(i, P_HEAD) + piece(i, P_HEAD_COUNT) > heads)
       refuse("piece record %" PRId32 ": heads out of range", i);
-    rows_of_request = (int64_t)entry(REQUESTS, (uint64_t)request * REQUEST_STRIDE + R_QO_LEN) * header(H_PACKED_HEADS);
-    if (rows < 1 || piece(i, P_ROW_START) < 0 || (int64_t)piece(i, P_ROW_START) + rows > rows_of_request)
+    owner_size(request, &query_tokens, &kv_end);
+    if (rows < 1 || piece(i, P_ROW_START) < 0 ||
+        (int64_t)piece(i, P_ROW_START) + rows > query_tokens * header(H_PACKED_HEADS))
       refuse("piece record %" PRId32 ": rows out of range", i);
-    if (piece(i, P_KV_START) < 0 || piece(i, P_KV_END) < piece(i, P_KV_START) ||
-        piece(i, P_KV_END) > entry(REQUESTS, (uint64_t)request * REQUEST_STRIDE + R_KV_LEN))
+    if (piece(i, P_KV_START) < 0 || piece(i, P_KV_END) < piece(i, P_KV_START) || piece(i, P_KV_END) > kv_end)
       refuse("piece record %" PRId32 ": KV range out of range", i);
     if (slot < -1 || (slot >= 0 && slot >= header(H_PARTIAL_SLOTS)))
       refuse("piece record %" PRId32 ": slot %" PRId32, i, slot);
@@ -248,6 +285,8 @@ int main(int argc, char **argv) {
   check_header();
   check_ranges("workerPieceIndptr", WORKER_PIECE_INDPTR, header(H_WORKERS), header(H_PIECE_RECORDS));
   check_ranges("workerMergeIndptr", WORKER_MERGE_INDPTR, header(H_WORKERS), header(H_MERGES));
+  check_ranges("groupIndptr", GROUP_INDPTR, header(H_GROUPS), header(H_GROUP_MEMBERS));
+  check_groups();
   check_records();
   makespan = float64_at(4 * H_MAKESPAN_NS);
   lower_bound = float64_at(4 * H_LOWER_BOUND_NS);
@@ -289,6 +328,7 @@ int main(int argc, char **argv) {
   printf("page size: %" PRId32 ", KV tile: %" PRId32 " tokens\n", header(H_PAGE_SIZE), header(H_KV_TILE_TOKENS));
   printf("requests: %" PRId32 ", query tokens: %" PRId64 ", KV tokens: %" PRId64 "\n", header(H_REQUESTS), query_tokens,
          kv_tokens);
+  printf("shared prefixes: %" PRId32 " groups, %" PRId32 " members\n", header(H_GROUPS), header(H_GROUP_MEMBERS));
   printf("workers: %" PRId32 "\n", header(H_WORKERS));
   printf("pieces: %" PRId32 " in %" PRId32 " records\n", header(H_PIECES), header(H_PIECE_RECORDS));
   printf("pieces per worker: %" PRId64 " to %" PRId64 "\n", min_pieces, max_pieces);

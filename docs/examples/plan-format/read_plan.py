@@ -22,7 +22,7 @@ HEADER = """
     groupMemberCapacity
     requestsOffset workerPieceIndptrOffset workerMergeIndptrOffset groupIndptrOffset groupMembersOffset mergesOffset
     mergeSourcesOffset piecesOffset
-    ctasPerWorker reserved
+    ctasPerWorker groupRangesOffset
 """.split()
 
 # Append only; the index is the number in the file.
@@ -43,6 +43,7 @@ SECTIONS = [
     ("workerMergeIndptr", 1, "workers", "workerCapacity", 1),
     ("groupIndptr", 1, "groupCount", "groupCapacity", 1),
     ("groupMembers", 1, "groupMemberCount", "groupMemberCapacity", 0),
+    ("groupRanges", 2, "groupCount", "groupCapacity", 0),
     ("merges", 8, "mergeCount", "mergeCapacity", 0),
     ("mergeSources", 2, "mergeSourceCount", "mergeSourceCapacity", 0),
     ("pieces", 8, "pieceRecordCount", "pieceCapacity", 0),
@@ -75,7 +76,7 @@ def read_plan(data):
     require(h["magic"] == MAGIC, "not a plan: the first four bytes are not ISOP")
     require(h["version"] == VERSION, f"plan version {h['version']}, expected {VERSION}")
     require(h["headerBytes"] == HEADER_BYTES, f"headerBytes is {h['headerBytes']}")
-    for name in ["workers", *HEADER[28:46]]:
+    for name in ["workers", *HEADER[28:46]]:  # every count and capacity
         require(h[name] >= 0, f"{name} is {h[name]}, expected a count")
     for name, names in [("policy", POLICIES), ("launch", LAUNCHES), ("mergeLaunch", MERGE_LAUNCHES)]:
         require(0 <= h[name] < len(names), f"{name} is {h[name]}, expected 0 to {len(names) - 1}")
@@ -108,6 +109,7 @@ def read_plan(data):
     plan = Plan(h, sections)
     check_ranges("workerPieceIndptr", plan.workerPieceIndptr, h["pieceRecordCount"])
     check_ranges("workerMergeIndptr", plan.workerMergeIndptr, h["mergeCount"])
+    check_ranges("groupIndptr", plan.groupIndptr, h["groupMemberCount"])
     check_records(plan)
     return plan
 
@@ -124,9 +126,15 @@ def check_records(plan):
     heads = h["queryHeads"] // h["packedHeads"]
     for i, (_, qo_len, kv_len, _) in enumerate(plan.requests):
         require(qo_len >= 0 and kv_len >= 0, f"request {i} has a negative length")
+    groups = []  # query tokens and end of the KV range; piece field `request` is −1 − group
+    for g, (kv_start, kv_end) in enumerate(plan.groupRanges):
+        members = plan.groupMembers[plan.groupIndptr[g] : plan.groupIndptr[g + 1]]
+        require(all(0 <= member < len(plan.requests) for member in members), f"group {g}: member out of range")
+        require(0 <= kv_start < kv_end, f"group {g} has no KV tokens")
+        groups.append((sum(plan.requests[member][1] for member in members), kv_end))
     for i, (request, head, head_count, row_start, rows, kv_start, kv_end, slot) in enumerate(plan.pieces):
-        require(0 <= request < len(plan.requests), f"piece record {i}: request {request}")
-        _, qo_len, kv_len, _ = plan.requests[request]
+        require(-h["groupCount"] <= request < len(plan.requests), f"piece record {i}: request {request}")
+        qo_len, kv_len = plan.requests[request][1:3] if request >= 0 else groups[-1 - request]
         require(head >= 0 and head_count >= 1 and head + head_count <= heads, f"piece record {i}: heads out of range")
         valid = rows & 0xFFFF
         require(
@@ -175,6 +183,7 @@ def summary(plan):
         f"page size: {h['pageSize']}, KV tile: {tile} tokens",
         f"requests: {len(plan.requests)}, query tokens: {sum(r[1] for r in plan.requests)}, "
         f"KV tokens: {sum(r[2] for r in plan.requests)}",
+        f"shared prefixes: {h['groupCount']} groups, {h['groupMemberCount']} members",
         f"workers: {h['workers']}",
         f"pieces: {h['pieceCount']} in {h['pieceRecordCount']} records",
         f"pieces per worker: {min(pieces_of, default=0)} to {max(pieces_of, default=0)}",

@@ -1,1 +1,11 @@
-export {};
+export {
+  CudaError,
+  CudaOutOfMemoryError,
+  CudaUnavailableError,
+  PlanRejectedError,
+  UnsupportedPlanError,
+} from "./errors.ts";
+export { CudaExecutor, type CudaExecutorOptions, checkPageIndices, type ExecuteOptions } from "./executor.ts";
+export { CapturedGraph, type CaptureOptions, GraphClosedError, type LayerTensors } from "./graph.ts";
+export { type CudaStatusItem, cudaStatus } from "./status.ts";
+export { DeviceTensor, TensorClosedError } from "./tensors.ts";

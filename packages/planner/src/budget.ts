@@ -16,6 +16,10 @@ export interface BatchLimits {
   readonly maxQueryTokensPerRequest?: number;
   /** KV tokens of one request. Needed by `invariant`, whose pieces leave several partial states. */
   readonly maxKvTokens?: number;
+  /** Shared-prefix groups; none unless given, and then every request is planned alone. */
+  readonly maxPrefixGroups?: number;
+  /** Groups on the path of one request; 1 unless given. */
+  readonly maxPrefixLevels?: number;
 }
 
 export interface Budget extends BatchLimits {
@@ -83,6 +87,8 @@ export function budgetFor(options: BudgetOptions): Budget {
   const maxQueryTokensPerRequest = options.maxQueryTokensPerRequest ?? maxQueryTokens;
   requireLimit("maxQueryTokensPerRequest", maxQueryTokensPerRequest);
   if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
+  if (options.maxPrefixGroups !== undefined) requireLimit("maxPrefixGroups", options.maxPrefixGroups);
+  if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
   const policy = findPolicy(policyName);
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
 
@@ -91,37 +97,65 @@ export function budgetFor(options: BudgetOptions): Budget {
   const largestTile = queryTiles[queryTiles.length - 1]!.rows;
   const requestRows = maxQueryTokensPerRequest * group;
   const started = Math.min(maxRequests, maxQueryTokens);
-  const furtherTiles = requestRows <= largestTile ? 0 : Math.floor((maxQueryTokens * group) / largestTile);
-  const slotRows = Math.min(requestRows, largestTile);
+  const tilesBeyond = Math.floor((maxQueryTokens * group) / largestTile);
+  const requestTiles = started + (requestRows <= largestTile ? 0 : tilesBeyond);
+  const maxPrefixGroups = options.maxPrefixGroups ?? 0;
+  const maxPrefixLevels = maxPrefixGroups === 0 ? 0 : (options.maxPrefixLevels ?? 1);
+  if (maxPrefixGroups > 0 && policy.sharesPrefixes !== true) {
+    throw new RangeError(`maxPrefixGroups is ${maxPrefixGroups}, but policy ${policyName} shares no prefixes`);
+  }
+  // The groups of one level have disjoint members, so together they pack at most the rows of the whole batch.
+  const groupTiles = maxPrefixGroups === 0 ? 0 : maxPrefixGroups + maxPrefixLevels * tilesBeyond;
+  const slotRows = maxPrefixGroups > 0 ? largestTile : Math.min(requestRows, largestTile);
+  const workers = workerCount(device);
   const bound = policy.bound({
-    queryTiles: started + furtherTiles,
+    queryTiles: requestTiles + groupTiles,
     headCount: attention.kvHeads,
-    workers: workerCount(device),
+    workers,
     maxKvTokens: options.maxKvTokens,
   });
-  const mergesPerJob = Math.ceil(slotRows / MERGE_ROWS);
+  const mergesPerJob = Math.ceil(Math.min(requestRows, largestTile) / MERGE_ROWS);
+  const shared = maxPrefixGroups === 0 ? NOTHING_SHARED : boundSharing();
   const capacities: PlanCapacities = {
     workers: bound.workers,
     requests: maxRequests,
     pieces: bound.pieceRecords,
-    merges: bound.splitJobs * mergesPerJob,
-    mergeSources: bound.partialSlots * mergesPerJob,
-    partialSlots: bound.partialSlots,
-    groups: 0,
-    groupMembers: 0,
+    merges: bound.splitJobs * mergesPerJob + shared.merges,
+    mergeSources: bound.partialSlots * mergesPerJob + shared.mergeSources,
+    partialSlots: bound.partialSlots + shared.partialSlots,
+    groups: maxPrefixGroups,
+    groupMembers: maxPrefixLevels * maxRequests,
   };
+
+  /** What sharing adds: every job of a group and of a member leaves a state even when it is not cut. */
+  function boundSharing(): typeof NOTHING_SHARED {
+    const heads = attention.kvHeads;
+    // A merge also ends where a row enters another tile of a group, once for each level.
+    const merges = (requestTiles * heads + bound.splitJobs) * (mergesPerJob + maxPrefixLevels);
+    // Each state of a group's tile is a source of the merges of all members in the tile.
+    const mergesOfTile = Math.ceil(largestTile / Math.min(group, MERGE_ROWS)) + 2;
+    const ownSources = (requestTiles * heads + workers - 1) * (mergesPerJob + maxPrefixLevels);
+    return {
+      merges,
+      mergeSources: ownSources + (groupTiles * heads + workers - 1) * mergesOfTile,
+      partialSlots: (requestTiles + groupTiles) * heads,
+    };
+  }
   return {
     maxRequests,
     maxQueryTokens,
     maxQueryTokensPerRequest,
     ...(options.maxKvTokens === undefined ? {} : { maxKvTokens: options.maxKvTokens }),
     policy: policyName,
+    ...(maxPrefixGroups === 0 ? {} : { maxPrefixGroups, maxPrefixLevels }),
     capacities,
     layout: planLayout(capacities),
     slotRows,
-    workspaceBytes: workspaceBytes(attention, bound.partialSlots, slotRows),
+    workspaceBytes: workspaceBytes(attention, capacities.partialSlots, slotRows),
   };
 }
+
+const NOTHING_SHARED = { merges: 0, mergeSources: 0, partialSlots: 0 };
 
 /** Bytes of partial states: for each row of each slot a float32 output and one float32 log-sum-exp. */
 export function workspaceBytes(attention: AttentionShape, partialSlots: number, slotRows: number): number {

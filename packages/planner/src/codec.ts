@@ -1,6 +1,7 @@
 // Binary and JSON forms of a plan. Decoding trusts nothing: it yields a plan that checkPlan() accepts, or a typed error.
 
 import {
+  GroupRange,
   HEADER_BYTES,
   Header,
   Merge,
@@ -73,6 +74,7 @@ type SectionName =
   | "workerMergeIndptr"
   | "groupIndptr"
   | "groupMembers"
+  | "groupRanges"
   | "merges"
   | "mergeSources"
   | "pieces";
@@ -84,6 +86,7 @@ const SECTIONS: Readonly<Record<SectionName, number>> = {
   workerMergeIndptr: 1,
   groupIndptr: 1,
   groupMembers: 1,
+  groupRanges: GroupRange.stride,
   merges: Merge.stride,
   mergeSources: MergeSource.stride,
   pieces: Piece.stride,
@@ -105,6 +108,7 @@ export function planToJson(plan: Plan): PlanDocument {
     workerMergeIndptr: plan.workers + 1,
     groupIndptr: header[Header.groupCount]! + 1,
     groupMembers: header[Header.groupMemberCount]!,
+    groupRanges: plan.groupCount,
     merges: plan.mergeCount,
     mergeSources: header[Header.mergeSourceCount]!,
     pieces: plan.pieceRecordCount,

@@ -42,6 +42,19 @@ export function workerCount(device: Device): number {
   return device.smCount * device.ctasPerSm;
 }
 
+/**
+ * The query tile of a request: the smallest that holds all of its packed rows, else the largest. Never a batch average:
+ * an average would pad decode rows to prefill tiles and make a request's bits depend on its neighbours.
+ */
+export function queryTileFor(costModel: CostModel, packedRows: number): QueryTileCost {
+  const { queryTiles } = costModel;
+  for (let i = 0; i < queryTiles.length; i++) {
+    const tile = queryTiles[i]!;
+    if (packedRows <= tile.rows) return tile;
+  }
+  return queryTiles[queryTiles.length - 1]!;
+}
+
 /** A device or cost model that cannot be planned for. */
 export class InvalidDeviceError extends Error {
   override readonly name = "InvalidDeviceError";

@@ -13,7 +13,7 @@ export {
 } from "./budget.ts";
 export { decodePlan, encodePlan, type PlanDocument, PlanFormatError, planFromJson, planToJson } from "./codec.ts";
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
-export { H100_SXM, InvalidDeviceError, validateDevice, workerCount } from "./device.ts";
+export { H100_SXM, InvalidDeviceError, queryTileFor, validateDevice, workerCount } from "./device.ts";
 export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
 export {
   type FlashInferDecodeArrays,
@@ -22,10 +22,11 @@ export {
   type InexpressibleField,
   toFlashInfer,
 } from "./interop.ts";
-export { collectJobs, Jobs, queryTileFor } from "./jobs.ts";
+export { collectJobs, Jobs } from "./jobs.ts";
 export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {
   DTYPES,
+  GroupRange,
   HEADER_BYTES,
   Header,
   Launch,
@@ -42,7 +43,15 @@ export {
 } from "./layout.ts";
 export { mergeCostNs } from "./merge.ts";
 export { Plan } from "./plan.ts";
-export { clonePlan, createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
+export { type PlanRule, PlanViolation } from "./plan-violation.ts";
+export {
+  clonePlan,
+  createPlanner,
+  type PlannedStep,
+  type Planner,
+  type PlannerOptions,
+  type SharedPrefixes,
+} from "./planner.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
 export type { Policy } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
@@ -55,6 +64,7 @@ export {
   type ReferenceResult,
   unsplitAttention,
 } from "./row-attention.ts";
+export type { StepAction } from "./stepping.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
-export { checkPlan, type PlanRule, PlanViolation, verifyPlan } from "./verify.ts";
+export { checkPlan, verifyPlan } from "./verify.ts";

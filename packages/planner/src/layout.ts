@@ -104,7 +104,7 @@ export const Header = {
   groupCapacity: 44,
   /** Largest `groupMemberCount`. */
   groupMemberCapacity: 45,
-  /** Byte offset of the requests section: 256. Offsets follow in the order in which the sections lie. */
+  /** Byte offset of the requests section: 256. */
   requestsOffset: 46,
   /** Byte offset of the workerPieceIndptr section. */
   workerPieceIndptrOffset: 47,
@@ -122,8 +122,8 @@ export const Header = {
   piecesOffset: 53,
   /** CTAs that act as one worker (a cluster), 1–16; 1 unless a policy launches clusters. */
   ctasPerWorker: 54,
-  /** 0. */
-  reserved: 55,
+  /** Byte offset of the groupRanges section, which lies between groupMembers and merges. */
+  groupRangesOffset: 55,
   /** One float64 in two int32: largest load of a worker in the device's own cost model, in nanoseconds. */
   makespanNs: 56,
   /** One float64 in two int32: LB*, in nanoseconds; no schedule of these jobs is shorter. */
@@ -164,6 +164,15 @@ export const Piece = {
   kvEnd: 6,
   /** −1: writes the final output. Else the first partial slot of the first head; those of the next head follow. */
   slot: 7,
+} as const;
+
+/** Fields of one shared-prefix group (2 × int32): the KV tokens [kvStart, kvEnd) that its members have in common. */
+export const GroupRange = {
+  stride: 2,
+  /** First KV token: where the range of the enclosing group ends, 0 without one. */
+  kvStart: 0,
+  /** One past the last KV token. */
+  kvEnd: 1,
 } as const;
 
 /** Fields of one merge record (8 × int32): some rows of one output tile. */
@@ -229,6 +238,7 @@ export interface PlanLayout {
   readonly workerMergeIndptr: number;
   readonly groupIndptr: number;
   readonly groupMembers: number;
+  readonly groupRanges: number;
   readonly merges: number;
   readonly mergeSources: number;
   readonly pieces: number;
@@ -250,6 +260,7 @@ export function planLayout(capacities: PlanCapacities): PlanLayout {
     workerMergeIndptr: place(capacities.workers + 1),
     groupIndptr: place(capacities.groups + 1),
     groupMembers: place(capacities.groupMembers),
+    groupRanges: place(capacities.groups * GroupRange.stride),
     merges: place(capacities.merges * Merge.stride),
     mergeSources: place(capacities.mergeSources * MergeSource.stride),
     pieces: place(capacities.pieces * Piece.stride),

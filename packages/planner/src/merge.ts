@@ -14,6 +14,12 @@ import { PARTIAL, type PieceWriter } from "./pieces.ts";
 /** Rows of one merge: chosen as the smallest query tile of the kernels, so that large tiles merge in parallel. */
 export const MERGE_ROWS = 16;
 
+/** A row of a partial slot. */
+export interface MergeSourceRow {
+  readonly slot: number;
+  readonly slotRow: number;
+}
+
 export class MergePlan {
   records: Int32Array = new Int32Array(64 * Merge.stride);
   sources: Int32Array = new Int32Array(256 * MergeSource.stride);
@@ -32,17 +38,44 @@ export class MergePlan {
 
   /** Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges. */
   build(pieces: PieceWriter, costModel: CostModel): void {
+    const isOrdered = this.begin(pieces);
+    if (pieces.partialCount > 0) {
+      if (isOrdered) this.mergeInRecordOrder(pieces);
+      else this.mergeInJobOrder(pieces);
+    }
+    this.spread(pieces.workers, costModel);
+  }
+
+  /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
+  begin(pieces: PieceWriter): boolean {
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;
     this.slotRows = 0;
     this.splitJobCount = 0;
     this.rowCount = 0;
-    if (pieces.partialCount > 0) {
-      if (this.numberSlots(pieces)) this.mergeInRecordOrder(pieces);
-      else this.mergeInJobOrder(pieces);
+    return pieces.partialCount === 0 || this.numberSlots(pieces);
+  }
+
+  /** Counts one more split job; the merges that are added next belong to it. */
+  beginJob(): void {
+    this.splitJobCount++;
+  }
+
+  /** Adds one merge of the job that was begun last. */
+  addMerge(
+    request: number,
+    head: number,
+    rowStart: number,
+    rowCount: number,
+    sources: readonly MergeSourceRow[],
+  ): void {
+    for (const [i, { slot, slotRow }] of sources.entries()) {
+      this.pushSource(i, slot);
+      this.sources[(this.sourceCount + i) * MergeSource.stride + MergeSource.slotRow] = slotRow;
     }
-    this.spread(pieces.workers, costModel);
+    this.pushMerge(request, head, rowStart, rowCount, sources.length);
+    this.rowCount += rowCount;
   }
 
   /** Returns whether single-head records already come in job order, so that no sorting is needed. */
@@ -131,6 +164,7 @@ export class MergePlan {
     const rowStart = pieceRecords[at + Piece.rowStart]!;
     const rows = pieceRecords[at + Piece.rows]! & 0xffff;
     const firstSource = this.sourceCount;
+    this.splitJobCount++;
     for (let row = 0; row < rows; row += MERGE_ROWS) {
       for (let i = 0; i < count; i++) {
         const to = (this.sourceCount + i) * MergeSource.stride;
@@ -140,7 +174,6 @@ export class MergePlan {
       }
       this.pushMerge(pieceRecords[at + Piece.request]!, head, rowStart + row, Math.min(MERGE_ROWS, rows - row), count);
     }
-    this.splitJobCount++;
     this.rowCount += rows;
   }
 
@@ -154,14 +187,14 @@ export class MergePlan {
     records[at + Merge.rowCount] = rowCount;
     records[at + Merge.sourceStart] = this.sourceCount;
     records[at + Merge.sourceEnd] = this.sourceCount + sourceCount;
-    records[at + Merge.splitJob] = this.splitJobCount;
+    records[at + Merge.splitJob] = this.splitJobCount - 1;
     records[at + Merge.reserved] = 0;
     this.sourceCount += sourceCount;
     this.mergeCount++;
   }
 
   /** Cuts the line of merges into one range for each worker where the cumulative cost passes that worker's share. */
-  private spread(workers: number, costModel: CostModel): void {
+  spread(workers: number, costModel: CostModel): void {
     while (this.workerIndptr.length <= workers) this.workerIndptr = doubled(this.workerIndptr);
     const { workerIndptr, records, mergeCount } = this;
     let totalNs = 0;

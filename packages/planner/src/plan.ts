@@ -2,7 +2,18 @@
 
 import type { AttentionShape, Mask } from "./batch.ts";
 import type { PlanLayout } from "./layout.ts";
-import { DTYPES, HEADER_BYTES, Header, Launch, MASK_KINDS, Merge, MergeSource, Piece, Request } from "./layout.ts";
+import {
+  DTYPES,
+  GroupRange,
+  HEADER_BYTES,
+  Header,
+  Launch,
+  MASK_KINDS,
+  Merge,
+  MergeSource,
+  Piece,
+  Request,
+} from "./layout.ts";
 import type { PolicyName } from "./policy-names.ts";
 import { POLICY_NAMES } from "./policy-names.ts";
 import type { PlanStats } from "./timeline.ts";
@@ -18,6 +29,7 @@ export class Plan {
   readonly workerMergeIndptr: Int32Array;
   readonly groupIndptr: Int32Array;
   readonly groupMembers: Int32Array;
+  readonly groupRanges: Int32Array;
   readonly merges: Int32Array;
   readonly mergeSources: Int32Array;
   readonly pieces: Int32Array;
@@ -34,6 +46,7 @@ export class Plan {
     this.workerMergeIndptr = new Int32Array(buffer, layout.workerMergeIndptr, capacities.workers + 1);
     this.groupIndptr = new Int32Array(buffer, layout.groupIndptr, capacities.groups + 1);
     this.groupMembers = new Int32Array(buffer, layout.groupMembers, capacities.groupMembers);
+    this.groupRanges = new Int32Array(buffer, layout.groupRanges, capacities.groups * GroupRange.stride);
     this.merges = new Int32Array(buffer, layout.merges, capacities.merges * Merge.stride);
     this.mergeSources = new Int32Array(buffer, layout.mergeSources, capacities.mergeSources * MergeSource.stride);
     this.pieces = new Int32Array(buffer, layout.pieces, capacities.pieces * Piece.stride);
@@ -54,6 +67,11 @@ export class Plan {
 
   get requestCount(): number {
     return this.header[Header.requestCount]!;
+  }
+
+  /** Shared-prefix groups. */
+  get groupCount(): number {
+    return this.header[Header.groupCount]!;
   }
 
   /** Piece records; each stands for `headCount` pieces. */

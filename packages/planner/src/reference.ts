@@ -39,6 +39,7 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
   const slotRows = header[Header.slotRows]!;
   const packedHeads = header[Header.packedHeads]!;
   const slots: CanonicalNode[] = new Array(plan.partialSlotCount * slotRows);
+  const owners = groupRowOwners(plan);
   for (let record = 0; record < plan.pieceRecordCount; record++) {
     const at = record * Piece.stride;
     const request = pieces[at + Piece.request]!;
@@ -48,8 +49,17 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
       let states = 0;
       for (let r = 0; r < rowCount; r++) {
         const row = pieces[at + Piece.rowStart]! + r;
-        const token = Math.floor(row / packedHeads);
         const head = (pieces[at + Piece.head]! + h) * packedHeads + (row % packedHeads);
+        if (request < 0) {
+          const { member, token } = owners[-1 - request]![Math.floor(row / packedHeads)]!;
+          const pagesOf = plan.groupMembers[plan.groupIndptr[-1 - request]!]!;
+          const kvStart = pieces[at + Piece.kvStart]!;
+          const state = rows.attend(member, token, head, kvStart, pieces[at + Piece.kvEnd]!, pagesOf);
+          states = 1;
+          slots[slot * slotRows + r] = { state, chunk: 0, size: 0 };
+          continue;
+        }
+        const token = Math.floor(row / packedHeads);
         const nodes = pieceStates(plan, rows, at, request, token, head);
         states = nodes.length;
         if (slot < 0) rows.write(request, token, head, combine(plan, rows, nodes));
@@ -59,6 +69,19 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
     }
   }
   return slots;
+}
+
+/** For each shared-prefix group: which member's which query token stands behind each packed token. */
+function groupRowOwners(plan: Plan): { readonly member: number; readonly token: number }[][] {
+  return Array.from({ length: plan.groupCount }, (_, g) => {
+    const members = Array.from(plan.groupMembers.subarray(plan.groupIndptr[g]!, plan.groupIndptr[g + 1]!));
+    return members.flatMap((member) =>
+      Array.from({ length: plan.requests[member * Request.stride + Request.qoLen]! }, (_, token) => ({
+        member,
+        token,
+      })),
+    );
+  });
 }
 
 /** What one piece leaves for one row: one state, or the canonical nodes of its chunks from left to right. */

@@ -81,8 +81,18 @@ export class RowAttention {
     };
   }
 
-  /** State of one query row over the KV tokens in [kvStart, kvEnd) that its mask lets it see. */
-  attend(request: number, token: number, queryHead: number, kvStart: number, kvEnd: number): AttentionState {
+  /**
+   * State of one query row over the KV tokens in [kvStart, kvEnd) that its mask lets it see, read through the page table
+   * of `pagesOf`: the request itself, or the first member of a group that shares the range.
+   */
+  attend(
+    request: number,
+    token: number,
+    queryHead: number,
+    kvStart: number,
+    kvEnd: number,
+    pagesOf: number = request,
+  ): AttentionState {
     const { attention, round } = this;
     const { headDim, kvHeads, pageSize, softCap } = attention;
     const state = emptyState(this.valueHeadDim);
@@ -95,7 +105,7 @@ export class RowAttention {
     const { logits, query, key, value, pageIndices } = this;
     const kvHead = Math.floor(queryHead / (attention.queryHeads / kvHeads));
     const queryAt = ((this.queryStarts[request]! + token) * attention.queryHeads + queryHead) * headDim;
-    const pageStart = this.pageIndptr[request]!;
+    const pageStart = this.pageIndptr[pagesOf]!;
     for (let t = from; t < to; t++) {
       const page = pageIndices[pageStart + Math.floor(t / pageSize)]!;
       const keyAt = ((page * pageSize + (t % pageSize)) * kvHeads + kvHead) * headDim;

@@ -22,6 +22,7 @@ export const balanced: Policy = {
   name: "balanced",
   summary: "one line of all jobs, wrapped around the workers with the smallest feasible makespan",
   isComparison: false,
+  sharesPrefixes: true,
   assign(input, out) {
     const { jobs, device } = input;
     const workers = workerCount(device);
@@ -141,6 +142,6 @@ function addPiece(
     jobs.tileRows[j]!,
     from === 0 ? jobs.kvStart[j]! : (firstTile + from) * kvTileTokens,
     to === jobs.tiles[j]! ? jobs.kvEnd[j]! : (firstTile + to) * kvTileTokens,
-    isWhole ? WRITE_THROUGH : PARTIAL,
+    isWhole && jobs.leavesPartial[j] === 0 ? WRITE_THROUGH : PARTIAL,
   );
 }

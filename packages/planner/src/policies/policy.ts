@@ -61,6 +61,8 @@ export interface Policy {
   readonly summary: string;
   /** The rule is another system's, kept with its own padding, order and chunk sizes. */
   readonly isComparison: boolean;
+  /** Jobs of shared prefixes may be among its jobs. Other policies plan every request alone. */
+  readonly sharesPrefixes?: boolean;
   /**
    * Writes all pieces, worker by worker, ending each with `out.endWorker()`; returns how they are launched. Every job's
    * visible KV range is covered exactly once; a job without visible KV tokens still gets one empty piece.

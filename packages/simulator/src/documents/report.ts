@@ -47,6 +47,8 @@ export interface Deployment {
   readonly prefixCaching: boolean;
   /** Arrival rate relative to the trace. */
   readonly rate: number;
+  /** Closed loop: requests in flight, sent as others end; absent where arrivals are the trace's. */
+  readonly concurrency?: number | undefined;
   readonly slo: {
     readonly ttftMs?: number | undefined;
     readonly tpotMs?: number | undefined;
@@ -232,6 +234,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     maxBatchedTokens: number,
     prefixCaching: z.boolean(),
     rate: number,
+    concurrency: number.optional(),
     slo: z.strictObject({ ttftMs: number.optional(), tpotMs: number.optional(), e2eMs: number.optional() }),
   }),
   metrics: z.strictObject({

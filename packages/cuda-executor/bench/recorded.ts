@@ -1,0 +1,40 @@
+// FlashInfer's recorded times of the same cases (data/flashinfer.csv; see data/NOTICE.md).
+
+import { readFileSync } from "node:fs";
+
+export interface RecordedTimes {
+  /** Microseconds by kernel name. */
+  readonly us: ReadonlyMap<string, number>;
+}
+
+/** Kernels that run a whole decode: what "best of six" chooses from. */
+const DECODE_KERNELS = ["fi_cuda", "fi_tc", "fi_holistic", "fi_xqa", "fi_cuda_cg", "fi_tc_cg", "fi_fa3"];
+
+/** Recorded times by "case|heads|pageSize". Later rows of a kernel replace earlier ones. */
+export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMap<string, number>> {
+  const [head, ...lines] = readFileSync(path, "utf8").trim().split("\n");
+  const columns = head!.split(",");
+  const column = (name: string): number => columns.indexOf(name);
+  const at = {
+    case: column("case"),
+    kernel: column("kernel"),
+    heads: column("heads"),
+    ps: column("ps"),
+    us: column("us"),
+  };
+  const bySetting = new Map<string, Map<string, number>>();
+  for (const line of lines) {
+    const cells = line.split(",");
+    const key = `${cells[at.case]}|${cells[at.heads]}|${cells[at.ps]}`;
+    const times = bySetting.get(key) ?? new Map<string, number>();
+    times.set(cells[at.kernel]!, Number(cells[at.us]));
+    bySetting.set(key, times);
+  }
+  return bySetting;
+}
+
+/** The fastest recorded decode kernel of a setting, or undefined. */
+export function bestDecode(times: ReadonlyMap<string, number> | undefined): number | undefined {
+  const candidates = DECODE_KERNELS.flatMap((kernel) => times?.get(kernel) ?? []);
+  return candidates.length > 0 ? Math.min(...candidates) : undefined;
+}

@@ -1,0 +1,470 @@
+// The plan's machine: one persistent launch in which CTA w walks the pieces of worker w.
+//
+// 4 warps, a ring of kStages KV tiles of 64 tokens in shared memory. Warp w copies tokens [16w, 16w + 16) of every tile (K and
+// V rows, 16 bytes a lane, through the page table) with cp.async, always kStages tiles ahead and straight across page, head
+// and piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
+//   · 16-row query tiles (decode): each warp multiplies all 16 rows with its own 16 tokens, so warps meet only when the
+//     piece ends, to combine their four softmax states through shared memory.
+//   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile.
+// S = Q·Kᵀ and O += P·V on m16n8k16 tensor cores, online softmax in base 2 in registers.
+// A piece with a slot leaves an unnormalised partial state; the last arriver of a job merges (merge.cuh).
+// Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
+#pragma once
+#include "params.h"
+#include "ptx.cuh"
+
+namespace isochron {
+
+constexpr int kThreads = 128;
+constexpr int kWarps = 4;
+constexpr int kTileTokens = 64;
+constexpr int kWarpTokens = 16;
+constexpr int kCombineRows = 8;
+constexpr float kLn2 = 0.6931471805599453f;
+constexpr float kLog2e = 1.4426950408889634f;
+
+template <int D>
+struct Shape {
+  /** As many KV tiles as fit twice into an SM's 227 KiB (once for head dimension 256). */
+  static constexpr int stages = D == 64 ? 6 : 3;
+  static constexpr int ctasPerSm = D == 256 ? 1 : 2;
+  static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
+  static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
+  static constexpr int stageBytes = 2 * tensorBytes;
+  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
+  static constexpr int stateBytes = kWarps * 16 * 8;
+  static constexpr int sharedBytes = stages * stageBytes + combineBytes + stateBytes;
+};
+
+struct SharedMemory {
+  uint32_t ring;       // address of the KV ring
+  float* combine;      // [warp][8 rows][D]
+  float2* states;      // [warp][16 rows]
+};
+
+/** Where a packed row of a piece lives in the query and output tensors; −1 for rows past the piece's end. */
+struct RowAddress {
+  int64_t tokenHead;  // token × queryHeads + query head
+  int position;       // absolute KV position of the query token
+};
+
+__device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const PieceRecord& piece, int head, int row) {
+  int queryStart = piece.queryStart, packedRow = piece.rowStart + row, history = piece.kvLen - piece.qoLen;
+  if (piece.memberCount > 0) {
+    int low = piece.memberStart, high = piece.memberStart + piece.memberCount - 1;
+    while (low < high) {  // the last member whose rows begin at or before this one
+      const int middle = (low + high + 1) >> 1;
+      if (p.members[middle].rowBegin <= packedRow) low = middle;
+      else high = middle - 1;
+    }
+    const MemberRecord member = p.members[low];
+    packedRow -= member.rowBegin;
+    queryStart = member.queryStart;
+    history = 0x3fffffff;  // a group's KV tokens stand before every member's query tokens
+  }
+  const int token = packedRow / p.packedHeads;
+  const int queryHead = head * p.packedHeads + (packedRow - token * p.packedHeads);
+  return {int64_t(queryStart + token) * p.queryHeads + queryHead, history + token};
+}
+
+/** The KV tile that a warp copies next; `offset` is each lane's token row in bytes, looked up one tile early. */
+template <int D>
+struct LoadCursor {
+  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart;
+  int64_t offset;
+  bool streaming;
+
+  __device__ __forceinline__ void enter(const AttentionParams& p, const PieceRecord& piece) {
+    head = piece.head;
+    headsLeft = piece.headCount;
+    kvStart = token = piece.kvStart;
+    kvEnd = piece.kvEnd;
+    pageStart = piece.pageStart;
+    streaming = piece.tileRows <= 16;
+  }
+  __device__ __forceinline__ bool live() const { return record < recordEnd; }
+  /** Moves on until a tile with tokens, or the end. */
+  __device__ __forceinline__ void skipEmpty(const AttentionParams& p) {
+    while (token >= kvEnd) {
+      if (headsLeft > 1 && kvStart < kvEnd) {
+        headsLeft--;
+        head++;
+        token = kvStart;
+        return;
+      }
+      if (++record >= recordEnd) return;
+      enter(p, p.pieces[record]);
+    }
+  }
+  __device__ __forceinline__ void lookUp(const AttentionParams& p, int warp, int lane) {
+    const int t = token + warp * kWarpTokens + (lane & 15);
+    offset = -1;
+    if (live() && t < kvEnd) {
+      const int page = t / p.pageSize;
+      const int kvHead = head * p.packedHeads / p.groupSize;
+      offset = int64_t(__ldg(p.pageIndices + pageStart + page)) * p.pageStride +
+               int64_t(t - page * p.pageSize) * p.tokenStride + int64_t(kvHead) * p.headStride;
+    }
+  }
+  __device__ __forceinline__ void advance(const AttentionParams& p, int warp, int lane) {
+    token += kTileTokens;
+    skipEmpty(p);
+    lookUp(p, warp, lane);
+  }
+  /** Queues this warp's 16 tokens of the tile into ring stage `stage`, then moves on. */
+  __device__ __forceinline__ void issue(const AttentionParams& p, uint32_t ring, int stage, int warp, int lane,
+                                        uint64_t policyOnce, uint64_t policyShared) {
+    if (live()) {
+      constexpr int lanesPerRow = D / 8, rowsPerStep = 32 / lanesPerRow == 0 ? 1 : 32 / lanesPerRow;
+      const int unit = lane % lanesPerRow;
+      const uint64_t policy = streaming ? policyOnce : policyShared;
+      const uint32_t base = ring + stage * Shape<D>::stageBytes + (unit >> 3) * Shape<D>::planeBytes;
+#pragma unroll
+      for (int step = 0; step < kWarpTokens / rowsPerStep; step++) {
+        const int row = step * rowsPerStep + lane / lanesPerRow;
+        const int64_t rowOffset = __shfl_sync(0xffffffffu, offset, row);
+        const bool valid = rowOffset >= 0;
+        const int64_t byte = (valid ? rowOffset : 0) + unit * 16;
+        const uint32_t target = base + (warp * kWarpTokens + row) * 128 + (((unit & 7) ^ (row & 7)) << 4);
+        ptx::copyAsync16(target, static_cast<const char*>(p.key) + byte, valid, policy);
+        ptx::copyAsync16(target + Shape<D>::tensorBytes, static_cast<const char*>(p.value) + byte, valid, policy);
+      }
+      advance(p, warp, lane);
+    }
+    ptx::copyAsyncCommit();
+  }
+};
+
+/** Softmax state of 16 query rows, spread over a warp as m16n8 accumulators: rows lane / 4 and lane / 4 + 8. */
+template <class T, int D>
+struct RowBlock {
+  uint32_t q[D / 16][4];
+  float o[D / 8][4];
+  float maximum[2], sum[2];
+  int low[2], high[2];     // visible KV tokens [low, high) of the two rows
+  int commonLow, commonHigh;  // visible to all 16 rows
+  int anyHigh;             // nothing at or past it is visible to any row
+
+  /** Loads the query rows [rowBase, rowBase + 16) of the piece; rows past its end are zeros. */
+  __device__ __forceinline__ void loadQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int row = rowBase + (lane >> 2) + 8 * half;
+      const bool valid = row < piece.validRows;
+      low[half] = 0;
+      high[half] = piece.kvEnd;
+      if (valid) {
+        const RowAddress at = locateRow(p, piece, head, row);
+        const uint32_t* source =
+            reinterpret_cast<const uint32_t*>(static_cast<const T*>(p.query) + at.tokenHead * D) + (lane & 3);
+#pragma unroll
+        for (int k = 0; k < D / 16; k++) {
+          q[k][half] = source[k * 8];
+          q[k][half + 2] = source[k * 8 + 4];
+        }
+        if (p.causal) high[half] = min(piece.kvEnd, at.position + 1);
+        if (p.window > 0) low[half] = max(0, at.position - p.window + 1);
+      } else {
+#pragma unroll
+        for (int k = 0; k < D / 16; k++) q[k][half] = q[k][half + 2] = 0;
+      }
+    }
+    const bool any0 = rowBase + (lane >> 2) < piece.validRows, any1 = rowBase + (lane >> 2) + 8 < piece.validRows;
+    commonLow = __reduce_max_sync(0xffffffffu, max(low[0], low[1]));
+    commonHigh = __reduce_min_sync(0xffffffffu, min(high[0], high[1]));
+    anyHigh = __reduce_max_sync(0xffffffffu, max(any0 ? high[0] : 0, any1 ? high[1] : 0));
+  }
+
+  __device__ __forceinline__ void reset() {
+    maximum[0] = maximum[1] = -INFINITY;
+    sum[0] = sum[1] = 0.f;
+#pragma unroll
+    for (int j = 0; j < D / 8; j++) o[j][0] = o[j][1] = o[j][2] = o[j][3] = 0.f;
+  }
+
+  /** Takes in 16 KV tokens, `firstToken` onwards, that lie at rows [row, row + 16) of a stage. */
+  __device__ __forceinline__ void takeTokens(const AttentionParams& p, uint32_t stage, int row, int firstToken, int lane) {
+    const int matrix = lane >> 3, swizzle = lane & 7;
+    float s[2][4] = {};
+    {
+      const uint32_t rowAddress = stage + (row + swizzle + (matrix >> 1) * 8) * 128;
+      const uint32_t unit = ((matrix & 1) ^ swizzle) << 4;
+#pragma unroll
+      for (int k = 0; k < D / 16; k++) {
+        uint32_t b[4];
+        ptx::loadMatrix4(b, rowAddress + (k >> 2) * Shape<D>::planeBytes + (unit ^ ((k & 3) << 5)));
+        ptx::multiplyAdd<T>(s[0], q[k], b[0], b[1]);
+        ptx::multiplyAdd<T>(s[1], q[k], b[2], b[3]);
+      }
+    }
+    const bool masked = firstToken + kWarpTokens > commonHigh || firstToken < commonLow;
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        if (p.softCapLog2 > 0.f) {  // tanh(x) = 1 − 2 / (1 + e^2x)
+          s[n][e] = p.softCapLog2 * (1.f - __fdividef(2.f, 1.f + ptx::exp2Fast(s[n][e] * p.scaleOverSoftCap)));
+        } else {
+          s[n][e] *= p.scaleLog2;
+        }
+        if (masked) {
+          const int token = firstToken + n * 8 + (lane & 3) * 2 + (e & 1);
+          if (token >= high[e >> 1] || token < low[e >> 1]) s[n][e] = -INFINITY;
+        }
+      }
+    }
+    float reference[2];
+    bool grew = false;
+    float previous[2] = {maximum[0], maximum[1]};
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float m = fmaxf(fmaxf(s[0][2 * half], s[0][2 * half + 1]), fmaxf(s[1][2 * half], s[1][2 * half + 1]));
+      m = fmaxf(m, __shfl_xor_sync(0xffffffffu, m, 1));
+      m = fmaxf(m, __shfl_xor_sync(0xffffffffu, m, 2));
+      grew |= m > maximum[half];
+      maximum[half] = fmaxf(maximum[half], m);
+      reference[half] = maximum[half] == -INFINITY ? 0.f : maximum[half];
+    }
+    if (__any_sync(0xffffffffu, grew)) {
+#pragma unroll
+      for (int half = 0; half < 2; half++) {
+        const float factor = ptx::exp2Fast(previous[half] - reference[half]);
+        sum[half] *= factor;
+#pragma unroll
+        for (int j = 0; j < D / 8; j++) {
+          o[j][2 * half] *= factor;
+          o[j][2 * half + 1] *= factor;
+        }
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < 2; n++) {
+#pragma unroll
+      for (int e = 0; e < 4; e++) {
+        s[n][e] = ptx::exp2Fast(s[n][e] - reference[e >> 1]);
+        sum[e >> 1] += s[n][e];
+      }
+    }
+    const uint32_t probability[4] = {ptx::pack<T>(s[0][0], s[0][1]), ptx::pack<T>(s[0][2], s[0][3]),
+                                     ptx::pack<T>(s[1][0], s[1][1]), ptx::pack<T>(s[1][2], s[1][3])};
+    {
+      const uint32_t rowAddress = stage + Shape<D>::tensorBytes + (row + swizzle + (matrix & 1) * 8) * 128;
+      const uint32_t unit = ((matrix >> 1) ^ swizzle) << 4;
+#pragma unroll
+      for (int j = 0; j < D / 16; j++) {
+        uint32_t b[4];
+        ptx::loadMatrix4Transposed(b, rowAddress + (j >> 2) * Shape<D>::planeBytes + (unit ^ ((j & 3) << 5)));
+        ptx::multiplyAdd<T>(o[2 * j], probability, b[0], b[1]);
+        ptx::multiplyAdd<T>(o[2 * j + 1], probability, b[2], b[3]);
+      }
+    }
+  }
+
+  /** Adds up the row sums that the four lanes of a row hold apart. */
+  __device__ __forceinline__ void finishSums() {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 1);
+      sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 2);
+    }
+  }
+};
+
+/** A sink joins the sum of exponentials, carrying no value. Returns the factor that the output must be scaled by. */
+__device__ __forceinline__ float joinSink(const AttentionParams& p, int64_t tokenHead, float& maximum, float& sum) {
+  if (p.sinks == nullptr) return 1.f;
+  const float sink = p.sinks[tokenHead % p.queryHeads] * kLog2e;
+  const float joint = fmaxf(maximum, sink);
+  const float factor = maximum == -INFINITY ? 0.f : ptx::exp2Fast(maximum - joint);
+  sum = sum * factor + ptx::exp2Fast(sink - joint);
+  maximum = joint;
+  return factor;
+}
+
+__device__ __forceinline__ float naturalLse(float maximum, float sum) {
+  return sum > 0.f ? (maximum + ptx::log2Fast(sum)) * kLn2 : -INFINITY;
+}
+
+/** Decode: the four warps hold states of the same rows over different tokens; combines and writes them. */
+template <class T, int D>
+__device__ __forceinline__ void writeCombined(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece,
+                                              int head, int slot, RowBlock<T, D>& block, int warp, int lane) {
+  block.finishSums();
+  const int g = lane >> 2, t = lane & 3;
+  if (t == 0) {
+    shared.states[warp * 16 + g] = make_float2(block.maximum[0], block.sum[0]);
+    shared.states[warp * 16 + g + 8] = make_float2(block.maximum[1], block.sum[1]);
+  }
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    if (half * 8 >= piece.validRows) break;
+    float* mine = shared.combine + (warp * kCombineRows + g) * D;
+    if (half * 8 + g < piece.validRows) {
+#pragma unroll
+      for (int j = 0; j < D / 8; j++) {
+        *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
+            make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]);
+      }
+    }
+    __syncthreads();
+    constexpr int quads = D / 4;
+    for (int f = threadIdx.x; f < kCombineRows * quads; f += kThreads) {
+      const int r = f / quads, column = (f % quads) * 4, row = half * 8 + r;
+      if (row >= piece.validRows) break;
+      float maximum = -INFINITY, sum = 0.f;
+#pragma unroll
+      for (int w = 0; w < kWarps; w++) maximum = fmaxf(maximum, shared.states[w * 16 + row].x);
+      const float reference = maximum == -INFINITY ? 0.f : maximum;
+      float4 total = make_float4(0.f, 0.f, 0.f, 0.f);
+#pragma unroll
+      for (int w = 0; w < kWarps; w++) {
+        const float2 state = shared.states[w * 16 + row];
+        const float factor = ptx::exp2Fast(state.x - reference);
+        sum += factor * state.y;
+        const float4 part =
+            *reinterpret_cast<const float4*>(shared.combine + (w * kCombineRows + r) * D + (column ^ ((r & 3) << 3)));
+        total.x += factor * part.x;
+        total.y += factor * part.y;
+        total.z += factor * part.z;
+        total.w += factor * part.w;
+      }
+      if (slot >= 0) {
+        const int64_t slotRow = int64_t(slot) * p.slotRows + row;
+        __stcg(reinterpret_cast<float4*>(p.partialOutput + slotRow * D + column), total);
+        if (column == 0) __stcg(p.partialState + slotRow, make_float2(maximum, sum));
+      } else {
+        const int64_t tokenHead = locateRow(p, piece, head, row).tokenHead;
+        const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
+        const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
+        *reinterpret_cast<uint2*>(static_cast<T*>(p.output) + tokenHead * D + column) =
+            make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse));
+        if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+      }
+    }
+    __syncthreads();
+  }
+}
+
+/** Taller tiles: every warp writes its own 16 rows. */
+template <class T, int D>
+__device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const PieceRecord& piece, int head, int slot,
+                                             RowBlock<T, D>& block, int rowBase, int lane) {
+  block.finishSums();
+  const int t = lane & 3;
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int row = rowBase + (lane >> 2) + 8 * half;
+    if (row >= piece.validRows) continue;
+    float maximum = block.maximum[half], sum = block.sum[half];
+    if (slot >= 0) {
+      const int64_t slotRow = int64_t(slot) * p.slotRows + row;
+#pragma unroll
+      for (int j = 0; j < D / 8; j++) {
+        __stcg(reinterpret_cast<float2*>(p.partialOutput + slotRow * D + j * 8 + 2 * t),
+               make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]));
+      }
+      if (t == 0) __stcg(p.partialState + slotRow, make_float2(maximum, sum));
+    } else {
+      const int64_t tokenHead = locateRow(p, piece, head, row).tokenHead;
+      const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
+      const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
+      uint32_t* target = reinterpret_cast<uint32_t*>(static_cast<T*>(p.output) + tokenHead * D) + t;
+#pragma unroll
+      for (int j = 0; j < D / 8; j++) {
+        target[j * 4] = ptx::pack<T>(block.o[j][2 * half] * inverse, block.o[j][2 * half + 1] * inverse);
+      }
+      if (t == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+    }
+  }
+}
+
+}  // namespace isochron
+
+#include "merge.cuh"
+
+namespace isochron {
+
+template <class T, int D, bool kTimed>
+__global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
+  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+  constexpr int stages = Shape<D>::stages;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  const SharedMemory shared{ptx::sharedAddress(sharedBytes),
+                            reinterpret_cast<float*>(sharedBytes + stages * Shape<D>::stageBytes),
+                            reinterpret_cast<float2*>(sharedBytes + stages * Shape<D>::stageBytes + Shape<D>::combineBytes)};
+  // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
+  ptx::allowNextLaunch();
+  const WorkerRecord& worker = p.workers[blockIdx.x];
+  const int recordStart = worker.start, recordEnd = worker.end;
+  if (recordStart >= recordEnd) return;
+  PieceRecord piece = worker.first;
+  const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
+
+  LoadCursor<D> cursor;
+  cursor.record = recordStart;
+  cursor.recordEnd = recordEnd;
+  cursor.enter(p, piece);
+  cursor.skipEmpty(p);
+  cursor.lookUp(p, warp, lane);
+  ptx::waitForPreviousLaunch();
+
+  RowBlock<T, D> block;
+  block.loadQuery(p, piece, piece.head, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+  int filled = 0, stage = 0;
+#pragma unroll 1
+  for (; filled < stages - 1; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+
+  for (int record = recordStart;;) {
+    const bool tall = piece.tileRows > 16;
+    for (int h = 0;; h++) {
+      uint64_t startNs = 0;
+      if constexpr (kTimed) startNs = ptx::globalTimerNs();
+      block.reset();
+      for (int token = piece.kvStart; token < piece.kvEnd; token += kTileTokens) {
+        const int refill = stage == 0 ? stages - 1 : stage - 1;
+        const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
+        // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
+        if (tall) {
+          ptx::copyAsyncWait<stages - 2>();
+          __syncthreads();
+        }
+        cursor.issue(p, shared.ring, refill, warp, lane, policyOnce, policyShared);
+        if (!tall) {
+          ptx::copyAsyncWait<stages - 1>();
+          __syncwarp();
+        }
+        const int partEnd = tall ? kWarps : warp + 1;
+#pragma unroll 1
+        for (int part = tall ? 0 : warp; part < partEnd; part++) {
+          const int first = token + part * kWarpTokens;
+          if (first < block.anyHigh) block.takeTokens(p, stageAddress, part * kWarpTokens, first, lane);
+        }
+        __syncwarp();
+        stage = stage == stages - 1 ? 0 : stage + 1;
+      }
+      const int head = piece.head + h, slot = piece.slot < 0 ? -1 : piece.slot + h;
+      if (tall) {
+        writeOwnRows<T, D>(p, piece, head, slot, block, warp * 16, lane);
+        __syncthreads();
+      } else {
+        writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
+      }
+      if constexpr (kTimed) {
+        if (threadIdx.x == 0) p.pieceTrace[piece.record + h] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x};
+      }
+      // The next piece's query is on its way while this one's slot is merged.
+      const PieceRecord current = piece;
+      const bool lastHead = h + 1 == piece.headCount, last = lastHead && record + 1 == recordEnd;
+      if (!last) {
+        if (lastHead) piece = p.pieces[++record];
+        const int nextHead = lastHead ? piece.head : piece.head + h + 1;
+        block.loadQuery(p, piece, nextHead, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+      }
+      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane);
+      if (last) return;
+      if (lastHead) break;
+    }
+  }
+}
+
+}  // namespace isochron

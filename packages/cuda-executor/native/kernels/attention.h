@@ -1,0 +1,33 @@
+// The kernels as plain C++ functions: which shapes exist, what they need, how they are launched.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "params.h"
+
+namespace isochron {
+
+struct KernelNeeds {
+  int threads, sharedBytes, ctasPerSm;
+};
+
+/** False where no kernel exists for the head dimension or dtype (0 bf16, 1 fp16). */
+bool attentionNeeds(int headDim, int dtype, KernelNeeds* needs);
+
+/** Lets the kernels use the shared memory that they need on the current device. Once per device. */
+cudaError_t prepareAttention(int headDim, int dtype);
+
+/** Queues one launch of `workers` CTAs. `dependent`: may start while the previous kernel of the stream drains. */
+cudaError_t launchAttention(int headDim, int dtype, bool timed, bool dependent, int workers, const AttentionParams& params,
+                            cudaStream_t stream);
+
+/**
+ * The floor: reads every K and V row once through the page table, and nothing else. pageTokens[e] tokens of page
+ * pageIndices[e] are in use.
+ */
+cudaError_t launchGatherRead(const void* key, const void* value, const int32_t* pageIndices, const uint16_t* pageTokens,
+                             int entries, int pageSize, int bytesPerToken, int ctas, uint32_t* sink, cudaStream_t stream);
+
+/** Fills `count` 16-bit elements with normal_(0, 1) values of a counter-based generator. dtype: 0 bf16, 1 fp16. */
+cudaError_t launchFillNormal(void* target, int64_t count, uint64_t seed, int dtype, cudaStream_t stream);
+
+}  // namespace isochron

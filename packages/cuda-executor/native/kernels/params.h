@@ -1,0 +1,45 @@
+// What one attention launch is given. Pointers and strides depend on the capture alone; everything that changes from plan
+// to plan is read from the image (plan_image.h).
+#pragma once
+#include <cstdint>
+
+#include "../plan_image.h"
+
+namespace isochron {
+
+/** When and where one piece or merge ran. Times in nanoseconds of the device's global timer. */
+struct TraceRecord {
+  uint64_t startNs, endNs;
+  uint32_t sm, worker;
+};
+
+struct AttentionParams {
+  const void* query;           // [query tokens, queryHeads, headDim]
+  const void* key;             // paged; strides in bytes below, the same for value
+  const void* value;
+  void* output;                // [query tokens, queryHeads, headDim]
+  float* lse;                  // [query tokens, queryHeads], natural logarithm
+  const float* sinks;          // [queryHeads], natural-log units; null for none
+  const int32_t* pageIndices;
+  const WorkerRecord* workers;
+  const JobRecord* jobs;
+  const int32_t* slotJobIndptr;
+  const int32_t* slotJobs;
+  const MergeRecord* merges;
+  const SourceRecord* sources;
+  const MemberRecord* members;
+  const PieceRecord* pieces;
+  float* partialOutput;        // [slot][slotRows][headDim], unnormalised
+  float2* partialState;        // [slot][slotRows]: maximum (base-2 logits) and sum of exponentials
+  int32_t* counters;           // [job], arrivals so far; 0 between launches
+  TraceRecord* pieceTrace;     // null where the launch is not timed
+  TraceRecord* mergeTrace;
+  int64_t pageStride, tokenStride, headStride;
+  int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
+  int32_t causal, window;      // window 0: no window
+  float scaleLog2;             // softmax scale × log2 e
+  float softCapLog2;           // soft cap × log2 e; 0 for none
+  float scaleOverSoftCap;      // 2 × softmax scale / soft cap × log2 e
+};
+
+}  // namespace isochron

@@ -1,0 +1,174 @@
+// What the kernel reads: the plan's records, each joined with the request fields that it would otherwise look up.
+//
+// Every dependent look-up costs a trip to L2 (about 0.3 µs, a tenth of a small launch), so a worker finds its first piece,
+// complete, at an address that depends on its index alone. Same pieces, same merges, same order as in the plan; sections lie
+// at offsets that depend on the capacities alone, pieces last, so that one copy of the used prefix uploads a plan.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#ifndef __CUDACC__
+#define ISOCHRON_DEVICE_ALIGN(n) alignas(n)
+#else
+#define ISOCHRON_DEVICE_ALIGN(n) __align__(n)
+#endif
+
+#include "plan_view.h"
+
+namespace isochron {
+
+/** One piece record with its request: 64 bytes, four 16-byte loads. */
+struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
+  int32_t queryStart, qoLen, kvLen, pageStart;
+  int32_t head, headCount, rowStart, validRows;
+  int32_t tileRows, kvStart, kvEnd, slot;
+  /** First job that reads the first slot (index into slotJobs); record number; first member and members of a group. */
+  int32_t slotJobStart, record, memberStart, memberCount;
+};
+
+/** Pieces [start, end) of one worker, and a copy of the first. */
+struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
+  int32_t start, end, reserved0, reserved1;
+  PieceRecord first;
+};
+
+/** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
+struct ISOCHRON_DEVICE_ALIGN(16) JobRecord {
+  int32_t mergeStart, mergeEnd, arrivals, reserved;
+};
+
+/** Rows of one request's head, and the sources that combine into them. */
+struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
+  int32_t queryStart, head, rowStart, rowCount;
+  int32_t sourceStart, sourceEnd, record, reserved;
+};
+
+struct SourceRecord {
+  int32_t slot, slotRow;
+};
+
+/** A member of a shared-prefix group: its rows follow `rowBegin` of the group's packed rows. */
+struct ISOCHRON_DEVICE_ALIGN(16) MemberRecord {
+  int32_t rowBegin, queryStart, rows, reserved;
+};
+
+/** Byte offsets of the image's sections. */
+struct ImageLayout {
+  int64_t workers, jobs, slotJobIndptr, slotJobs, merges, sources, members, pieces, total;
+};
+
+inline ImageLayout imageLayout(const int32_t* planHeader) {
+  int64_t end = 0;
+  auto place = [&end](int64_t bytes) {
+    const int64_t start = end;
+    end += (bytes + 15) / 16 * 16;
+    return start;
+  };
+  ImageLayout at{};
+  at.workers = place(int64_t(planHeader[header::workerCapacity]) * sizeof(WorkerRecord));
+  at.jobs = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(JobRecord));
+  at.slotJobIndptr = place((int64_t(planHeader[header::partialSlotCapacity]) + 1) * 4);
+  at.slotJobs = place(int64_t(planHeader[header::mergeSourceCapacity]) * 4);
+  at.merges = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(MergeRecord));
+  at.sources = place(int64_t(planHeader[header::mergeSourceCapacity]) * sizeof(SourceRecord));
+  at.members = place(int64_t(planHeader[header::groupMemberCapacity]) * sizeof(MemberRecord));
+  at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
+  at.total = end;
+  return at;
+}
+
+/** Kept between plans so that building an image allocates nothing. */
+struct ImageScratch {
+  std::vector<int32_t> slotLastJob, slotJobCount;
+};
+
+/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes) and returns the bytes in use. */
+inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
+  const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
+  const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
+  auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
+  auto* indptr = reinterpret_cast<int32_t*>(out + at.slotJobIndptr);
+  auto* slotJobs = reinterpret_cast<int32_t*>(out + at.slotJobs);
+  auto* merges = reinterpret_cast<MergeRecord*>(out + at.merges);
+  auto* sources = reinterpret_cast<SourceRecord*>(out + at.sources);
+  auto* members = reinterpret_cast<MemberRecord*>(out + at.members);
+  auto* pieces = reinterpret_cast<PieceRecord*>(out + at.pieces);
+  auto* table = reinterpret_cast<WorkerRecord*>(out + at.workers);
+
+  // Jobs of each slot, in CSR form: two passes over the merges, counting each (slot, job) pair once.
+  scratch.slotLastJob.assign(slots, -1);
+  scratch.slotJobCount.assign(slots + 1, 0);
+  for (int j = 0; j < plan[header::splitJobCount]; j++) jobs[j] = {0, 0, 0, 0};
+  auto forEachPair = [&](auto&& visit) {
+    for (int i = 0; i < plan[header::mergeCount]; i++) {
+      const int32_t* m = plan.merge(i);
+      const int32_t job = m[merge::splitJob];
+      for (int s = m[merge::sourceStart]; s < m[merge::sourceEnd]; s++) {
+        const int32_t slot = plan.source(s)[merge_source::slot];
+        if (scratch.slotLastJob[slot] == job) continue;
+        scratch.slotLastJob[slot] = job;
+        visit(slot, job);
+      }
+    }
+  };
+  forEachPair([&](int32_t slot, int32_t job) {
+    scratch.slotJobCount[slot]++;
+    jobs[job].arrivals++;
+  });
+  int32_t sum = 0;
+  for (int s = 0; s < slots; s++) {
+    indptr[s] = sum;
+    sum += scratch.slotJobCount[s];
+    scratch.slotJobCount[s] = indptr[s];
+    scratch.slotLastJob[s] = -1;
+  }
+  indptr[slots] = sum;
+  forEachPair([&](int32_t slot, int32_t job) { slotJobs[scratch.slotJobCount[slot]++] = job; });
+
+  for (int i = 0; i < plan[header::mergeCount]; i++) {
+    const int32_t* m = plan.merge(i);
+    JobRecord& job = jobs[m[merge::splitJob]];
+    if (job.mergeEnd == 0) job.mergeStart = i;
+    job.mergeEnd = i + 1;
+    merges[i] = {plan.request(m[merge::request])[request::queryStart], m[merge::head], m[merge::rowStart],
+                 m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], i, 0};
+  }
+  std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
+
+  for (int g = 0; g < plan[header::groupCount]; g++) {
+    int32_t row = 0;
+    for (int m = plan.groupIndptr()[g]; m < plan.groupIndptr()[g + 1]; m++) {
+      const int32_t* r = plan.request(plan.groupMembers()[m]);
+      members[m] = {row, r[request::queryStart], r[request::qoLen] * packed, 0};
+      row += members[m].rows;
+    }
+  }
+
+  for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
+    const int32_t* p = plan.piece(i);
+    const int32_t owner = p[piece::request];
+    const bool group = owner < 0;
+    const int32_t memberStart = group ? plan.groupIndptr()[-1 - owner] : 0;
+    const int32_t memberCount = group ? plan.groupIndptr()[-owner] - memberStart : 0;
+    const int32_t* r = plan.request(group ? plan.groupMembers()[memberStart] : owner);
+    const int32_t kvEnd = p[piece::kvEnd] < r[request::kvLen] ? p[piece::kvEnd] : r[request::kvLen];
+    const int32_t slot = p[piece::slot];
+    pieces[i] = {r[request::queryStart], r[request::qoLen], r[request::kvLen], r[request::pageStart],
+                 p[piece::head], p[piece::headCount], p[piece::rowStart], p[piece::rows] & 0xffff,
+                 int32_t(uint32_t(p[piece::rows]) >> 16), p[piece::kvStart],
+                 kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot,
+                 slot < 0 ? 0 : indptr[slot], i, memberStart, memberCount};
+  }
+  const int32_t* workerPieces = plan.workerPieceIndptr();
+  for (int w = 0; w < workerCapacity; w++) {
+    const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;
+    table[w].start = start;
+    table[w].end = end;
+    table[w].reserved0 = table[w].reserved1 = 0;
+    if (start < end) table[w].first = pieces[start];
+  }
+  return at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+}
+
+}  // namespace isochron
