@@ -186,7 +186,7 @@ describe("hostile plan files", () => {
 
   test("read_plan.c refuses a file that is cut anywhere", () => {
     const lengths = [...Array(8).keys(), 255, 256, 257, whole.length - 1];
-    for (let length = 260; length < whole.length; length += Math.ceil(whole.length / 50)) lengths.push(length);
+    for (let length = 260; length < whole.length; length += Math.ceil(whole.length / 25)) lengths.push(length);
     for (const length of lengths) {
       const { status, stdout, stderr } = readers[0]![1](fileOf("cut.plan", whole.subarray(0, length)));
       expect({ length, status, stdout }).toEqual({ length, status: 1, stdout: "" });
@@ -214,12 +214,12 @@ describe("hostile plan files", () => {
     expect(run.status).toBe(0);
   });
 
-  test("read_plan.c survives 150 damaged plans: it reads them or refuses them, and what TypeScript accepts it reads", () => {
+  test("read_plan.c survives 60 damaged plans: it reads them or refuses them, and what TypeScript accepts it reads", () => {
     const random = randomNumbers(7);
     const pick = (below: number): number => Math.floor(((random() + 1) / 2) * below);
     const values = [0, 1, -1, 255, 65_536, 0x7fff_ffff, -0x8000_0000, 16, 1 << 28];
     let refused = 0;
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < 60; round++) {
       const bytes = whole.slice();
       const words = new Int32Array(bytes.buffer);
       // Half of the damage goes to the header.
@@ -237,6 +237,6 @@ describe("hostile plan files", () => {
       }
       if (isAccepted) expect(status, `round ${round}: ${stderr}`).toBe(0);
     }
-    expect(refused).toBeGreaterThan(50);
+    expect(refused).toBeGreaterThan(20);
   });
 });
