@@ -160,7 +160,7 @@ class BatchPlanner implements Planner {
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
-      merges.build(pieces, device.costModel);
+      merges.build(pieces, device.costModel, shape.mergeGridTokens);
     } else {
       merges.begin(pieces);
       mergeWithPrefixes(merges, pieces, this.attention, batch.qoLens, jobs, groups);
