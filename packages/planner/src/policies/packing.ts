@@ -199,7 +199,7 @@ export class Packing {
         jobs.tileRows[j]!,
         from === 0 ? jobs.kvStart[j]! : (firstTile + from) * kvTileTokens,
         to === jobs.tiles[j]! ? jobs.kvEnd[j]! : (firstTile + to) * kvTileTokens,
-        isWhole(at) === 1 ? WRITE_THROUGH : PARTIAL,
+        isWhole(at) === 1 && jobs.leavesPartial[j] === 0 ? WRITE_THROUGH : PARTIAL,
       );
     }
     while (out.workers < workers) out.endWorker();

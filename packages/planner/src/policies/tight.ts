@@ -21,6 +21,7 @@ export const tight: Policy = {
   name: "tight",
   summary: "best fit, longest job first; a job is cut only where it fits nowhere whole",
   isComparison: false,
+  sharesPrefixes: true,
   assign({ jobs, device }, out) {
     const workers = workerCount(device);
     lowerBound(jobs, workers, 0, bound);
