@@ -44,7 +44,14 @@ export {
 export { mergeCostNs } from "./merge.ts";
 export { Plan } from "./plan.ts";
 export { type PlanRule, PlanViolation } from "./plan-violation.ts";
-export { clonePlan, createPlanner, type Planner, type PlannerOptions, type SharedPrefixes } from "./planner.ts";
+export {
+  clonePlan,
+  createPlanner,
+  type PlannedStep,
+  type Planner,
+  type PlannerOptions,
+  type SharedPrefixes,
+} from "./planner.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
 export type { Policy } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
@@ -57,6 +64,7 @@ export {
   type ReferenceResult,
   unsplitAttention,
 } from "./row-attention.ts";
+export type { StepAction } from "./stepping.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
 export { checkPlan, verifyPlan } from "./verify.ts";

@@ -38,6 +38,7 @@ import { POLICY_NAMES } from "./policy-names.ts";
 import type { PrefixGroups, PrefixLimits } from "./prefix.ts";
 import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
 import { mergeWithPrefixes } from "./prefix-merge.ts";
+import { Growth, type StepAction, Tails } from "./stepping.ts";
 
 export interface PlannerOptions {
   readonly attention: AttentionShape;
@@ -54,6 +55,11 @@ export interface PlannerOptions {
    * table too (`detect`), or none (`off`). Only where the cost model gains, and with policies that can.
    */
   readonly sharedPrefixes?: SharedPrefixes;
+  /**
+   * `step` plans anew once a grown plan is this much longer than its lower bound, as a fraction of the bound. 0.1 unless
+   * given: chosen because a fresh plan of a small batch can be that far from its bound.
+   */
+  readonly stepTolerance?: number;
 }
 
 export type SharedPrefixes = "off" | "explicit" | "detect";
@@ -70,6 +76,17 @@ export interface Planner {
    * last plan is then still whole.
    */
   plan(batch: AttentionBatch): Plan;
+  /**
+   * The plan of the next decoding step: the last plan with its ends moved where every request is the same or one token
+   * or so longer, else a new one. Satisfies what a fresh plan satisfies. `action` says which it was. Errors as `plan`.
+   */
+  step(batch: AttentionBatch): PlannedStep;
+}
+
+/** The planner's own object; the next call writes over it. */
+export interface PlannedStep {
+  readonly plan: Plan;
+  readonly action: StepAction;
 }
 
 /** Throws InvalidBatchError, InvalidDeviceError, UnknownPolicyError or UnboundedPolicyError. */
@@ -82,7 +99,9 @@ export function createPlanner(options: PlannerOptions): Planner {
     options.budget === undefined || "layout" in options.budget
       ? options.budget
       : budgetFor({ ...options.budget, attention, device, policy: policy.name });
-  return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit");
+  const stepTolerance = options.stepTolerance ?? 0.1;
+  if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
+  return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit", stepTolerance);
 }
 
 class BatchPlanner implements Planner {
@@ -98,6 +117,12 @@ class BatchPlanner implements Planner {
   private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   private readonly input: { -readonly [K in keyof PolicyInput]: PolicyInput[K] };
   private current: Plan | undefined;
+  /** Whether `current` holds a plan, and the groups that it shares. */
+  private isPlanned: boolean = false;
+  private groups: PrefixGroups | undefined;
+  private readonly tails: Tails = new Tails();
+  private readonly stepTolerance: number;
+  private readonly planned: { plan: Plan; action: StepAction } = { plan: undefined as never, action: "replanned" };
 
   constructor(
     attention: AttentionShape,
@@ -105,7 +130,9 @@ class BatchPlanner implements Planner {
     policy: Policy,
     budget: Budget | undefined,
     sharedPrefixes: SharedPrefixes,
+    stepTolerance: number,
   ) {
+    this.stepTolerance = stepTolerance;
     this.sharedPrefixes = policy.sharesPrefixes === true ? sharedPrefixes : "off";
     this.attention = attention;
     this.device = device;
@@ -142,7 +169,41 @@ class BatchPlanner implements Planner {
 
     const plan = this.bufferFor(requestCount, groups);
     this.write(plan, batch, shape, groups);
+    this.groups = groups;
+    this.isPlanned = true;
+    this.tails.invalidate();
     return plan;
+  }
+
+  step(batch: AttentionBatch): PlannedStep {
+    const { planned } = this;
+    planned.action = this.grow(batch);
+    planned.plan = planned.action === "replanned" ? this.plan(batch) : this.current!;
+    return planned;
+  }
+
+  /** Makes the last plan that of the batch where that is possible; "replanned" when it is not, and may be half grown. */
+  private grow(batch: AttentionBatch): StepAction {
+    const { current, tails, attention, device, jobs, bound, budget } = this;
+    // Chunk sizes of other systems depend on the lengths: their plans are made anew.
+    if (!this.isPlanned || current === undefined || this.rule.isComparison) return "replanned";
+    const growth = tails.growth(current, batch);
+    if (growth === Growth.impossible) return "replanned";
+    if (budget !== undefined) checkLimits(budget, batch);
+    if (batch.pageIndptr !== undefined) validateBatch(batch, attention.pageSize);
+    tails.move(current, batch, attention.pageSize);
+    if (growth === Growth.withinTiles) return "reused";
+
+    const { qoLens, kvLens } = batch;
+    collectJobs(jobs, attention, device.costModel, qoLens, kvLens, qoLens.length, this.groups);
+    lowerBound(jobs, workerCount(device), 0, bound);
+    const { header, headerFloat64 } = current;
+    const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
+    const { pieces, workerPieceIndptr, workers, isPersistent } = current;
+    const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device);
+    headerFloat64[Header.makespanNs / 2] = makespan;
+    headerFloat64[Header.lowerBoundNs / 2] = bound.lowerBoundNs;
+    return makespan <= (1 + this.stepTolerance) * bound.lowerBoundNs ? "grown" : "replanned";
   }
 
   /** The prefixes of the batch that are worth sharing; undefined when there are none. */

@@ -51,6 +51,9 @@ export const BINARY_MAGIC = "ISOCDOC1";
 /** Chosen: shorter arrays are smaller and easier to read as JSON. */
 const MIN_PACKED_LENGTH = 64;
 
+/** Chosen: a column with more runs is packed as it is; looking for them must not cost memory. */
+const MAX_RUNS = 65_536;
+
 /** Smallest type that holds every number exactly, or null where the array is not numbers alone. */
 export function columnTypeOf(values: ArrayLike<unknown>): ColumnType | null {
   let low = 0;
@@ -80,7 +83,7 @@ export function columnTypeOf(values: ArrayLike<unknown>): ColumnType | null {
 /** The runs of a column, or null where they would be longer than a quarter of it. */
 function runsOf(values: ArrayLike<number>): number[] | null {
   const runs: number[] = [];
-  const limit = values.length >> 2;
+  const limit = Math.min(values.length >> 2, MAX_RUNS);
   for (let i = 0; i < values.length; ) {
     const value = values[i]!;
     let next = i + 1;

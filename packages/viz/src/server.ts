@@ -4,10 +4,11 @@
 // that resolves to 127.0.0.1 elsewhere is refused: DNS rebinding), and if their Origin, where there is one, is too. A
 // secret path was considered and left out: any program on this machine could read the files anyway.
 
-import { readFile, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { basename } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { embeddable, fill, readTemplate } from "./page.ts";
 
 export interface ViewerServerOptions {
@@ -37,6 +38,9 @@ export class ViewerFileError extends Error {
     this.file = file;
   }
 }
+
+/** Chosen: large enough that hundreds of megabytes arrive in a fraction of a second. */
+const CHUNK_BYTES = 1 << 20;
 
 const HEADERS = {
   "cache-control": "no-store",
@@ -148,9 +152,21 @@ async function answer(request: IncomingMessage, response: ServerResponse, site: 
   const file = /^\/documents\/(0|[1-9]\d{0,5})$/.exec(path)?.[1];
   const named = file === undefined ? undefined : site.files[Number(file)];
   if (named === undefined) return send(response, 404, "Nothing is served here.");
-  const content = await readFile(named).catch(() => null);
-  if (content === null) return send(response, 404, "The file is not there any more.");
-  send(response, 200, content, "application/octet-stream");
+  return sendFile(response, named);
+}
+
+/** Streams a file as long as it is now; what a replay appends meanwhile comes with the next change. */
+async function sendFile(response: ServerResponse, file: string): Promise<void> {
+  const handle = await open(file).catch(() => null);
+  if (handle === null) return send(response, 404, "The file is not there any more.");
+  try {
+    const { size } = await handle.stat();
+    response.writeHead(200, { ...HEADERS, "content-type": "application/octet-stream", "content-length": size });
+    if (response.req.method === "HEAD" || size === 0) response.end();
+    else await pipeline(handle.createReadStream({ end: size - 1, autoClose: false, highWaterMark: CHUNK_BYTES }), response);
+  } finally {
+    await handle.close();
+  }
 }
 
 function listen(request: IncomingMessage, response: ServerResponse, listeners: Set<ServerResponse>): void {

@@ -92,18 +92,38 @@ export class Field {
         `${length}, because all columns have the same length`,
       );
     }
-    // Integer columns in a typed array need only their range looked at.
-    for (let i = 0; i < column.length; i++) {
-      const value = column[i];
-      if (nulls === true && value === null) continue;
-      if (typeof value !== "number" || !(value >= low && value <= high) || (integers && !Number.isInteger(value))) {
-        new Field(this.file, `${this.path}[${i}]`, value).fail(
-          `${integers ? "an integer" : "a number"}${range(low, high)}`,
-        );
-      }
+    const wrong = ArrayBuffer.isView(values)
+      ? firstOutside(values as Column, low, high, integers)
+      : firstWrong(column, low, high, integers, nulls === true);
+    if (wrong >= 0) {
+      const expected = `${integers ? "an integer" : "a number"}${range(low, high)}`;
+      new Field(this.file, `${this.path}[${wrong}]`, column[wrong]).fail(expected);
     }
     return column as Numbers;
   }
+}
+
+/** First entry that is not as asked, −1 for none. */
+function firstWrong(column: readonly unknown[], low: number, high: number, integers: boolean, nulls: boolean): number {
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i];
+    if (nulls && value === null) continue;
+    if (typeof value !== "number" || !(value >= low && value <= high) || (integers && !Number.isInteger(value))) return i;
+  }
+  return -1;
+}
+
+/** The same for a typed array, whose entries are numbers: millions are looked at in one plain loop. */
+function firstOutside(column: Column, low: number, high: number, integers: boolean): number {
+  const floats = column instanceof Float32Array || column instanceof Float64Array;
+  const whole = integers && floats;
+  if (column instanceof Uint8Array && low <= 0 && high >= 255) return -1;
+  if (column instanceof Uint16Array && low <= 0 && high >= 65_535) return -1;
+  for (let i = 0; i < column.length; i++) {
+    const value = column[i]!;
+    if (!(value >= low && value <= high) || (whole && !Number.isInteger(value))) return i;
+  }
+  return -1;
 }
 
 function range(low: number, high: number): string {

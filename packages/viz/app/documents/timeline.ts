@@ -149,27 +149,12 @@ function readSlices(field: Field, device: Timeline["device"], requestCount: numb
   const length = worker.length;
   const integers = (name: string, low: number, high: number): Numbers =>
     field.get(name).numbers({ low, high, integers: true, length });
-  const sm = field.get("sm").numbers({ low: 0, high: INT32_MAX, integers: true, length });
-  for (let i = 0; i < length; i++) {
-    if (sm[i]! >= device.smCount) {
-      throw new DocumentProblem(
-        field.file,
-        `slices.sm[${i}] is ${sm[i]}`,
-        `an SM of ${device.name}, 0 to ${device.smCount - 1} (device.smCount is ${device.smCount})`,
-      );
-    }
-  }
+  const smField = field.get("sm");
+  const sm = smField.numbers({ low: 0, high: INT32_MAX, integers: true, length });
+  requireSms(smField, sm, device);
   const startUs = field.get("startUs").numbers({ low: 0, length });
   const endUs = field.get("endUs").numbers({ low: 0, length });
-  for (let i = 0; i < length; i++) {
-    if (endUs[i]! < startUs[i]!) {
-      throw new DocumentProblem(
-        field.file,
-        `slices.endUs[${i}] is ${endUs[i]}, before its start at ${startUs[i]}`,
-        "an end at or after the start",
-      );
-    }
-  }
+  requireEnds(field, startUs, endUs);
   const kind = integers("kind", 0, KINDS.length - 1);
   const request = integers("request", -INT32_MAX, Math.max(requestCount - 1, 0));
   const kvHead = integers("kvHead", 0, INT32_MAX);
@@ -191,6 +176,29 @@ function readSlices(field: Field, device: Timeline["device"], requestCount: numb
     kvEnd: integerColumn(kvEnd, order),
   };
   return { slices, lanes };
+}
+
+function requireSms(field: Field, sm: Numbers, device: Timeline["device"]): void {
+  const { smCount } = device;
+  for (let i = 0; i < sm.length; i++) {
+    if (sm[i]! < smCount) continue;
+    throw new DocumentProblem(
+      field.file,
+      `slices.sm[${i}] is ${sm[i]}`,
+      `an SM of ${device.name}, 0 to ${smCount - 1} (device.smCount is ${smCount})`,
+    );
+  }
+}
+
+function requireEnds(field: Field, startUs: Numbers, endUs: Numbers): void {
+  for (let i = 0; i < startUs.length; i++) {
+    if (endUs[i]! >= startUs[i]!) continue;
+    throw new DocumentProblem(
+      field.file,
+      `slices.endUs[${i}] is ${endUs[i]}, before its start at ${startUs[i]}`,
+      "an end at or after the start",
+    );
+  }
 }
 
 /** A typed integer column is kept as it is (large files: no copy); JSON numbers become int32. */

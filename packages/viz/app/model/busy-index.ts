@@ -69,9 +69,10 @@ export class BusyIndex {
     const to = offset[lane + 1]!;
     let at = this.#prefixOffset[lane]!;
     let sum = 0;
-    for (let i = from; i < to; i++) {
-      if ((i - from) % PREFIX_STEP === 0) this.#prefix[at++] = sum;
-      sum += end[i]! - start[i]!;
+    for (let block = from; block < to; block += PREFIX_STEP) {
+      this.#prefix[at++] = sum;
+      const next = Math.min(block + PREFIX_STEP, to);
+      for (let i = block; i < next; i++) sum += end[i]! - start[i]!;
     }
     if ((to - from) % PREFIX_STEP === 0) this.#prefix[at] = sum;
   }
@@ -158,8 +159,8 @@ export class BusyIndex {
       if (x0 >= columns) break;
       const x1 = (end[i]! - fromUs) * perUs;
       if (x1 <= 0) continue;
-      const from = x0 > 0 ? x0 : 0;
-      const to = x1 < columns ? x1 : columns;
+      const from = Math.max(x0, 0);
+      const to = Math.min(x1, columns);
       const c0 = from | 0;
       const c1 = to | 0;
       if (c0 === c1) {
@@ -255,14 +256,16 @@ function finestLevel(data: SpanData, buckets: number): Level {
   const perUs = buckets / data.spanUs;
   const busy = new Float32Array(buckets);
   const most = new Float32Array(buckets);
+  const { start, end, offset } = data;
   for (let lane = 0; lane < data.laneCount; lane++) {
     busy.fill(0);
     most.fill(0);
     const base = lane * buckets;
-    for (let i = data.offset[lane]!; i < data.offset[lane + 1]!; i++) {
-      const from = data.start[i]! * perUs;
-      const to = Math.min(data.end[i]! * perUs, buckets);
-      for (let b = Math.floor(from); b < to; b++) {
+    const last = offset[lane + 1]!;
+    for (let i = offset[lane]!; i < last; i++) {
+      const from = start[i]! * perUs;
+      const to = Math.min(end[i]! * perUs, buckets);
+      for (let b = from | 0; b < to; b++) {
         const covered = Math.min(to, b + 1) - Math.max(from, b);
         busy[b]! += covered;
         if (covered > most[b]!) {

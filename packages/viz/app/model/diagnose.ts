@@ -42,7 +42,7 @@ export function diagnose(document: TimelineDocument, work: Work): Verdict {
       ? `Near the bound: ${above}, ${percent(1 - idle)} of worker time is work.`
       : `${above}: ${duration(durationUs - lowerBoundUs)} could be saved; ${percent(idle)} of worker time is idle.`;
   const findings = [tailFinding(document, work), lastFinding(document, work), emptyFinding(document, work)];
-  findings.push(launchFinding(document), mergeFinding(document));
+  findings.push(launchFinding(document, work), mergeFinding(document, work));
   return {
     severity,
     headline,
@@ -99,31 +99,22 @@ function emptyFinding(document: TimelineDocument, work: Work): Finding | null {
   };
 }
 
-function launchFinding(document: TimelineDocument): Finding | null {
-  const { slices, durationUs } = document;
-  let first = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < slices.count; i++) if (slices.start[i]! < first) first = slices.start[i]!;
-  if (first < 0.1 * durationUs) return null;
+function launchFinding({ durationUs }: TimelineDocument, { firstUs }: Work): Finding | null {
+  if (firstUs < 0.1 * durationUs) return null;
   return {
-    text: `Nothing runs for the first ${duration(first)}, ${percent(first / durationUs)} of the launch: it is short against its start-up.`,
-    span: [0, first],
+    text: `Nothing runs for the first ${duration(firstUs)}, ${percent(firstUs / durationUs)} of the launch: it is short against its start-up.`,
+    span: [0, firstUs],
   };
 }
 
 /** Time after the last piece in which only merges run. */
-function mergeFinding(document: TimelineDocument): Finding | null {
-  const { slices, durationUs } = document;
-  let lastPiece = 0;
-  let lastMerge = 0;
-  for (let i = 0; i < slices.count; i++) {
-    const end = slices.end[i]!;
-    if (slices.kind[i] === MERGE) {
-      if (end > lastMerge) lastMerge = end;
-    } else if (end > lastPiece) lastPiece = end;
-  }
-  if (lastMerge - lastPiece < 0.05 * durationUs) return null;
+function mergeFinding({ durationUs }: TimelineDocument, { kinds }: Work): Finding | null {
+  const lastMerge = kinds[MERGE]!.lastUs;
+  const lastPiece = kinds.reduce((last, kind, k) => (k === MERGE ? last : Math.max(last, kind.lastUs)), 0);
+  const alone = lastMerge - lastPiece;
+  if (alone < 0.05 * durationUs) return null;
   return {
-    text: `Merges alone take the last ${duration(lastMerge - lastPiece)}, ${percent((lastMerge - lastPiece) / durationUs)} of the launch.`,
+    text: `Merges alone take the last ${duration(alone)}, ${percent(alone / durationUs)} of the launch.`,
     span: [lastPiece, lastMerge],
   };
 }
