@@ -187,7 +187,6 @@ async function replayWithProgress(
     return await replay({
       trace,
       seed: options.seed,
-      rate: options.rate,
       generator: generatorOf(context, options.seed),
       signal: context.interrupt,
       stepTimer: createStepTimer({
