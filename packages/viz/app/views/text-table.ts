@@ -1,6 +1,5 @@
 // The same data as text: one row per SM or worker, and the bars of what is selected.
 
-import type { App } from "../app.ts";
 import { KINDS } from "../documents/timeline.ts";
 import { requestName } from "../draw/classes.ts";
 import { integer, microseconds, percent } from "../format.ts";
@@ -8,6 +7,7 @@ import { jobOf, type PiecePlace, placesOf } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { h } from "../ui/dom.ts";
 import { dataTable } from "../ui/facts.ts";
+import type { Viewer } from "../viewer.ts";
 
 // Chosen: enough to read, few enough to lay out at once; CSV export has everything.
 const MAX_BARS = 500;
@@ -20,11 +20,11 @@ export class TextTable {
     role: "region",
     "aria-label": "Table of the same data",
   });
-  readonly #app: App;
+  readonly #app: Viewer;
   readonly #prepared: Prepared;
   #key = "";
 
-  constructor(app: App, prepared: Prepared) {
+  constructor(app: Viewer, prepared: Prepared) {
     this.#app = app;
     this.#prepared = prepared;
   }
