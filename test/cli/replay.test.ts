@@ -163,6 +163,23 @@ describe("isochron replay", () => {
     expect(exitCode).toBe(2);
   });
 
+  it("writes the page without timelines, and warns, where the attention policy cannot plan the model", async () => {
+    const html = join(temporaryFolder(), "page.html");
+    const args = ["replay", "azure-conv-2023", "--limit", "10", "--attention", "flashinfer-mla", "--html", html];
+    const { exitCode, stderr } = await isochron(args);
+    expect(stderr).toMatch(/^warning: the page has no timelines of steps: policy flashinfer-mla does not apply/);
+    expect(exitCode).toBe(0);
+    expect(existsSync(html)).toBe(true);
+  });
+
+  it("refuses blocks that do not fit the trace's", async () => {
+    const { exitCode, stderr } = await isochron(["replay", "mooncake-conversation", "--block-size", "24"]);
+    expect(stderr).toMatch(
+      /blockSizeTokens is 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
+    );
+    expect(exitCode).toBe(2);
+  });
+
   it("refuses an output folder that cannot be written, before it replays anything", async () => {
     const file = join(temporaryFolder(), "file");
     writeFileSync(file, "");

@@ -48,7 +48,7 @@ function next(batch: AttentionBatch, { kind, pick, tokens }: Event): AttentionBa
 }
 
 describe("stepping", () => {
-  test.each(["balanced", "none"] as PolicyName[])(
+  test.each(["balanced", "none", "tight", "invariant", "auto"] as PolicyName[])(
     "keeps every invariant of a fresh plan on any history: %s",
     (policy) => {
       fc.assert(

@@ -39,17 +39,29 @@ const requestList: fc.Arbitrary<Request[]> = fc
     });
   });
 
-const deployments: fc.Arbitrary<Partial<DeploymentOptions>> = fc.record({
-  replicas: fc.integer({ min: 1, max: 4 }),
-  router: fc.constantFrom(...(Object.keys(ROUTERS) as RouterName[])),
-  batching: fc.constantFrom(...(Object.keys(BATCHING_POLICIES) as BatchingName[])),
-  maxContextTokens: fc.constantFrom(150, 400),
-  blockSizeTokens: fc.constantFrom(4, 8, 16),
-  kvBlocks: fc.integer({ min: 20, max: 60 }),
-  maxRunningRequests: fc.integer({ min: 1, max: 16 }),
-  maxBatchedTokens: fc.integer({ min: 4, max: 200 }),
-  prefixCaching: fc.boolean(),
-});
+const deployments: fc.Arbitrary<Partial<DeploymentOptions>> = fc
+  .record({
+    replicas: fc.integer({ min: 1, max: 4 }),
+    router: fc.constantFrom(...(Object.keys(ROUTERS) as RouterName[])),
+    batching: fc.constantFrom(...(Object.keys(BATCHING_POLICIES) as BatchingName[])),
+    maxContextTokens: fc.constantFrom(150, 400),
+    blockSizeTokens: fc.constantFrom(4, 8, 16),
+    kvBlocks: fc.integer({ min: 20, max: 60 }),
+    maxRunningRequests: fc.integer({ min: 1, max: 16 }),
+    maxBatchedTokens: fc.integer({ min: 4, max: 200 }),
+    prefixCaching: fc.boolean(),
+    disaggregation: fc.option(
+      fc.record({
+        prefillReplicas: fc.constant(1),
+        kvTransferGBps: fc.constantFrom(1, 100),
+        kvTransferLatencyUs: fc.constantFrom(0, 300),
+      }),
+      { nil: undefined },
+    ),
+  })
+  .map((drawn) =>
+    drawn.replicas > 1 && drawn.batching === "vllm-v1" ? drawn : { ...drawn, disaggregation: undefined },
+  );
 
 async function run(
   requests: Request[],
@@ -149,7 +161,9 @@ describe("a replay", () => {
   it("is work conserving: no replica idles while it has requests", async () => {
     await fc.assert(
       fc.asyncProperty(requestList, deployments, async (requests, options) => {
-        const report = await run(requests, options, { seriesLimit: 100_000 });
+        // A prefill replica may wait for blocks that are being sent.
+        const whole = { ...options, disaggregation: undefined };
+        const report = await run(requests, whole, { seriesLimit: 100_000 });
         const { steps, requests: records } = report;
         for (let replica = 0; replica < options.replicas!; replica++) {
           let endUs = 0;
@@ -186,7 +200,7 @@ describe("a replay", () => {
           const longer = requests.map((request, i) =>
             i === chosen ? { ...request, outputTokens: request.outputTokens + more } : request,
           );
-          const law = { ...options, replicas: 1, kvBlocks: 60, blockSizeTokens: 4 };
+          const law = { ...options, replicas: 1, disaggregation: undefined, kvBlocks: 60, blockSizeTokens: 4 };
           const [short, long] = [loggingTimer(() => 300), loggingTimer(() => 300)];
           const report = await run(requests, law, { stepTimer: short.timer });
           const longReport = await run(longer, law, { stepTimer: long.timer });
@@ -399,5 +413,53 @@ describe("a closed loop", () => {
     expect(stopped.partial).toBe(true);
     expect(stopped.metrics.unfinished).toBeLessThanOrEqual(4);
     await expect(run(requests, {}, { concurrency: 0 })).rejects.toThrow(RangeError);
+  });
+});
+
+describe("prefill and decode on replicas of their own", () => {
+  // The tiny model has 2 layers × (K, V) × 2 heads × 16 × 2 bytes: 256 bytes per token; 0.001 GB/s is a byte per µs.
+  const disaggregation = { prefillReplicas: 1, kvTransferGBps: 0.001, kvTransferLatencyUs: 40 };
+  const timer = () => timerOf(() => 1000);
+
+  it("send the KV cache after the first token, one request after another", async () => {
+    const requests = [
+      { arrivalUs: 0, inputTokens: 10, outputTokens: 3 },
+      { arrivalUs: 0, inputTokens: 10, outputTokens: 3 },
+      { arrivalUs: 0, inputTokens: 10, outputTokens: 1 },
+    ];
+    const report = await run(requests, { replicas: 2, disaggregation }, { stepTimer: timer() });
+    expect(report.requests).toMatchObject({
+      firstTokenUs: [1000, 1000, 1000],
+      // First token, 2,560 bytes each on one link, latency, two steps.
+      endUs: [1000 + 2560 + 40 + 2000, 1000 + 5120 + 40 + 2000, 1000],
+      replica: [1, 1, 0],
+    });
+    expect(report.deployment.disaggregation).toEqual(disaggregation);
+    expect(report.metrics.itlMs.max).toBe(6.16);
+    expect(reportSchema.safeParse(report).success).toBe(true);
+  });
+
+  it("spread over all decode replicas, and prompts never wait for answers", async () => {
+    const requests = Array.from({ length: 40 }, (_, i) => ({ arrivalUs: i * 2000, inputTokens: 10, outputTokens: 20 }));
+    const fast = { ...disaggregation, kvTransferGBps: 100 };
+    const report = await run(requests, { replicas: 4, disaggregation: fast }, { stepTimer: timer() });
+    expect(report.metrics.ttftMs.max).toBe(1);
+    expect(new Set(report.requests!.replica)).toEqual(new Set([1, 2, 3]));
+  });
+
+  it("work in a closed loop too", async () => {
+    const requests = Array.from({ length: 30 }, () => ({ arrivalUs: 0, inputTokens: 10, outputTokens: 5 }));
+    const report = await run(requests, { replicas: 3, disaggregation }, { concurrency: 4 });
+    expect(report.metrics).toMatchObject({ completed: 30, peakConcurrency: 4 });
+  });
+
+  it("are refused where they cannot be", async () => {
+    for (const [field, options] of [
+      ["disaggregation.prefillReplicas", { replicas: 1, disaggregation }],
+      ["disaggregation.kvTransferGBps", { replicas: 2, disaggregation: { ...disaggregation, kvTransferGBps: 0 } }],
+      ["batching", { replicas: 2, batching: "static", disaggregation }],
+    ] as const) {
+      await expect(run([{ arrivalUs: 0, inputTokens: 1, outputTokens: 1 }], options)).rejects.toMatchObject({ field });
+    }
   });
 });

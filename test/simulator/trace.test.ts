@@ -13,6 +13,7 @@ import {
   TraceError,
   type TraceOptions,
   type TraceRequest,
+  writeTrace,
 } from "@isochron/simulator";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -421,4 +422,14 @@ describe("synthetic traces", () => {
       expect(() => syntheticTrace(bad)).toThrow(RangeError);
     }
   });
+});
+
+it("a trace written in our own format reads back as it was", async () => {
+  const source = findTrace("mooncake-conversation").file;
+  const original = await openTrace(source, { limit: 500, spreadTicks: true, rate: 2 });
+  const path = join(folder, "converted.jsonl");
+  await writeTrace(original, path);
+  const copy = await openTrace(path);
+  expect(copy).toMatchObject({ format: "isochron", blockTokens: 512, rate: 1 });
+  expect(await requestsOf(copy)).toEqual(await requestsOf(original));
 });

@@ -78,7 +78,7 @@ describe("the occupancy view", () => {
     await page.mouse.click(x, y);
     await settle(page);
     expect(await page.locator(".selection").innerText()).toMatch(/26 pieces on 26 workers/);
-    expect(await page.locator(".overlay .link").count()).toBe(26);
+    expect(await page.locator(".overlay .join").count()).toBe(26);
     expect(await lanePixels(page)).not.toBe(before);
     await press("Escape");
     expect(await page.locator(".selection").count()).toBe(0);
@@ -160,8 +160,8 @@ describe("the occupancy view", () => {
     await press("o");
     expect(await hash()).toContain("sort=finish");
     await press("t");
-    expect(await page.locator(".text-table table").count()).toBe(1);
-    expect(await page.locator(".text-table tbody tr").count()).toBe(132);
+    expect(await page.locator(".text-table table").count()).toBe(2);
+    expect(await page.locator(".text-table tbody tr").count()).toBe(132 + 64);
     await press("Escape");
     expect(await page.locator(".text-table").isVisible()).toBe(false);
     await press("?");
@@ -282,7 +282,7 @@ describe("the plan view", () => {
     expect(await hash()).toMatch(/scale=share&jobs=pieces/);
     await page.getByRole("button", { name: "Show on the SMs" }).click();
     await settle(page);
-    expect(await page.locator(".overlay .link").count()).toBe(26);
+    expect(await page.locator(".overlay .join").count()).toBe(26);
   });
 });
 
@@ -483,7 +483,7 @@ describe("exports", () => {
     page.on("dialog", (dialog) => void dialog.accept());
     await page.evaluate(() => {
       Object.defineProperty(navigator, "clipboard", {
-        value: { writeText: (text: string) => void (document.title = text) },
+        value: { writeText: () => Promise.resolve() },
       });
     });
     await page.keyboard.press("l");

@@ -7,7 +7,6 @@ import {
   batchSchema,
   findModel,
   findProfile,
-  type GpuFacts,
   type GpuProfile,
   listProfiles,
   MODEL_NAMES,
@@ -22,18 +21,6 @@ export function findGpu(nameOrPath: string): GpuProfile {
   const known = listProfiles();
   if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw unknownName("unknown GPU", nameOrPath, known);
   return findProfile(nameOrPath);
-}
-
-/** What the serving level needs to know of a GPU. */
-export function gpuFacts(profile: GpuProfile): GpuFacts {
-  const { bf16, fp8 } = profile.tensor.peakTflops;
-  return {
-    name: profile.name,
-    memoryBytes: profile.device.memoryBytes.value,
-    memoryBandwidthGBps: profile.memory.dataSheetGBps.value,
-    // Tensor cores run fp16 at the rate of bf16.
-    peakTensorTflops: { bf16: bf16.value, fp16: bf16.value, ...(fp8 === undefined ? {} : { fp8: fp8.value }) },
-  };
 }
 
 /** A bundled model, a config.json, or a folder that holds one. */

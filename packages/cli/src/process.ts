@@ -1,6 +1,7 @@
 // Binds the command to this process: its streams, Ctrl-C and broken pipes.
 
 import { ExitCode } from "./context.ts";
+import { explain } from "./errors.ts";
 import { main } from "./main.ts";
 
 export async function runProcess(): Promise<void> {
@@ -11,6 +12,12 @@ export async function runProcess(): Promise<void> {
       process.exit(process.exitCode ?? ExitCode.success);
     });
   }
+  // An error that no promise or callback took is a bug of ours; it ends the process like every other error, in one line.
+  process.on("uncaughtException", (error) => {
+    process.stderr.write(`isochron: ${explain(error).line}\n`);
+    if (process.argv.includes("--debug")) process.stderr.write(`${error.stack}\n`);
+    process.exit(explain(error).exitCode);
+  });
   // The first Ctrl-C asks the command to finish what can be kept; the second one ends the process.
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());

@@ -65,6 +65,20 @@ export class UnboundedPolicyError extends Error {
   }
 }
 
+/** The policy's bound depends on a limit that the budget does not give. */
+export class MissingLimitError extends Error {
+  override readonly name = "MissingLimitError";
+  readonly policy: string;
+  /** Name of the limit, such as "maxKvTokens". */
+  readonly limit: keyof BatchLimits;
+
+  constructor(policy: string, limit: keyof BatchLimits) {
+    super(`a budget of policy ${policy} depends on ${limit}, which is not given: add ${limit}`);
+    this.policy = policy;
+    this.limit = limit;
+  }
+}
+
 export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
@@ -91,6 +105,9 @@ export function budgetFor(options: BudgetOptions): Budget {
   if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
   const policy = findPolicy(policyName);
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
+  if (policy.boundNeedsKvTokens === true && options.maxKvTokens === undefined) {
+    throw new MissingLimitError(policyName, "maxKvTokens");
+  }
 
   const { queryTiles } = device.costModel;
   const group = attention.queryHeads / attention.kvHeads;

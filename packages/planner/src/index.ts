@@ -8,6 +8,7 @@ export {
   BudgetExceededError,
   type BudgetOptions,
   budgetFor,
+  MissingLimitError,
   UnboundedPolicyError,
   workspaceBytes,
 } from "./budget.ts";
@@ -65,6 +66,7 @@ export {
   unsplitAttention,
 } from "./row-attention.ts";
 export type { StepAction } from "./stepping.ts";
+export { tileLowerBoundNs } from "./tile-bound.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
 export { checkPlan, verifyPlan } from "./verify.ts";

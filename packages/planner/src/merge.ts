@@ -2,11 +2,13 @@
 //
 // A partial state of a query row is its unnormalised output with the log-sum-exp of its logits; two states merge by
 // rescaling to the larger maximum (the attention-state operator of FlashDecoding and FlashInfer: associative, with
-// (0, −∞) as neutral element). Every piece that leaves a partial state gets a slot of its own. Each output tile of a
+// (0, −∞) as neutral element). Every piece that leaves a partial state gets a slot of its own for each of its heads; on a
+// merge grid, one slot for each canonical tree node that covers it (canonical-tree.ts), left to right. Each output tile of a
 // split job becomes merges of at most MERGE_ROWS rows, which run in parallel; each lists its sources in ascending KV
 // order and combines them in that order, so a result does not depend on timing. Merges are spread over the workers by
 // their cost. The arrays grow once and are reused.
 
+import { canonicalNodeCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { Merge, MergeSource, Piece } from "./layout.ts";
 import { PARTIAL, type PieceWriter } from "./pieces.ts";
@@ -36,9 +38,15 @@ export class MergePlan {
   /** Indices of partial states in job order: record, then head within the record. Used when records are out of order. */
   private order: number[] = [];
 
-  /** Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges. */
-  build(pieces: PieceWriter, costModel: CostModel): void {
-    const isOrdered = this.begin(pieces);
+  /** KV tokens of a leaf of the canonical merge tree; 0 where states merge in sequence. */
+  private gridTokens: number = 0;
+
+  /**
+   * Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges.
+   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
+   */
+  build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
+    const isOrdered = this.begin(pieces, gridTokens);
     if (pieces.partialCount > 0) {
       if (isOrdered) this.mergeInRecordOrder(pieces);
       else this.mergeInJobOrder(pieces);
@@ -47,7 +55,8 @@ export class MergePlan {
   }
 
   /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
-  begin(pieces: PieceWriter): boolean {
+  begin(pieces: PieceWriter, gridTokens: number): boolean {
+    this.gridTokens = gridTokens;
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;
@@ -78,6 +87,19 @@ export class MergePlan {
     this.rowCount += rowCount;
   }
 
+  /** Time of the worker with the most merge work, in nanoseconds. */
+  longestNs(workers: number, costModel: CostModel): number {
+    let longestNs = 0;
+    for (let w = 0; w < workers; w++) {
+      let loadNs = 0;
+      for (let m = this.workerIndptr[w]!; m < this.workerIndptr[w + 1]!; m++) {
+        loadNs += mergeCostNs(this.records, m, costModel);
+      }
+      if (loadNs > longestNs) longestNs = loadNs;
+    }
+    return longestNs;
+  }
+
   /** Returns whether single-head records already come in job order, so that no sorting is needed. */
   private numberSlots(pieces: PieceWriter): boolean {
     const { records, recordCount } = pieces;
@@ -86,12 +108,20 @@ export class MergePlan {
     for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
       if (records[at + Piece.slot]! < PARTIAL) continue;
       records[at + Piece.slot] = this.slotCount;
-      this.slotCount += records[at + Piece.headCount]!;
+      this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
       this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
       isOrdered &&= records[at + Piece.headCount] === 1 && (previous < 0 || comparePieces(records, previous, at) < 0);
       previous = at;
     }
     return isOrdered;
+  }
+
+  /** Partial states that one head of the partial piece at `at` leaves. */
+  private statesOf(records: Int32Array, at: number): number {
+    const { gridTokens } = this;
+    if (gridTokens === 0) return 1;
+    const from = Math.floor(records[at + Piece.kvStart]! / gridTokens);
+    return canonicalNodeCount(from, Math.ceil(records[at + Piece.kvEnd]! / gridTokens));
   }
 
   private mergeInRecordOrder(pieces: PieceWriter): void {
@@ -106,7 +136,8 @@ export class MergePlan {
         first = at;
         count = 0;
       }
-      this.pushSource(count++, slot);
+      const states = this.statesOf(records, at);
+      for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
     }
     if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
   }
@@ -134,9 +165,12 @@ export class MergePlan {
       );
     });
     let start = 0;
+    let count = 0;
     for (let i = 0; i < order.length; i++) {
       const entry = order[i]!;
-      this.pushSource(i - start, records[at(entry) + Piece.slot]! + (entry % 65_536));
+      const states = this.statesOf(records, at(entry));
+      const slot = records[at(entry) + Piece.slot]! + (entry % 65_536) * states;
+      for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
       const next = order[i + 1];
       const first = order[start]!;
       const isLast =
@@ -145,8 +179,9 @@ export class MergePlan {
         records[at(next) + Piece.request] !== records[at(first) + Piece.request] ||
         records[at(next) + Piece.rowStart] !== records[at(first) + Piece.rowStart];
       if (isLast) {
-        this.closeJob(records, at(first), head(first), i + 1 - start);
+        this.closeJob(records, at(first), head(first), count);
         start = i + 1;
+        count = 0;
       }
     }
   }

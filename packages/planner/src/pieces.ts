@@ -27,6 +27,20 @@ export class PieceWriter {
     this.workerIndptr[0] = 0;
   }
 
+  /** Becomes a copy of `from`. */
+  copyFrom(from: PieceWriter): void {
+    if (this.records.length < from.records.length) this.records = new Int32Array(from.records.length);
+    this.records.set(from.records.subarray(0, from.recordCount * Piece.stride));
+    if (this.workerIndptr.length < from.workerIndptr.length) {
+      this.workerIndptr = new Int32Array(from.workerIndptr.length);
+    }
+    this.workerIndptr.set(from.workerIndptr.subarray(0, from.workers + 1));
+    this.recordCount = from.recordCount;
+    this.pieceCount = from.pieceCount;
+    this.partialCount = from.partialCount;
+    this.workers = from.workers;
+  }
+
   /** Ends the worker (or CTA) whose pieces were just added, possibly none: a padding CTA has no piece. */
   endWorker(): void {
     this.workers++;

@@ -1,18 +1,18 @@
 // Benchmarks of the simulator: `npm run bench -w @isochron/simulator [-- NAME...]`. Each case is measured five times where
 // it does not say otherwise; the table shows the median and the best. Results also go to bench/results.json.
-// Adding one: a file like its neighbours that exports `cases`, and its name in FILES.
+// Adding one: a file like its neighbours that exports `cases`, and its cases in CASES.
 
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
+import { cases as replayCases } from "./replay.mjs";
 
-const FILES = ["./replay.mjs"];
+const CASES = [...replayCases];
 const RUNS = 5;
 
 const asked = process.argv.slice(2);
-const cases = (await Promise.all(FILES.map((file) => import(file)))).flatMap((module) => module.cases);
 const results = [];
-for (const { name, target, run, runs = RUNS } of cases) {
+for (const { name, target, run, runs = RUNS } of CASES) {
   if (asked.length > 0 && !asked.some((part) => name.includes(part))) continue;
   const values = [];
   let details = {};

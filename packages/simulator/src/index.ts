@@ -24,7 +24,7 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
-export type { DeploymentOptions } from "./engine/deployment.ts";
+export type { DeploymentOptions, DisaggregationOptions } from "./engine/deployment.ts";
 export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
 export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";
 export { gpuFacts } from "./engine/gpu-facts.ts";
@@ -83,4 +83,5 @@ export { traceOf } from "./trace/trace.ts";
 export { TraceError } from "./trace/trace-error.ts";
 export type { TraceFormatName } from "./trace/trace-formats.ts";
 export { TRACE_FORMAT_NAMES, TRACE_FORMATS } from "./trace/trace-formats.ts";
+export { writeTrace } from "./trace/write-trace.ts";
 export { requestLines, writeReport, writeWhole } from "./write-report.ts";

@@ -5,7 +5,9 @@ import type { Generator } from "@isochron/planner";
 import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
 import { BATCHING_POLICIES } from "./batching/policies.ts";
 import type { Report } from "./documents/report.ts";
+import { checkBlockSizes, contentIn } from "./engine/block-content.ts";
 import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
 import { EventQueue } from "./events/event-queue.ts";
@@ -13,16 +15,10 @@ import { KvCache } from "./kv-cache/kv-cache.ts";
 import type { StepName } from "./metrics/batch-keeper.ts";
 import { UNFINISHED } from "./metrics/request-series.ts";
 import { StepObserver } from "./metrics/step-observer.ts";
-import { summarize, type UtilisationPeaks } from "./metrics/summarize.ts";
-import {
-  attentionFlopsPerPair,
-  DTYPE_BYTES,
-  flopsPerToken,
-  headFlops,
-  rankKvBytesPerToken,
-  rankWeightBytes,
-} from "./model/model-cost.ts";
+import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
+import { rankKvBytesPerToken } from "./model/model-cost.ts";
 import { RandomStream } from "./random.ts";
+import { leastOutstanding } from "./routing/least-outstanding.ts";
 import type { Router } from "./routing/router.ts";
 import { ROUTERS } from "./routing/routers.ts";
 import type { StepTimer } from "./step.ts";
@@ -43,8 +39,6 @@ export interface ReplayOptions {
   readonly seed?: number | undefined;
   /** What the report says made it. */
   readonly generator?: Generator | undefined;
-  /** For the report: the rate that the trace was opened with. */
-  readonly rate?: number | undefined;
   /**
    * Closed loop: so many requests are in flight, the next one is sent at the instant another ends, and the trace's times
    * are ignored. Default: open loop.
@@ -84,10 +78,15 @@ class ReplayRun {
   readonly #observer: StepObserver;
   readonly #replicas: Replica[];
   readonly #router: Router;
+  /** Where arrivals go: all replicas, or those that compute prompts. */
+  readonly #entryReplicas: Replica[];
+  readonly #transfers: KvTransfers | undefined;
+  /** Whether replicas depend on one another between two arrivals. */
+  readonly #isCoupled: boolean;
   readonly #timers: readonly StepTimer[];
   /** When each replica with work has to be looked at next. */
   readonly #wakes = new EventQueue();
-  /** Closed loop: replicas with work and no step in flight. */
+  /** Where replicas depend on one another: those that may have work and have no step in flight. */
   readonly #between = new Set<number>();
   /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
   readonly #usableBlocks: number;
@@ -138,6 +137,15 @@ class ReplayRun {
         observer: this.#observer,
       });
     });
+    const { disaggregation } = description;
+    this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
+    if (disaggregation !== undefined) {
+      const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
+      const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
+      this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
+      for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
+    }
+    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined;
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
     if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
       throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
@@ -146,8 +154,9 @@ class ReplayRun {
   }
 
   async run(): Promise<void> {
-    if (this.#options.concurrency === undefined) await this.#runOpenLoop();
-    else await this.#runClosedLoop(this.#options.concurrency);
+    if (this.#options.concurrency !== undefined) await this.#runClosedLoop(this.#options.concurrency);
+    else if (this.#transfers !== undefined) await this.#runCoupled();
+    else await this.#runOpenLoop();
     if (!this.#isPartial) this.#checkEnd();
   }
 
@@ -162,16 +171,29 @@ class ReplayRun {
     await this.#runUntil(Number.POSITIVE_INFINITY);
   }
 
-  /** Replicas depend on one another through the client, so steps end one at a time, in the order of all. */
+  /** Open loop where replicas hand requests to one another, so that events come to pass in the order of all. */
+  async #runCoupled(): Promise<void> {
+    for await (const requests of this.#options.trace.chunks()) {
+      for (const request of requests) {
+        // Arrivals of one instant come before any step that begins at it.
+        while (this.#nowUs < request.arrivalUs && (await this.#passEvent(request.arrivalUs)));
+        if (this.#isPartial) return;
+        this.#nowUs = request.arrivalUs;
+        this.#arrive(request);
+      }
+    }
+    while (await this.#passEvent(Number.POSITIVE_INFINITY));
+  }
+
   async #runClosedLoop(concurrency: number): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
-        while (this.#inFlight() >= concurrency) await this.#endNextStep();
+        while (this.#inFlight() >= concurrency) await this.#passEvent(Number.POSITIVE_INFINITY);
         if (this.#isPartial) return;
         this.#arrive({ ...request, arrivalUs: this.#nowUs });
       }
     }
-    while (this.#inFlight() > 0 && !this.#isPartial) await this.#endNextStep();
+    while (await this.#passEvent(Number.POSITIVE_INFINITY));
   }
 
   #inFlight(): number {
@@ -179,18 +201,26 @@ class ReplayRun {
     return this.#isPartial ? 0 : this.#arrived - this.#rejected - this.#observer.completed;
   }
 
-  /** Replicas between two steps start the next one; then the earliest end of a step comes to pass. */
-  async #endNextStep(): Promise<void> {
+  /**
+   * Starts steps on replicas that stand between two; then the earliest event before the horizon comes to pass. False when
+   * there is none, or the replay was stopped.
+   */
+  async #passEvent(horizonUs: number): Promise<boolean> {
+    const wakes = this.#wakes;
     for (const index of this.#between) {
       const endUs = this.#replicas[index]!.begin(this.#nowUs);
-      if (endUs !== Number.POSITIVE_INFINITY) this.#wakes.push(endUs, index);
+      if (endUs !== Number.POSITIVE_INFINITY) wakes.push(endUs, index);
     }
     this.#between.clear();
-    this.#nowUs = this.#wakes.nextTimeUs;
-    const index = this.#wakes.pop();
-    this.#replicas[index]!.end();
-    this.#between.add(index);
+    if (this.#isPartial || wakes.nextTimeUs >= horizonUs) return false;
+    this.#nowUs = wakes.nextTimeUs;
+    const event = wakes.pop();
+    if (event >= 0) {
+      this.#replicas[event]!.end();
+      this.#between.add(event);
+    } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
+    return true;
   }
 
   /** Whoever ended has given back what it held. */
@@ -247,16 +277,32 @@ class ReplayRun {
       this.#options.trace.blockTokens,
       this.#replicas[0]!.kvCache.blockSizeTokens,
     );
-    const index = this.#router.route(this.#replicas, content, inputTokens);
+    const index = this.#router.route(this.#entryReplicas, content, inputTokens);
     const replica = this.#replicas[index]!;
-    const isIdle = replica.outstanding === 0;
+    if (this.#isCoupled) this.#wakeUp(replica);
+    else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
     replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
-    if (isIdle) {
-      if (this.#options.concurrency === undefined) this.#wakes.push(arrivalUs, index);
-      else this.#between.add(index);
-    }
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
+  }
+
+  #wakeUp(replica: Replica): void {
+    if (!replica.isBusy) this.#between.add(replica.index);
+  }
+
+  #handOver(request: HandedOver): void {
+    const { transfer, arrivesUs } = this.#transfers!.send(request, this.#nowUs);
+    this.#wakes.push(arrivesUs, -1 - transfer);
+  }
+
+  #arriveTransferred(request: HandedOver): void {
+    const from = this.#replicas[request.from]!;
+    from.releaseHandedOver(request.slot);
+    this.#wakeUp(from);
+    const decoders = this.#replicas.slice(this.#entryReplicas.length);
+    const to = decoders[leastOutstanding(decoders)]!;
+    this.#wakeUp(to);
+    to.acceptTransferred(request);
   }
 
   /** The last token is sampled but its KV is never computed. */
@@ -270,7 +316,7 @@ class ReplayRun {
   }
 
   report(): Report {
-    const { trace, generator, rate = 1, seed = 0, batchingPolicy, concurrency } = this.#options;
+    const { trace, deployment, generator, seed = 0, batchingPolicy, concurrency } = this.#options;
     const observer = this.#observer;
     let unfinished = 0;
     for (const { index, requests } of this.#replicas) {
@@ -291,7 +337,7 @@ class ReplayRun {
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
       },
-      this.#peaks(),
+      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
@@ -304,7 +350,7 @@ class ReplayRun {
         ...description,
         ...(batchingPolicy === undefined ? {} : { batching: batchingPolicy.name }),
         stepTimer: this.#timers[0]!.name,
-        rate,
+        rate: trace.rate,
         ...(concurrency === undefined ? {} : { concurrency }),
       },
       metrics,
@@ -340,39 +386,4 @@ class ReplayRun {
     }
     return warnings;
   }
-
-  #peaks(): UtilisationPeaks {
-    const { model, gpu } = this.#options.deployment;
-    const { tensorParallel } = this.#deployment.description;
-    const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
-    return {
-      flopsPerToken: flopsPerToken(model),
-      headFlops: headFlops(model),
-      attentionFlopsPerPair: attentionFlopsPerPair(model),
-      // A lookup reads single rows of the embedding table.
-      weightBytesPerStep: rankWeightBytes(model, tensorParallel) - (model.tiedEmbeddings ? 0 : embeddingBytes),
-      kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
-      peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
-      peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
-      gpus: tensorParallel,
-    };
-  }
-}
-
-function checkBlockSizes(traceBlockTokens: number, blockSizeTokens: number): void {
-  if (traceBlockTokens % blockSizeTokens === 0 || blockSizeTokens % traceBlockTokens === 0) return;
-  throw new RangeError(
-    `blockSizeTokens is ${blockSizeTokens}, expected a divisor or a multiple of the trace's blocks of ${traceBlockTokens} tokens`,
-  );
-}
-
-/** Where a cache block spans several ids, the last one stands for all: an id means everything up to its end. */
-function contentIn(
-  content: Int32Array | undefined,
-  traceBlockTokens: number,
-  blockSizeTokens: number,
-): Int32Array | undefined {
-  const ids = blockSizeTokens / traceBlockTokens;
-  if (content === undefined || !(ids > 1)) return content;
-  return Int32Array.from({ length: Math.floor(content.length / ids) }, (_, i) => content[(i + 1) * ids - 1]!);
 }

@@ -45,7 +45,7 @@ export function* requestLines(requests: RequestSeries): Generator<string> {
 }
 
 /** Writes a file under another name and moves it to its place once it is whole. */
-export async function writeWhole(path: string, parts: Iterable<string>): Promise<void> {
+export async function writeWhole(path: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
   const temporary = join(dirname(path), `.${process.pid}-${Date.now()}.partial`);
   try {
     await pipeline(Readable.from(parts), createWriteStream(temporary));

@@ -98,6 +98,24 @@ const sources = {
     by: "NVIDIA",
     when: "2026",
   },
+  cudaCores: {
+    basis: "fitted",
+    what: "flashinfer.csv, CUDA-core decode with 64/8 heads: throughput on 256 × 8192 (all SMs full), one CTA's share so that dec_b256_z8192 takes what was measured; `npm run validate` leaves both cases out",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  fa3: {
+    basis: "fitted",
+    what: "vLLM 0.24 FlashAttention-3 on an H100 (AIConfigurator 095f58a), 32/8 heads: throughput from one causal prompt of 16,384 tokens, preparation from one decode of 2 tokens less launch and piece latency; `npm run validate` leaves both out",
+    by: "NVIDIA, the project",
+    when: "2026",
+  },
+  fa3Stages: {
+    basis: "estimated",
+    what: "FlashAttention-3 keeps two stages of K and V tiles in flight, 128 KiB and more where the measured CTA had 32 KiB: at least three of them",
+    by: "the project",
+    when: "2026-11",
+  },
   smallKernel: {
     basis: "measured",
     what: "piece_time, 8 CTAs that read one tile of 32 KiB each: a small kernel inside a graph; bandwidth of two CTAs per SM",
@@ -146,6 +164,47 @@ const onePartial = (rows) => microbench.last_arriver_merge.find((row) => row.row
 const mergeRoundUs = (onePartial(64) - onePartial(4)) / 7 - merge.slope;
 const mergeFixedUs = onePartial(4) - emptyLaunchUs - mergeRoundUs - merge.slope;
 const smallKernelUs = microbench.piece_time.find((r) => r.ctas === 8 && r.tiles === 1 && r.ctasPerSm === 1).us;
+
+// FlashInfer's CUDA-core decode does its arithmetic without tensor cores: 8 query heads per KV head are bound by it. Two
+// cases give its rates, and are not judged: all SMs full, and one long request that is left alone on 8 CTAs.
+const cudaCore = (name) =>
+  readTable("h100/flashinfer.csv.gz").find(
+    (row) =>
+      row.kernel === "fi_cuda" && row.sec === "decode" && row.case === name && row.heads === "64/8" && row.ps === "16",
+  );
+const flopsPerToken = 4 * 8 * 128;
+const cudaCoreTflops = (256 * 8192 * 8 * flopsPerToken) / Number(cudaCore("dec_b256_c8192").us) / 1e6;
+// Chosen so that the simulated time of dec_b256_z8192 is the measured one.
+const cudaCoreCtaShare = 0.41;
+
+const pieceSection = (source) => ({
+  startUs: { value: 2.5, source },
+  nextStartUs: { value: 2.5, source },
+  writeOutUs: { value: 1.2, source },
+});
+
+// vLLM's FlashAttention-3: a kernel that prepares the schedule, then attention with wgmma and deep TMA pipelines. Two
+// rows give its fixed time and its rate, and are not judged: one decode of 2 tokens, one prompt of 16,384.
+const fa3Row = (phase, columns) =>
+  readTable(`aiconfigurator/h100_sxm_vllm_0.24.0_${phase}_attention_bf16_hd128.csv.gz`).find((row) =>
+    Object.entries({ num_heads: "32", num_key_value_heads: "8", batch_size: "1", ...columns }).every(
+      ([name, value]) => row[name] === value,
+    ),
+  );
+const fa3FixedUs = Number(fa3Row("generation", { step: "1" }).latency) * 1000;
+const fa3Tflops =
+  (4 * 32 * 128 * 16_384 * (16_384 + 1)) /
+  2 /
+  (Number(fa3Row("context", { isl: "16384", step: "0" }).latency) * 1000) /
+  1e6;
+const fa3Kernel = {
+  policies: ["fa-uniform", "fa3-varlen", "flashinfer-fa3"],
+  ...pieceSection("thunderGqa"),
+  kvTileTokens: from("chosen")(64),
+  tensorTflops: { rows: [[16, round(fa3Tflops)]], source: "fa3" },
+  ctaStreams: from("fa3Stages")(3),
+  preparationUs: from("fa3")(round(fa3FixedUs - microbench.graph_null_node_us - 3.7, 3)),
+};
 
 /** Shapes of a GEMM table, [m, µs] ascending, and the model for shapes outside it. */
 function gemmSection(rows, shapesSource, fitSource) {
@@ -269,12 +328,6 @@ function allReduceTables(gpu) {
 /** message_size counts elements of bf16. */
 const ALL_REDUCE_UNIT_BYTES = 2;
 
-const pieceSection = (source) => ({
-  startUs: { value: 2.5, source },
-  nextStartUs: { value: 2.5, source },
-  writeOutUs: { value: 1.2, source },
-});
-
 const h100 = {
   isochron: "gpu-profile/1",
   name: "h100-sxm",
@@ -283,7 +336,7 @@ const h100 = {
   sources: {
     datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
     ...pick(
-      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm smallKernel",
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores fa3 fa3Stages thunderGqa smallKernel",
     ),
   },
   device: {
@@ -306,6 +359,17 @@ const h100 = {
     kvTileTokens: from("chosen")(64),
     tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, 306]), source: "pagedPrefill" },
   },
+  attentionKernels: [
+    {
+      policies: ["flashinfer-decode", "flashinfer-decode-graph"],
+      ...pieceSection("thunderGqa"),
+      kvTileTokens: from("chosen")(64),
+      tensorTflops: { rows: [[16, round(cudaCoreTflops)]], source: "cudaCores" },
+      computesPadding: false,
+      ctaShare: from("cudaCores")(cudaCoreCtaShare),
+    },
+    fa3Kernel,
+  ],
   merge: {
     fixedUs: from("mergeFit")(round(mergeFixedUs, 3)),
     roundUs: from("mergeFit")(round(mergeRoundUs, 3)),
@@ -471,7 +535,9 @@ function h200() {
         when: "2026-11",
       },
       allReduce: sources.allReduce,
+      ...pick("fa3 fa3Stages thunderGqa"),
     },
+    attentionKernels: [fa3Kernel],
     gemm: gemmSection(vllmGemm("h200_sxm"), "gemm", "gemmFit"),
     allReduce: allReduceTables("h200_sxm"),
   };

@@ -129,8 +129,8 @@ export class App {
   /** Shows a document in the view that suits it. */
   open(doc: number, patch: Partial<State> = {}): void {
     const view: ViewName = this.documents[doc]?.type === "report" ? "replay" : "occupancy";
-    const { color, group, sort, table } = this.state;
-    this.set({ ...INITIAL, color, group, sort, table, doc, other: this.#otherTimeline(doc), view, ...patch });
+    const { color, group, sort, table, brush } = this.state;
+    this.set({ ...INITIAL, color, group, sort, table, brush, doc, other: this.#otherTimeline(doc), view, ...patch });
     this.#stage.focus({ preventScroll: true });
   }
 

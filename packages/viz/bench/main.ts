@@ -28,7 +28,9 @@ const timeline = bigTimeline(ROWS, slicesPerRow);
 const file = join(tmpdir(), `isochron-bench-${process.pid}.bin`);
 const encoded = encodeBinaryDocument(timeline);
 writeFileSync(file, encoded);
-console.log(`${ROWS} rows × ${slicesPerRow} slices, ${(encoded.length / 2 ** 20).toFixed(0)} MiB, ${availableParallelism()} cores`);
+console.log(
+  `${ROWS} rows × ${slicesPerRow} slices, ${(encoded.length / 2 ** 20).toFixed(0)} MiB, ${availableParallelism()} cores`,
+);
 
 benchIndex();
 const server = await serveViewer({ files: [file] });
@@ -63,7 +65,8 @@ function benchIndex(): void {
   rows.push({ what: "find the slice at a point", measured: `${perHit.toFixed(2)} µs`, target: "≤ 1 ms" });
   const totals = performance.now();
   for (let k = 0; k < 100; k++) {
-    for (let lane = 0; lane < ROWS; lane++) sink += index.busyIn(lane, (durationUs * k) / 400, durationUs * (0.5 + k / 400));
+    for (let lane = 0; lane < ROWS; lane++)
+      sink += index.busyIn(lane, (durationUs * k) / 400, durationUs * (0.5 + k / 400));
   }
   const perTotal = (performance.now() - totals) / 100;
   rows.push({ what: "busy time of an area, all rows", measured: `${perTotal.toFixed(3)} ms`, target: "≤ 1 ms" });
@@ -91,7 +94,11 @@ async function benchPage(chromium: Browser): Promise<void> {
   rows.push({ what: "memory: renderer process", measured: await rendererMemory(chromium), target: "" });
   await session.send("HeapProfiler.collectGarbage");
   await page.waitForTimeout(1_000);
-  rows.push({ what: "… after collecting garbage", measured: `${await heap()}, ${await rendererMemory(chromium)}`, target: "" });
+  rows.push({
+    what: "… after collecting garbage",
+    measured: `${await heap()}, ${await rendererMemory(chromium)}`,
+    target: "",
+  });
   for (const zoom of [1, 4, 16, 64, 256, 1024, 4096, 16_384]) await benchZoom(page, zoom);
   await benchHover(page);
 }
@@ -153,7 +160,11 @@ async function benchHover(page: Page): Promise<void> {
     const box = canvas.getBoundingClientRect();
     const costs: number[] = [];
     for (let k = 0; k < 200; k++) {
-      const at = { clientX: box.left + ((k * 37) % box.width), clientY: box.top + ((k * 53) % box.height), bubbles: true };
+      const at = {
+        clientX: box.left + ((k * 37) % box.width),
+        clientY: box.top + ((k * 53) % box.height),
+        bubbles: true,
+      };
       const begun = performance.now();
       canvas.dispatchEvent(new PointerEvent("pointermove", at));
       costs.push(performance.now() - begun);

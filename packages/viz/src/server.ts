@@ -163,7 +163,11 @@ async function sendFile(response: ServerResponse, file: string): Promise<void> {
     const { size } = await handle.stat();
     response.writeHead(200, { ...HEADERS, "content-type": "application/octet-stream", "content-length": size });
     if (response.req.method === "HEAD" || size === 0) response.end();
-    else await pipeline(handle.createReadStream({ end: size - 1, autoClose: false, highWaterMark: CHUNK_BYTES }), response);
+    else
+      await pipeline(
+        handle.createReadStream({ end: size - 1, autoClose: false, highWaterMark: CHUNK_BYTES }),
+        response,
+      );
   } finally {
     await handle.close();
   }

@@ -1,11 +1,12 @@
 // `isochron replay`: a production trace on a deployment that exists only as numbers.
 
-import type { PolicyName } from "@isochron/planner";
+import type { PolicyName, Timeline } from "@isochron/planner";
 import {
   BATCHING_POLICIES,
   type BatchingName,
   createStepTimer,
   type GpuProfile,
+  gpuFacts,
   type ModelConfig,
   openTrace,
   type Report,
@@ -25,8 +26,9 @@ import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { explain } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, findServedModel, gpuFacts, policyHelp, policyOption } from "../inputs.ts";
+import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
@@ -140,7 +142,7 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   const report = await replayWithProgress(trace, model, profile, options, context);
   const written = options.out === undefined ? [] : await writeReport(report, options.out);
   if (options.html !== undefined) {
-    writePage(options.html, { reports: [report], timelines: stepTimelines(report, model, profile) });
+    writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
     written.push(options.html);
   }
   if (report.partial) {
@@ -171,7 +173,6 @@ async function replayWithProgress(
     return await replay({
       trace,
       seed: options.seed,
-      rate: options.rate,
       generator: generatorOf(context, options.seed),
       signal: context.interrupt,
       stepTimer: createStepTimer({
@@ -209,6 +210,16 @@ async function replayWithProgress(
     });
   } finally {
     progress.end();
+  }
+}
+
+/** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */
+function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, context: Context): Timeline[] {
+  try {
+    return stepTimelines(report, model, profile);
+  } catch (error) {
+    warn(context, `the page has no timelines of steps: ${explain(error).line}`);
+    return [];
   }
 }
 

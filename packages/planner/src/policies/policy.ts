@@ -68,6 +68,8 @@ export interface Policy {
    * visible KV range is covered exactly once; a job without visible KV tokens still gets one empty piece.
    */
   assign(input: PolicyInput, out: PieceWriter): LaunchShape;
+  /** The bound depends on the KV tokens of the longest request: a budget has to say `maxKvTokens`. */
+  readonly boundNeedsKvTokens?: boolean;
   /** Undefined: the policy has no bound that is independent of lengths, and plans only into buffers that grow. */
   readonly bound: ((batch: BatchBound) => PieceBound) | undefined;
 }

@@ -2,6 +2,7 @@
 
 import type { PolicyName } from "../policy-names.ts";
 import { POLICY_NAMES } from "../policy-names.ts";
+import { auto } from "./auto.ts";
 import { balanced } from "./balanced.ts";
 import { faUniform } from "./fa-uniform.ts";
 import { fa3Varlen } from "./fa3-varlen.ts";
@@ -12,13 +13,18 @@ import { flashInferFa3 } from "./flashinfer/fa3.ts";
 import { flashInferHolistic } from "./flashinfer/holistic.ts";
 import { flashInferMla } from "./flashinfer/mla.ts";
 import { flashMla } from "./flashmla.ts";
+import { invariant } from "./invariant.ts";
 import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
+import { tight } from "./tight.ts";
 
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
+  tight,
+  invariant,
+  auto,
   "flashinfer-decode": flashInferDecode,
   "flashinfer-decode-graph": flashInferDecodeGraph,
   "flashinfer-fa2": flashInferFa2,

@@ -13,6 +13,8 @@ export interface SchedulerRequests {
   readonly knownTokens: Int32Array;
   /** Known tokens whose KV is in the cache. The policy advances it for what it schedules, and resets it on preemption. */
   readonly computedTokens: Int32Array;
+  /** Prompt tokens whose KV came from another replica and goes into blocks at admission; 0 after a preemption. */
+  readonly transferredTokens: Int32Array;
 }
 
 /** Limits of one replica, under the names that vLLM has for them. */

@@ -89,7 +89,7 @@ class VllmV1 implements BatchingPolicy {
 
   #scheduleWaiting(step: ScheduledStep): void {
     const { kvCache, limits, requests } = this.#context;
-    const { knownTokens, computedTokens } = requests;
+    const { knownTokens, computedTokens, transferredTokens } = requests;
     const waiting = this.#waiting;
     const threshold = limits.longPrefillTokenThreshold;
     while (waiting.size > 0 && step.tokens < limits.maxBatchedTokens) {
@@ -97,7 +97,8 @@ class VllmV1 implements BatchingPolicy {
       const slot = waiting.first;
       const known = knownTokens[slot]!;
       const budget = limits.maxBatchedTokens - step.tokens;
-      const cached = kvCache.lookup(slot, known);
+      // The lookup never finds more than a transfer brings: the whole prompt.
+      const cached = Math.max(kvCache.lookup(slot, known), transferredTokens[slot]!);
       let tokens = known - cached;
       if (threshold > 0 && tokens > threshold) tokens = threshold;
       if (tokens > budget) {
@@ -115,7 +116,7 @@ class VllmV1 implements BatchingPolicy {
       step.qoLens[entry] = tokens;
       step.kvLens[entry] = cached + tokens;
       step.tokens += tokens;
-      step.prefillTokens += tokens;
+      if (transferredTokens[slot] === 0) step.prefillTokens += tokens;
       if (cached + tokens === known) step.sampled++;
       const admission = step.admittedCount++;
       step.admitted[admission] = slot;
@@ -131,6 +132,7 @@ class VllmV1 implements BatchingPolicy {
     step.preempted[entry] = slot;
     step.preemptedTokens[entry] = computed;
     requests.computedTokens[slot] = 0;
+    requests.transferredTokens[slot] = 0;
     this.#waiting.pushFront(slot);
   }
 }

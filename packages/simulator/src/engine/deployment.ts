@@ -41,6 +41,17 @@ export interface DeploymentOptions {
   /** Default 0. */
   readonly watermark?: number | undefined;
   readonly slo?: ServiceLevel | undefined;
+  /** Replicas of two kinds, as vLLM and Dynamo have them. Default: every replica does everything. */
+  readonly disaggregation?: DisaggregationOptions | undefined;
+}
+
+export interface DisaggregationOptions {
+  /** So many of the replicas compute prompts, the others generate. */
+  readonly prefillReplicas: number;
+  /** Of each GPU of a prefill replica, one direction. */
+  readonly kvTransferGBps: number;
+  /** Default 0. */
+  readonly kvTransferLatencyUs?: number | undefined;
 }
 
 export interface ResolvedDeployment {
@@ -99,6 +110,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       : integer("kvBlocks", options.kvBlocks, 2);
   const router = known("router", options.router ?? "round-robin", ROUTERS);
   const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
+  const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
   const slo = options.slo ?? {};
   for (const [field, limitMs] of Object.entries(slo)) {
     if (limitMs !== undefined && !(limitMs > 0)) throw new DeploymentError(`slo.${field}`, limitMs, "more than 0 ms");
@@ -118,6 +130,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       maxBatchedTokens,
       prefixCaching: options.prefixCaching ?? true,
       slo,
+      ...(disaggregation === undefined ? {} : { disaggregation }),
     },
     limits: {
       maxRunningRequests,
@@ -131,6 +144,26 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     router,
     batching,
   };
+}
+
+function resolveDisaggregation(
+  options: DisaggregationOptions | undefined,
+  replicas: number,
+  batching: BatchingName,
+): Deployment["disaggregation"] {
+  if (options === undefined) return undefined;
+  const { prefillReplicas, kvTransferGBps, kvTransferLatencyUs = 0 } = options;
+  integer("disaggregation.prefillReplicas", prefillReplicas, 1);
+  if (prefillReplicas >= replicas) {
+    throw new DeploymentError("disaggregation.prefillReplicas", prefillReplicas, `less than ${replicas} replicas`);
+  }
+  if (!(kvTransferGBps > 0)) throw new DeploymentError("disaggregation.kvTransferGBps", kvTransferGBps, "more than 0");
+  if (!(kvTransferLatencyUs >= 0)) {
+    throw new DeploymentError("disaggregation.kvTransferLatencyUs", kvTransferLatencyUs, "0 or more");
+  }
+  if (batching !== "vllm-v1")
+    throw new DeploymentError("batching", batching, "vllm-v1 where replicas are disaggregated");
+  return { prefillReplicas, kvTransferGBps, kvTransferLatencyUs };
 }
 
 /**

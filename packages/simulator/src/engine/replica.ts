@@ -7,6 +7,7 @@ import type { KvCache } from "../kv-cache/kv-cache.ts";
 import type { StepObserver } from "../metrics/step-observer.ts";
 import type { ReplicaSignals } from "../routing/router.ts";
 import type { StepTimer, StepTiming } from "../step.ts";
+import type { HandedOver } from "./kv-transfers.ts";
 import type { RequestTable } from "./request-table.ts";
 
 export interface ReplicaParts {
@@ -19,6 +20,9 @@ export interface ReplicaParts {
   readonly observer: StepObserver;
 }
 
+/** Takes over a request that has its first token. */
+export type HandOver = (request: HandedOver) => void;
+
 const IDLE: number = Number.POSITIVE_INFINITY;
 
 export class Replica implements ReplicaSignals {
@@ -29,7 +33,11 @@ export class Replica implements ReplicaSignals {
   readonly #stepTimer: StepTimer;
   readonly #observer: StepObserver;
   readonly #step: ScheduledStep;
+  /** Where requests go once they have their first token; undefined where they stay. */
+  handOver: HandOver | undefined;
   #stepNumber = 0;
+  /** Requests whose KV is on its way to another replica. */
+  #sending = 0;
   #stepEndUs = IDLE;
   /** End of the last step: tokens of requests that were in it and are in the next come one step apart. */
   #previousEndUs = -1;
@@ -52,6 +60,11 @@ export class Replica implements ReplicaSignals {
     return this.kvCache.usedBlocks / this.kvCache.blocks;
   }
 
+  /** Between the start and the end of a step. */
+  get isBusy(): boolean {
+    return this.#stepEndUs !== IDLE;
+  }
+
   matchTokens(content: Int32Array | undefined, inputTokens: number): number {
     return this.kvCache.matchTokens(content, inputTokens);
   }
@@ -67,6 +80,29 @@ export class Replica implements ReplicaSignals {
     const slot = this.requests.add(id, arrivalUs, inputTokens, outputTokens);
     this.kvCache.attach(slot, content, inputTokens);
     this.policy.enqueue(slot);
+  }
+
+  /** Takes a request whose prompt another replica has computed and whose KV has come over. */
+  acceptTransferred(request: HandedOver): void {
+    const { requests } = this;
+    const { id, arrivalUs, inputTokens, outputTokens, content } = request;
+    const slot = requests.add(id, arrivalUs, inputTokens, outputTokens);
+    requests.visible.knownTokens[slot] = inputTokens + 1;
+    requests.visible.transferredTokens[slot] = inputTokens;
+    requests.generatedTokens[slot] = 1;
+    requests.scheduledUs[slot] = request.scheduledUs;
+    requests.firstTokenUs[slot] = request.firstTokenUs;
+    requests.lastTokenUs[slot] = request.firstTokenUs;
+    requests.cachedTokens[slot] = request.cachedTokens;
+    requests.preemptions[slot] = request.preemptions;
+    this.kvCache.attach(slot, content, inputTokens);
+    this.policy.enqueue(slot);
+  }
+
+  /** The KV of a request that was handed over has arrived elsewhere. */
+  releaseHandedOver(slot: number): void {
+    this.#sending--;
+    this.#release(slot);
   }
 
   /**
@@ -98,11 +134,13 @@ export class Replica implements ReplicaSignals {
     return this.#stepEndUs;
   }
 
-  /** Returns the duration of the step. */
+  /** Returns the duration of the step, Infinity when nothing can be scheduled yet. */
   #startStep(nowUs: number): number {
     const step = this.#step;
     clearScheduledStep(step);
     this.policy.schedule(step);
+    // Blocks of requests that are being sent elsewhere come free later.
+    if (step.count === 0 && this.#sending > 0) return IDLE;
     if (step.count === 0) {
       throw new Error(`replica ${this.index} has ${this.policy.waitingCount} waiting requests and scheduled none`);
     }
@@ -134,9 +172,9 @@ export class Replica implements ReplicaSignals {
     for (let i = 0; i < step.admittedCount; i++) {
       const slot = step.admitted[i]!;
       const cached = step.admittedCachedTokens[i]!;
+      if (requests.firstStep[slot]! < 0) requests.firstStep[slot] = this.#stepNumber;
       if (requests.scheduledUs[slot]! < 0) {
         requests.scheduledUs[slot] = nowUs;
-        requests.firstStep[slot] = this.#stepNumber;
         requests.cachedTokens[slot] = cached;
         this.#observer.prefixLookedUp(cached, requests.visible.inputTokens[slot]!);
       } else {
@@ -180,6 +218,7 @@ export class Replica implements ReplicaSignals {
       else if (generated === 1) this.#firstToken(slot, nowUs);
       else this.#observer.tokenGap(nowUs - last, 1);
       if (generated === outputTokens[slot]!) this.#finishRequest(slot);
+      else if (this.handOver !== undefined) this.#giveAway(slot, this.handOver);
     }
     if (regular > 0) this.#observer.tokenGap(nowUs - previousEndUs, regular);
     this.#previousEndUs = nowUs;
@@ -194,6 +233,29 @@ export class Replica implements ReplicaSignals {
   #finishRequest(slot: number): void {
     this.#observer.requestFinished(this.index, this.#stepNumber, this.requests, slot);
     this.policy.finish(slot);
+    this.#release(slot);
+  }
+
+  #giveAway(slot: number, handOver: HandOver): void {
+    const { requests } = this;
+    this.policy.finish(slot);
+    this.#sending++;
+    handOver({
+      from: this.index,
+      slot,
+      id: requests.id[slot]!,
+      arrivalUs: requests.arrivalUs[slot]!,
+      scheduledUs: requests.scheduledUs[slot]!,
+      firstTokenUs: requests.firstTokenUs[slot]!,
+      inputTokens: requests.visible.inputTokens[slot]!,
+      outputTokens: requests.outputTokens[slot]!,
+      content: this.kvCache.contentOf(slot),
+      cachedTokens: requests.cachedTokens[slot]!,
+      preemptions: requests.preemptions[slot]!,
+    });
+  }
+
+  #release(slot: number): void {
     this.kvCache.release(slot, this.requests.visible.computedTokens[slot]!);
     this.kvCache.detach(slot);
     this.requests.remove(slot);

@@ -39,8 +39,16 @@ export interface AttentionKernelProfile {
   readonly writeOutUs: Quantity;
   /** KV tokens of one KV tile. */
   readonly kvTileTokens: Quantity;
-  /** Tensor throughput of the whole GPU by query-tile rows, padding counted as work, 16-bit types. */
+  /** Throughput of the whole GPU by query-tile rows, 16-bit types. */
   readonly tensorTflops: { readonly rows: readonly (readonly [number, number])[]; readonly source: string };
+  /** Whether rows that pad a query tile are computed like others; true unless given (tensor cores). */
+  readonly computesPadding?: boolean | undefined;
+  /** Largest share of its SM's throughput that one CTA can use; 1 unless given. */
+  readonly ctaShare?: Quantity | undefined;
+  /** What a CTA keeps in flight, in units of the CTA that the bandwidth curve was measured with; 1 unless given. */
+  readonly ctaStreams?: Quantity | undefined;
+  /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
+  readonly preparationUs?: Quantity | undefined;
 }
 
 export interface GpuProfile {
@@ -74,7 +82,12 @@ export interface GpuProfile {
     /** Dense data-sheet throughput. */
     readonly peakTflops: { readonly bf16: Quantity; readonly fp8?: Quantity | undefined };
   };
+  /** The attention kernel, unless one of `attentionKernels` says otherwise. */
   readonly attention: AttentionKernelProfile;
+  /** Kernels of certain planning policies. */
+  readonly attentionKernels?:
+    | readonly (AttentionKernelProfile & { readonly policies: readonly string[] })[]
+    | undefined;
   readonly merge: {
     /** First merge of a worker: noticing that the partial states are there. */
     readonly fixedUs: Quantity;
@@ -136,6 +149,18 @@ const rows = z
   });
 const curve = z.strictObject({ rows, source: z.string().min(1) });
 
+const attentionFields = {
+  startUs: quantity,
+  nextStartUs: quantity,
+  writeOutUs: quantity,
+  kvTileTokens: count,
+  tensorTflops: curve,
+  computesPadding: z.boolean().optional(),
+  ctaShare: positiveQuantity.optional(),
+  ctaStreams: positiveQuantity.optional(),
+  preparationUs: quantity.optional(),
+};
+
 export const gpuProfileSchema: z.ZodType<GpuProfile> = z
   .strictObject({
     isochron: z.literal("gpu-profile/1"),
@@ -163,13 +188,8 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
     tensor: z.strictObject({
       peakTflops: z.strictObject({ bf16: positiveQuantity, fp8: positiveQuantity.optional() }),
     }),
-    attention: z.strictObject({
-      startUs: quantity,
-      nextStartUs: quantity,
-      writeOutUs: quantity,
-      kvTileTokens: count,
-      tensorTflops: curve,
-    }),
+    attention: z.strictObject(attentionFields),
+    attentionKernels: z.array(z.strictObject({ policies: z.array(z.string()).min(1), ...attentionFields })).optional(),
     merge: z.strictObject({ fixedUs: quantity, roundUs: quantity, partialUs: quantity, rowsAtOnce: count }),
     launch: z.strictObject({ streamUs: quantity, graphNodeUs: quantity, graphUs: quantity, gridBarrierUs: curve }),
     gemm: z.strictObject({

@@ -29,7 +29,7 @@ export class FluidEngine {
   slotEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
 
   private heap = new StreamHeap(0);
-  private tensor = new TensorShares(1, 0);
+  private tensor = new TensorShares(1, 0, 1);
   private readonly residency = new KvResidency();
   private queueLane = new Int32Array(0);
   private queueUs = new Float64Array(0);
@@ -43,7 +43,7 @@ export class FluidEngine {
   run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
     const { header, pieces, workerPieceIndptr } = plan;
     const { laneCount, unitCount, streamBytesPerUs, launchUs, startUs, writeOutUs, l2ByteCost } = costs;
-    this.grow(laneCount, unitCount, plan.partialSlotCount);
+    this.grow(laneCount, unitCount, costs.leastSharers, plan.partialSlotCount);
     const { heap, tensor, residency, queueLane, queueUs } = this;
     const { laneRecord, laneRecordEnd, laneHead, laneParts, laneTakenUs, laneHbmShare } = this;
     const { laneEndUs, laneLatencyUs, laneBusyUs, slotEndUs } = this;
@@ -131,9 +131,10 @@ export class FluidEngine {
         if (!tensorMayBind) continue;
         laneParts[lane] = 2;
         const tileRows = rowsField >>> 16;
+        const flopRows = costs.computesPadding ? tileRows : rows;
         tensor.begin(
           lane,
-          ((kvEnd - kvStart) * tileRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
+          ((kvEnd - kvStart) * flopRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
           nowUs,
         );
         continue;
@@ -189,7 +190,7 @@ export class FluidEngine {
     this.l2ServedBytes = l2ServedBytes;
   }
 
-  private grow(laneCount: number, unitCount: number, slots: number): void {
+  private grow(laneCount: number, unitCount: number, leastSharers: number, slots: number): void {
     if (this.laneRecord.length < laneCount) {
       this.heap = new StreamHeap(laneCount);
       this.queueLane = new Int32Array(laneCount);
@@ -204,7 +205,9 @@ export class FluidEngine {
       this.laneLatencyUs = new Float64Array(laneCount);
       this.laneBusyUs = new Float64Array(laneCount);
     }
-    if (!this.tensor.fits(unitCount, laneCount)) this.tensor = new TensorShares(unitCount, laneCount);
+    if (!this.tensor.fits(unitCount, laneCount, leastSharers)) {
+      this.tensor = new TensorShares(unitCount, laneCount, leastSharers);
+    }
     if (this.slotEndUs.length < slots) this.slotEndUs = new Float64Array(slots * 2);
     this.slotEndUs.fill(0, 0, slots);
     this.laneLatencyUs.fill(0);

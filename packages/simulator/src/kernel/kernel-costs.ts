@@ -61,7 +61,11 @@ export interface KernelCosts {
   readonly queryRowBytes: number;
   readonly outputRowBytes: number;
   readonly partialRowBytes: number;
-  /** flops of one padded row on one KV token. */
+  /** Whether padding rows of a query tile cost flops. */
+  readonly computesPadding: boolean;
+  /** A lane never gets more of its unit's throughput than if it shared it with this many, itself included. */
+  readonly leastSharers: number;
+  /** flops of one on one KV token. */
   readonly flopsPerRowToken: number;
   /** Tensor throughput of one unit by rows of the query tile (index), in flops per µs. */
   readonly unitFlopsPerUs: Float64Array;
@@ -81,6 +85,7 @@ export interface LaunchDescription {
   readonly headDim: number;
   readonly valueHeadDim: number;
   readonly kvHeads: number;
+  readonly policy: string;
   readonly dtype: KvDtype;
   readonly kvDtype: KvDtype;
   readonly kvTileTokens: number;
@@ -97,6 +102,7 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
       headDim: header[Header.headDim]!,
       valueHeadDim: header[Header.valueHeadDim]!,
       kvHeads: header[Header.kvHeads]!,
+      policy: plan.policy,
       dtype: DTYPES[header[Header.dtype]!]!,
       kvDtype: DTYPES[header[Header.kvDtype]!]!,
       kvTileTokens: header[Header.kvTileTokens]!,
@@ -114,8 +120,10 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const smsPerWorker = Math.max(1, launchOf.ctasPerWorker);
   const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
   const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
-  const { memory, attention, launch, merge } = profile;
-  const streamBytesPerUs = streamRates(profile, laneCount, ctasPerSm, smsPerWorker);
+  const { memory, launch, merge } = profile;
+  const attention =
+    profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention.ctaStreams?.value ?? 1);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
@@ -146,7 +154,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     peakBytesPerUs,
     l2ByteCost: peakBytesPerUs / Math.max(peakBytesPerUs, memory.l2GBps.value * 1000),
     l2Bytes: profile.device.l2Bytes.value,
-    launchUs: launch.graphNodeUs.value,
+    launchUs: launch.graphNodeUs.value + (attention.preparationUs?.value ?? 0),
     startUs: attention.startUs.value,
     nextStartUs: attention.nextStartUs.value,
     writeOutUs: attention.writeOutUs.value,
@@ -161,6 +169,8 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     queryRowBytes: headDim * elementBytes,
     outputRowBytes: valueHeadDim * elementBytes,
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,
+    computesPadding: attention.computesPadding ?? true,
+    leastSharers: 1 / (attention.ctaShare?.value ?? 1),
     flopsPerRowToken: 2 * (headDim + valueHeadDim),
     unitFlopsPerUs,
     unsharedPieceUs,
@@ -168,15 +178,23 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   };
 }
 
-function streamRates(profile: GpuProfile, laneCount: number, ctasPerSm: number, ctasPerLane: number): Float64Array {
+function streamRates(
+  profile: GpuProfile,
+  laneCount: number,
+  smCount: number,
+  ctasPerLane: number,
+  ctaStreams: number,
+): Float64Array {
   const { memory } = profile;
-  // With every CTA held to an equal share of its SM's port, no SM can go above it whoever else is active there.
-  const cap = Math.min(memory.perCtaGBps.value, memory.perSmGBps.value / ctasPerSm) * ctasPerLane * 1000;
+  const perCta = memory.perCtaGBps.value * ctasPerLane * ctaStreams * 1000;
   const rates = new Float64Array(laneCount + 1);
-  rates[0] = cap;
+  rates[0] = perCta;
   for (let n = 1; n <= laneCount; n++) {
-    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane) * 1000) / n;
-    rates[n] = Math.min(cap, shared, rates[n - 1]!);
+    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane * ctaStreams) * 1000) / n;
+    // Streaming CTAs are taken to be spread over the SMs, as the hardware and the persistent workers start them.
+    const onOneSm = Math.ceil((n * ctasPerLane) / smCount);
+    const port = (memory.perSmGBps.value * ctasPerLane * 1000) / onOneSm;
+    rates[n] = Math.min(perCta, shared, port, rates[n - 1]!);
   }
   return rates;
 }

@@ -17,6 +17,7 @@ export type Sharing = "fluid" | "none";
 
 /** Header fields that the costs of a launch depend on. */
 const COST_FIELDS: readonly number[] = [
+  Header.policy,
   Header.smCount,
   Header.ctasPerSm,
   Header.ctasPerWorker,
@@ -32,6 +33,8 @@ export class KernelSimulator {
   readonly profile: GpuProfile;
   /** From launch to the last write. */
   durationUs = 0;
+  /** When the last piece ends; merges may follow. */
+  piecesEndUs = 0;
   lowerBoundUs = 0;
   /** Bytes from and to HBM. */
   hbmBytes = 0;
@@ -64,6 +67,7 @@ export class KernelSimulator {
     } else {
       lanes = runUnshared(plan, costs, this.totals.bytes, recorder);
     }
+    this.piecesEndUs = lanes.endUs;
     this.durationUs = runMerges(plan, costs, lanes, recorder);
     this.lowerBoundUs = this.totals.lowerBoundUs;
     this.hbmBytes = lanes.hbmBytes;

@@ -1,11 +1,14 @@
 // Tensor cores: each SM divides its throughput equally among those of its lanes that still have flops to do.
 //
+// One lane alone may be unable to use all of it: it gets at most 1 / leastSharers.
+//
 // Work is in µs of a whole SM. A lane's share changes only when a neighbour on its SM starts or ends, so an SM's next
 // completion is a fixed time until then: an indexed heap of SMs by that time gives the first one of the GPU.
 
 export class TensorShares {
   private readonly unitCount: number;
   private readonly laneCount: number;
+  private readonly leastSharers: number;
   /** µs of a whole SM that a lane still needs; negative: it is not computing. */
   private readonly leftUs: Float64Array;
   private readonly active: Int32Array;
@@ -16,9 +19,10 @@ export class TensorShares {
   private readonly place: Int32Array;
   private size = 0;
 
-  constructor(unitCount: number, laneCount: number) {
+  constructor(unitCount: number, laneCount: number, leastSharers: number) {
     this.unitCount = unitCount;
     this.laneCount = laneCount;
+    this.leastSharers = leastSharers;
     this.leftUs = new Float64Array(laneCount).fill(-1);
     this.active = new Int32Array(unitCount);
     this.settledUs = new Float64Array(unitCount);
@@ -27,8 +31,8 @@ export class TensorShares {
     this.place = new Int32Array(unitCount).fill(-1);
   }
 
-  fits(unitCount: number, laneCount: number): boolean {
-    return this.unitCount === unitCount && this.laneCount === laneCount;
+  fits(unitCount: number, laneCount: number, leastSharers: number): boolean {
+    return this.unitCount === unitCount && this.laneCount === laneCount && this.leastSharers === leastSharers;
   }
 
   /** When the first lane is done; Infinity when none computes. */
@@ -64,7 +68,7 @@ export class TensorShares {
   private settle(sm: number, nowUs: number): void {
     const { leftUs, active, settledUs } = this;
     if (active[sm]! > 0) {
-      const doneUs = (nowUs - settledUs[sm]!) / active[sm]!;
+      const doneUs = (nowUs - settledUs[sm]!) / Math.max(active[sm]!, this.leastSharers);
       for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
         if (leftUs[lane]! >= 0) leftUs[lane] = Math.max(0, leftUs[lane]! - doneUs);
       }
@@ -82,7 +86,7 @@ export class TensorShares {
     for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
       if (leftUs[lane]! >= 0 && leftUs[lane]! < least) least = leftUs[lane]!;
     }
-    this.nextUs[sm] = nowUs + least * active[sm]!;
+    this.nextUs[sm] = nowUs + least * Math.max(active[sm]!, this.leastSharers);
     if (this.place[sm] === -1) {
       this.place[sm] = this.size;
       this.heap[this.size++] = sm;

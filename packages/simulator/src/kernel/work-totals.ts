@@ -30,7 +30,7 @@ export class WorkTotals {
     const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
     const lanesPerUnit = Math.ceil(costs.laneCount / costs.unitCount);
     // While a lane computes with all its neighbours, at the best rate of its stream.
-    const tensorSlack = lanesPerUnit * costs.streamBytesPerUs[1]!;
+    const tensorSlack = Math.max(lanesPerUnit, costs.leastSharers) * costs.streamBytesPerUs[1]!;
     let count = 0;
     let bytes = 0;
     let flops = 0;
@@ -42,11 +42,12 @@ export class WorkTotals {
       const heads = pieces[at + Piece.headCount]!;
       const rowsField = pieces[at + Piece.rows]!;
       const tileRows = rowsField >>> 16;
+      const flopRows = costs.computesPadding ? tileRows : rowsField & 0xffff;
       const tokens = pieces[at + Piece.kvEnd]! - pieces[at + Piece.kvStart]!;
       const rowBytes =
         costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
-      const pieceFlops = tokens * tileRows * costs.flopsPerRowToken;
+      const pieceFlops = tokens * flopRows * costs.flopsPerRowToken;
       const smUs = pieceFlops / costs.unitFlopsPerUs[tileRows]!;
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;

@@ -179,6 +179,11 @@ export class KvCache {
     this.#contents[slot] = NO_CONTENT;
   }
 
+  /** Block ids that a request was attached with. */
+  contentOf(slot: number): Int32Array {
+    return this.#contents[slot]!;
+  }
+
   /** Tokens of a prompt that the cache holds now, in use or not. For routers; changes nothing. */
   matchTokens(content: Int32Array | undefined, inputTokens: number): number {
     if (content === undefined || !this.#prefixCaching) return 0;

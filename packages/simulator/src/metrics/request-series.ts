@@ -6,7 +6,7 @@ import { grown } from "../typed-arrays.ts";
 import { roundToNs } from "./step-series.ts";
 
 export const COMPLETED: number = REQUEST_STATUS.indexOf("completed");
-export const REJECTED: number = REQUEST_STATUS.indexOf("rejected");
+const REJECTED: number = REQUEST_STATUS.indexOf("rejected");
 export const UNFINISHED: number = REQUEST_STATUS.indexOf("unfinished");
 
 export class RequestSeriesRecorder {

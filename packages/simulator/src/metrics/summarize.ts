@@ -2,6 +2,16 @@
 // from the arrival that the trace states.
 
 import type { Metrics } from "../documents/report.ts";
+import type { GpuFacts } from "../engine/gpu-facts.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import {
+  attentionFlopsPerPair,
+  DTYPE_BYTES,
+  flopsPerToken,
+  headFlops,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "../model/model-cost.ts";
 import type { StepObserver } from "./step-observer.ts";
 
 /** Hardware and model as far as utilisation needs them, for one replica. */
@@ -16,6 +26,21 @@ export interface UtilisationPeaks {
   readonly peakFlopsPerS: number;
   readonly peakBytesPerS: number;
   readonly gpus: number;
+}
+
+export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParallel: number): UtilisationPeaks {
+  const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
+  return {
+    flopsPerToken: flopsPerToken(model),
+    headFlops: headFlops(model),
+    attentionFlopsPerPair: attentionFlopsPerPair(model),
+    // A lookup reads single rows of the embedding table.
+    weightBytesPerStep: rankWeightBytes(model, tensorParallel) - (model.tiedEmbeddings ? 0 : embeddingBytes),
+    kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
+    peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
+    peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
+    gpus: tensorParallel,
+  };
 }
 
 export interface ReplayCounts {

@@ -43,6 +43,7 @@ export class AnalyticTimer implements StepTimer {
         smCount: this.device.smCount,
         ctasPerSm: this.device.ctasPerSm,
         ctasPerWorker: 1,
+        policy: "",
         headDim: attention.headDim,
         valueHeadDim: attention.valueHeadDim ?? attention.headDim,
         kvHeads: attention.kvHeads,

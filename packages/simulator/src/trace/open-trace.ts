@@ -45,6 +45,7 @@ class FileTrace implements Trace {
   readonly name: string;
   readonly format: TraceFormatName;
   readonly blockTokens: number;
+  readonly rate: number;
   readonly #file: string;
   readonly #sha256: string;
   readonly #options: TraceOptions & { readonly limit: number; readonly rate: number };
@@ -63,6 +64,7 @@ class FileTrace implements Trace {
     this.name = options.name ?? basename(file);
     this.format = format;
     this.blockTokens = blockTokens;
+    this.rate = options.rate;
     this.#file = file;
     this.#sha256 = sha256;
     this.#options = options;
@@ -88,8 +90,8 @@ class FileTrace implements Trace {
   }
 
   async *chunks(): AsyncIterable<TraceRequest[]> {
-    const { limit, rate, spreadTicks = false } = this.#options;
-    const order = new ArrivalOrder({ rate, spreadTicks });
+    const { limit, spreadTicks = false } = this.#options;
+    const order = new ArrivalOrder({ rate: this.rate, spreadTicks });
     const contents = new ContentNumbers();
     this.#used = 0;
     this.#skipped = 0;

@@ -38,6 +38,7 @@ export function syntheticTrace(description: SyntheticTrace): Trace {
     name,
     format: "synthetic",
     blockTokens: 0,
+    rate: 1,
     async *chunks() {
       const gaps = new RandomStream(seed, "arrivals");
       const inputs = new RandomStream(seed, "input lengths");

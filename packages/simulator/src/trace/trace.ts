@@ -16,6 +16,8 @@ export interface Trace {
   readonly format: string;
   /** Prompt tokens that one content id stands for; 0 where the trace says nothing about prefixes. */
   readonly blockTokens: number;
+  /** How many times as fast as recorded the requests arrive. */
+  readonly rate: number;
   /** Reads the trace from its beginning, some thousands of requests at a time. */
   chunks(): AsyncIterable<TraceRequest[]>;
   /** What was read; whole only once `chunks` has come to its end. */
@@ -41,6 +43,7 @@ export function traceOf(
     name,
     format,
     blockTokens: options.blockTokens ?? 0,
+    rate: 1,
     async *chunks() {
       yield chunk;
     },

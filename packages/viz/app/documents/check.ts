@@ -108,7 +108,8 @@ function firstWrong(column: readonly unknown[], low: number, high: number, integ
   for (let i = 0; i < column.length; i++) {
     const value = column[i];
     if (nulls && value === null) continue;
-    if (typeof value !== "number" || !(value >= low && value <= high) || (integers && !Number.isInteger(value))) return i;
+    if (typeof value !== "number" || !(value >= low && value <= high) || (integers && !Number.isInteger(value)))
+      return i;
   }
   return -1;
 }

@@ -1,10 +1,10 @@
 // How slices are coloured: every slice gets a class (0–127), every class a colour. Classes are computed once for a mode and
 // kept as one byte per slice, so that a frame reads one byte and one table.
 
-import { KINDS, type TimelineDocument } from "../documents/timeline.ts";
+import { KINDS, MERGE, type TimelineDocument } from "../documents/timeline.ts";
 import { integer } from "../format.ts";
 import type { Work } from "../model/work.ts";
-import type { Palette } from "./palette.ts";
+import { type Palette, shade } from "./palette.ts";
 
 export const COLOR_MODES = ["request", "kind", "kv"] as const;
 export type ColorMode = (typeof COLOR_MODES)[number];
@@ -56,11 +56,18 @@ function byRequest(document: TimelineDocument, work: Work): Classes {
     classOf[indexOf(row.request)] = rank;
   });
   const ofSlice = new Uint8Array(slices.count);
-  for (let i = 0; i < slices.count; i++) ofSlice[i] = classOf[slices.request[i]! + groups]!;
+  const merges = SPECIAL_REQUESTS + 2;
+  for (let i = 0; i < slices.count; i++) {
+    ofSlice[i] = classOf[slices.request[i]! + groups]! + (slices.kind[i] === MERGE ? merges : 0);
+  }
+  const merged = work.kinds[MERGE]!.slices > 0;
   const active = work.requests.filter((row) => row.busyUs > 0).length;
   return {
     ofSlice,
-    colors: (palette) => [...palette.requests, ...palette.others],
+    colors: (palette) => {
+      const plain = [...palette.requests, ...palette.others];
+      return [...plain, ...plain.map((color) => shade(color, palette.text))];
+    },
     legend: (palette) => [
       ...heavy.map((row, rank) => ({
         color: palette.requests[rank]!,
@@ -70,6 +77,9 @@ function byRequest(document: TimelineDocument, work: Work): Classes {
       })),
       ...(active > heavy.length
         ? [{ color: palette.others[0], label: `${integer(active - heavy.length)} others`, note: "" }]
+        : []),
+      ...(merged
+        ? [{ color: shade(palette.requests[0]!, palette.text), label: "merge: a shade of its request", note: "" }]
         : []),
     ],
   };
@@ -99,7 +109,7 @@ function byKvRange(document: TimelineDocument): Classes {
     const request = slices.request[i]!;
     const length = request >= 0 ? kvLens[request]! : slices.kvEnd[i]!;
     const step = length > 0 ? Math.floor((slices.kvStart[i]! / length) * KV_STEPS) : 0;
-    ofSlice[i] = slices.kind[i] === 3 ? KV_STEPS : Math.min(step, KV_STEPS - 1);
+    ofSlice[i] = slices.kind[i] === MERGE ? KV_STEPS : Math.min(step, KV_STEPS - 1);
   }
   return {
     ofSlice,

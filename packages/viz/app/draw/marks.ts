@@ -7,7 +7,7 @@ import { integer, percent, timeTicks } from "../format.ts";
 import type { LaneChartInput } from "../views/lane-chart.ts";
 import { type Classes, requestName } from "./classes.ts";
 import type { LaneLayout } from "./lane-layout.ts";
-import { AXIS_HEIGHT, FONT, TRACK_HEIGHT } from "./measures.ts";
+import { AXIS_HEIGHT, canvasFont, TRACK_HEIGHT, uiScale } from "./measures.ts";
 import { inkOn } from "./palette.ts";
 
 /** Names on bars that have room for them. */
@@ -24,7 +24,7 @@ export function drawLabels(
   const perUs = context.canvas.width / (to - from);
   const colors = classes.colors(input.palette);
   const bright = input.bright === null ? null : new Set(input.bright.map((place) => place.slice));
-  context.font = `${11 * ratio}px ${FONT}`;
+  context.font = canvasFont(11, ratio);
   context.textBaseline = "middle";
   let drawn = 0;
   for (let row = layout.firstVisibleRow; row <= layout.lastVisibleRow; row++) {
@@ -83,7 +83,7 @@ export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occ
   const x = scaleLinear().domain([from, to]).range([0, width]);
   const axisBottom = AXIS_HEIGHT * ratio;
   const tickTop = 18 * ratio;
-  context.font = `${11 * ratio}px ${FONT}`;
+  context.font = canvasFont(11, ratio);
   context.textBaseline = "middle";
   context.textAlign = "center";
   const tickText = timeTicks(to - from);
@@ -182,28 +182,28 @@ export function drawBusyBars(
   for (const context of [left, right]) {
     context.fillStyle = palette.background;
     context.fillRect(0, 0, context.canvas.width, context.canvas.height);
-    context.font = `${11 * ratio}px ${FONT}`;
+    context.font = canvasFont(11, ratio);
     context.textBaseline = "middle";
   }
   left.textAlign = "right";
   const duration = prepared.document.durationUs || 1;
   // Chosen: names are readable 13 pixels apart.
-  const stride = niceStride((13 * ratio) / layout.rowHeight);
+  const stride = niceStride((13 * ratio * uiScale()) / layout.rowHeight);
   let before = Number.NEGATIVE_INFINITY;
-  const textWidth = 40 * ratio;
+  const textWidth = 40 * ratio * uiScale();
   const barRoom = busy.width - textWidth - 10 * ratio;
   for (let row = layout.firstVisibleRow; row <= layout.lastVisibleRow; row++) {
     const { label, lanes, busyUs } = layout.rows.rows[row]!;
     const top = layout.rowTop(row);
     const bottom = Math.max(layout.rowTop(row + 1) - layout.gap, top + 1);
-    const middle = Math.max((top + bottom) / 2, 6 * ratio);
+    const middle = Math.max((top + bottom) / 2, 5.5 * ratio);
     const share = lanes.length === 0 ? 0 : busyUs / (duration * lanes.length);
     right.fillStyle = palette.track;
     right.fillRect(8 * ratio, top, barRoom, bottom - top);
     right.fillStyle = palette.muted;
     right.fillRect(8 * ratio, top, Math.max(share > 0 ? ratio : 0, barRoom * Math.min(share, 1)), bottom - top);
     // The first name is pushed into the picture; the next one keeps its distance from it.
-    if (row % stride !== 0 || middle - before < 12 * ratio) continue;
+    if (row % stride !== 0 || middle - before < 10.5 * ratio * uiScale()) continue;
     before = middle;
     left.fillStyle = palette.muted;
     left.fillText(label, labels.width - 8 * ratio, middle);

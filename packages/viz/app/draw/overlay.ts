@@ -115,8 +115,8 @@ function drawLinks(
       const y0 = y(piece.lane);
       if (Math.max(x0, x1) < 0 || Math.min(x0, x1) > box.width) continue;
       const bend = Math.max(Math.abs(x1 - x0) / 2, 12);
-      svg.append(s("path", { class: "link", d: `M${x0},${y0}C${x0 + bend},${y0} ${x1 - bend},${y1} ${x1},${y1}` }));
+      svg.append(s("path", { class: "join", d: `M${x0},${y0}C${x0 + bend},${y0} ${x1 - bend},${y1} ${x1},${y1}` }));
     }
-    svg.append(s("circle", { class: "link-end", cx: x1, cy: y1, r: 3 }));
+    svg.append(s("circle", { class: "join-end", cx: x1, cy: y1, r: 3 }));
   }
 }

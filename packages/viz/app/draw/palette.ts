@@ -83,6 +83,13 @@ export function blend(a: number, b: number, share: number): number {
   return ((255 << 24) | mix(16) | mix(8) | mix(0)) >>> 0;
 }
 
+/** A colour half-way to the text's: darker in the light theme, lighter in the dark one. */
+export function shade(color: string, text: string): string {
+  const mixed = blend(pixel(color), pixel(text), 0.5);
+  const hex = (shift: number): string => ((mixed >>> shift) & 255).toString(16).padStart(2, "0");
+  return `#${hex(0)}${hex(8)}${hex(16)}`;
+}
+
 /** Black or white, whichever stands out more on a colour (WCAG relative luminance). */
 export function inkOn(color: string): string {
   const linear = (at: number): number => {

@@ -1,7 +1,7 @@
 // The verdict on a replay: whether it kept its limits, and where the time went.
 
 import type { ReportDocument } from "../documents/report.ts";
-import { duration, integer, milliseconds, percent, times } from "../format.ts";
+import { duration, integer, milliseconds, percent, roundMs, times } from "../format.ts";
 import type { Severity } from "./diagnose.ts";
 import type { Replay } from "./replay.ts";
 
@@ -11,12 +11,22 @@ export interface ReplayVerdict {
   readonly sentences: readonly string[];
 }
 
+const PART_NAMES: Readonly<Record<string, string>> = {
+  gemm: "GEMM",
+  collective: "collectives",
+  other: "other kernels",
+};
+
 export function diagnoseReplay(replay: Replay): ReplayVerdict {
   const { report } = replay;
   const { metrics } = report;
   const sentences: string[] = [];
   const { stepTimeShare } = metrics;
-  const shares = Object.entries(stepTimeShare).sort((a, b) => b[1] - a[1]);
+  const missed = missedLimits(replay);
+  if (missed !== null) sentences.push(missed);
+  const shares = Object.entries(stepTimeShare)
+    .map(([name, share]) => [PART_NAMES[name] ?? name, share] as const)
+    .sort((a, b) => b[1] - a[1]);
   const [most] = shares;
   if (most !== undefined && most[1] > 0) {
     const named = shares.filter(([, share]) => share >= 0.02).map(([name, share]) => `${name} ${percent(share)}`);
@@ -41,6 +51,30 @@ export function diagnoseReplay(replay: Replay): ReplayVerdict {
     );
   }
   return { ...headline(report), sentences };
+}
+
+/** How many requests kept each limit, where some did not. */
+function missedLimits(replay: Replay): string | null {
+  const { latencies, report } = replay;
+  const { slo } = report.deployment;
+  if (latencies === null) return null;
+  const parts: string[] = [];
+  for (const [name, values, limit] of [
+    ["time to first token", latencies.ttft, slo.ttftMs],
+    ["time per output token", latencies.tpot, slo.tpotMs],
+    ["end to end", latencies.e2e, slo.e2eMs],
+  ] as const) {
+    if (limit === undefined) continue;
+    let kept = 0;
+    let count = 0;
+    for (const value of values) {
+      if (Number.isNaN(value)) continue;
+      count++;
+      if (value <= limit) kept++;
+    }
+    if (kept < count) parts.push(`${name} ${percent(kept / count)} within ${roundMs(limit)}`);
+  }
+  return parts.length === 0 ? null : `Limits: ${parts.join("; ")}.`;
 }
 
 function headline(report: ReportDocument): { severity: Severity; headline: string } {

@@ -93,7 +93,8 @@ function lastFinding(document: TimelineDocument, work: Work): Finding | null {
 
 function emptyFinding(document: TimelineDocument, work: Work): Finding | null {
   const empty = work.lanes.slices.reduce((count, slices) => count + (slices === 0 ? 1 : 0), 0);
-  if (empty === 0) return null;
+  // Chosen: a few workers without work cost less than a sentence about them.
+  if (empty < 0.03 * document.lanes.count) return null;
   return {
     text: `${plural(empty, "worker")} of ${integer(document.lanes.count)} never got a piece: the launch has fewer pieces (${integer(document.stats.pieces)}) than it could use, or they sit on other workers.`,
   };

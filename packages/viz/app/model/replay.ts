@@ -36,6 +36,9 @@ export interface OpenableStep {
   readonly doc: number;
 }
 
+/** Reason of steps that are kept as a sample, not because something was unusual. */
+const EVENLY_SPACED = "evenly spaced";
+
 export class Replay {
   readonly report: ReportDocument;
   readonly latencies: RequestLatencies | null;
@@ -65,6 +68,7 @@ export class Replay {
     return rows.sort((a, b) => values[b]! - values[a]!).slice(0, count);
   }
 
+  /** Steps whose batch is in the report: unusual ones first, longest first. */
   openable(documents: readonly ViewerDocument[]): OpenableStep[] {
     const byTitle = new Map<string, number>();
     documents.forEach((document, i) => {
@@ -73,10 +77,15 @@ export class Replay {
     const { step, replica } = this.report.steps;
     const rowOf = new Map<string, number>();
     for (let row = 0; row < step.length; row++) rowOf.set(stepTitle(replica[row]!, step[row]!), row);
-    return this.report.stepBatches.map((batch) => {
-      const title = stepTitle(batch.replica, batch.step);
-      return { ...batch, row: rowOf.get(title) ?? -1, doc: byTitle.get(title) ?? -1 };
-    });
+    const { durationUs } = this.report.steps;
+    const took = (step: OpenableStep): number => (step.row < 0 ? 0 : durationUs[step.row]!);
+    const sampled = (step: OpenableStep): number => (step.reason === EVENLY_SPACED ? 1 : 0);
+    return this.report.stepBatches
+      .map((batch) => {
+        const title = stepTitle(batch.replica, batch.step);
+        return { ...batch, row: rowOf.get(title) ?? -1, doc: byTitle.get(title) ?? -1 };
+      })
+      .sort((a, b) => sampled(a) - sampled(b) || took(b) - took(a));
   }
 }
 

@@ -21,7 +21,7 @@ export interface RequestWork {
   readonly finishUs: number;
   /** Longest single piece. */
   readonly longestUs: number;
-  /** Lanes that worked on it. */
+  /** Lanes that worked on its pieces. */
   readonly lanes: number;
 }
 
@@ -85,8 +85,11 @@ export function sumWork(document: TimelineDocument): Work {
       if (ends > kindLast[k]!) kindLast[k] = ends;
       busy[at]! += duration;
       count[at]!++;
-      if (k === MERGE) merges[at]!++;
       if (ends > finish[at]!) finish[at] = ends;
+      if (k === MERGE) {
+        merges[at]!++;
+        continue;
+      }
       if (duration > longest[at]!) longest[at] = duration;
       if (lastLane[at] !== lane) {
         lastLane[at] = lane;

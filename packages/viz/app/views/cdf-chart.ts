@@ -1,7 +1,7 @@
 // Cumulative distributions, side by side: where on the curve a limit cuts, and which request sits at a percentile.
 
 import { scaleLog } from "d3-scale";
-import { FONT } from "../draw/measures.ts";
+import { canvasFont } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
 import { milliseconds } from "../format.ts";
 import { h } from "../ui/dom.ts";
@@ -74,7 +74,7 @@ export class CdfChart {
     const { width, height } = this.#canvas;
     context.fillStyle = palette.background;
     context.fillRect(0, 0, width, height);
-    context.font = `${10.5 * ratio}px ${FONT}`;
+    context.font = canvasFont(10.5, ratio);
     context.textBaseline = "middle";
     const top = 6 * ratio;
     const bottom = height - 18 * ratio;

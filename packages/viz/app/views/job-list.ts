@@ -2,7 +2,7 @@
 
 import { scaleLinear } from "d3-scale";
 import { MERGE } from "../documents/timeline.ts";
-import { FONT } from "../draw/measures.ts";
+import { canvasFont } from "../draw/measures.ts";
 import { inkOn, type Palette } from "../draw/palette.ts";
 import { integer, short } from "../format.ts";
 import type { Prepared } from "../model/prepared.ts";
@@ -130,7 +130,7 @@ export class JobList {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = palette.background;
     context.fillRect(0, 0, this.canvas.clientWidth, visible);
-    context.font = `11px ${FONT}`;
+    context.font = canvasFont(11, 1);
     context.textBaseline = "middle";
     const first = Math.floor(this.#scroll.scrollTop / ROW);
     const last = Math.min(order.length - 1, first + Math.ceil(visible / ROW));
@@ -188,7 +188,7 @@ export class JobList {
     const width = this.canvas.clientWidth;
     context.fillStyle = palette.background;
     context.fillRect(0, 0, this.#axis.clientWidth, 24);
-    context.font = `11px ${FONT}`;
+    context.font = canvasFont(11, 1);
     context.textBaseline = "middle";
     context.fillStyle = palette.muted;
     context.textAlign = "left";

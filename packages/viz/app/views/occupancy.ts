@@ -6,10 +6,11 @@ import { KINDS } from "../documents/timeline.ts";
 import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
 import type { RowMode, Sort } from "../draw/lane-layout.ts";
 import { timelineExports } from "../export/timeline-exports.ts";
-import { duration, integer, percent, times } from "../format.ts";
+import { duration, integer, percent, plural, times } from "../format.ts";
 import { sliceFacts, sliceTitle } from "../model/describe-slice.ts";
 import { jobOf, laneOf, type PiecePlace, placesOf } from "../model/jobs.ts";
 import { prepare } from "../model/prepared.ts";
+import { reportOf } from "../model/replay.ts";
 import { busyFraction } from "../model/work.ts";
 import { h, swatch } from "../ui/dom.ts";
 import { Choice, factList, keyFigure } from "../ui/facts.ts";
@@ -108,7 +109,7 @@ export function occupancyView(app: App): View {
       h(
         "div",
         { class: "summary-text" },
-        h("h1", {}, verdict.headline),
+        h("h1", {}, verdict.headline, backToReplay()),
         h(
           "p",
           { class: "muted" },
@@ -117,7 +118,7 @@ export function occupancyView(app: App): View {
             `policy ${document.policy}`,
             `${document.source} on ${device.name}`,
             `${integer(device.smCount)} SMs × ${device.ctasPerSm}`,
-            `${integer(document.kvLens.length)} requests, ${document.attention.queryHeads}/${document.attention.kvHeads} heads`,
+            `${plural(document.kvLens.length, "request")}, ${document.attention.queryHeads}/${document.attention.kvHeads} heads`,
           ].join("  ·  "),
         ),
       ),
@@ -132,6 +133,13 @@ export function occupancyView(app: App): View {
         keyFigure("Merged rows", integer(stats.mergeRows)),
       ),
     );
+  }
+
+  /** The way back for a step that was opened from a replay. */
+  function backToReplay(): HTMLElement | null {
+    const report = reportOf(app.documents, document);
+    if (report < 0) return null;
+    return h("button", { type: "button", class: "plain back", onclick: () => app.open(report) }, "← Replay");
   }
 
   /** A slice with as much time on both sides. */

@@ -63,9 +63,9 @@ export class ReplayTables {
         const imbalance = step.row < 0 ? null : series.attentionImbalance[step.row];
         const name = deployment.replicas > 1 ? `Replica ${step.replica}, step ${step.step}` : `Step ${step.step}`;
         const notes = [
-          `${integer(step.requests.length)} requests`,
+          `${integer(step.requests.length)} req`,
           took,
-          imbalance === null || imbalance === undefined ? "" : `${times(imbalance)} bound`,
+          imbalance === null || imbalance === undefined ? "" : times(imbalance),
         ].filter((note) => note !== "");
         return h(
           "li",
@@ -76,7 +76,10 @@ export class ReplayTables {
               type: "button",
               class: "step-row",
               disabled: step.doc < 0,
-              title: step.doc < 0 ? "Its timeline is not open" : "Open its SM occupancy",
+              title:
+                step.doc < 0
+                  ? "Its timeline is not open"
+                  : "Open its SM occupancy (requests, duration of the step, attention over its bound)",
               onclick: () => this.#open(step),
             },
             h("span", { class: "step-name" }, name, h("span", { class: "step-reason" }, step.reason)),

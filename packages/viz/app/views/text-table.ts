@@ -43,6 +43,26 @@ export class TextTable {
       ),
       ...this.#bars(),
       this.#rows(),
+      this.#requests(),
+    );
+  }
+
+  #requests(): HTMLElement {
+    const { work } = this.#prepared;
+    return dataTable(
+      "Requests, heaviest first",
+      [
+        { name: "Request", text: (row) => requestName(row.request), left: true },
+        { name: "Query tokens", text: (row) => integer(row.qoLen) },
+        { name: "KV tokens", text: (row) => integer(row.kvLen) },
+        { name: "Pieces", text: (row) => integer(row.pieces) },
+        { name: "Merges", text: (row) => integer(row.merges) },
+        { name: "Workers", text: (row) => integer(row.lanes) },
+        { name: "Work", text: (row) => microseconds(row.busyUs) },
+        { name: "Longest piece", text: (row) => microseconds(row.longestUs) },
+        { name: "Finishes", text: (row) => microseconds(row.finishUs) },
+      ],
+      work.requests,
     );
   }
 

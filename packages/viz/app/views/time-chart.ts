@@ -1,7 +1,7 @@
 // A small chart over simulated time. All charts of a replay share their time and their crosshair; a drag zooms them all.
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { FONT } from "../draw/measures.ts";
+import { canvasFont } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
 import { timeTicks } from "../format.ts";
 import { h } from "../ui/dom.ts";
@@ -131,7 +131,7 @@ export class TimeChart {
     const y = (value: number): number => yScale(spec.log === true ? Math.max(value, low) : value);
     context.fillStyle = palette.background;
     context.fillRect(0, 0, width, height);
-    context.font = `${10.5 * ratio}px ${FONT}`;
+    context.font = canvasFont(10.5, ratio);
     context.textBaseline = "middle";
     context.textAlign = "right";
     const ticks = spec.log === true ? logTicks(low, high) : yScale.ticks(spec.height >= 90 ? 4 : 2);
