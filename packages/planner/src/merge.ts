@@ -43,9 +43,9 @@ export class MergePlan {
 
   /**
    * Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges.
-   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; sequential merging unless given.
+   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
    */
-  build(pieces: PieceWriter, costModel: CostModel, gridTokens?: number): void {
+  build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
     const isOrdered = this.begin(pieces, gridTokens);
     if (pieces.partialCount > 0) {
       if (isOrdered) this.mergeInRecordOrder(pieces);
@@ -55,8 +55,8 @@ export class MergePlan {
   }
 
   /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
-  begin(pieces: PieceWriter, gridTokens?: number): boolean {
-    this.gridTokens = gridTokens ?? 0;
+  begin(pieces: PieceWriter, gridTokens: number): boolean {
+    this.gridTokens = gridTokens;
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;

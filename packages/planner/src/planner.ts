@@ -160,9 +160,9 @@ class BatchPlanner implements Planner {
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
-      merges.build(pieces, device.costModel, shape.mergeGridTokens);
+      merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
     } else {
-      merges.begin(pieces);
+      merges.begin(pieces, 0);
       mergeWithPrefixes(merges, pieces, this.attention, batch.qoLens, jobs, groups);
       merges.spread(pieces.workers, device.costModel);
     }
