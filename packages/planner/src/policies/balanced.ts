@@ -1,11 +1,12 @@
 // The default. All jobs lie on one line in order (request, query tile, head); the line is wrapped around the workers
 // with the smallest payload T that places everything, searched upward from LB*.
 //
-// Loads are multiples of q, the greatest common divisor of the costs. Payload T = ⌈area⌉ + A + c − q always suffices: each
-// of the first P − 1 workers either closes with a cut, which costs one further A and leaves at most c − q idle, or closes
-// because not even one tile of the next job fits, which leaves at most A + c − q idle. Hence makespan ≤ OPT + A + c − q,
-// which is OPT + A where A is a whole number of tiles. A worker boundary cuts at most one job, so pieces ≤ jobs + P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the
-// lengths: the workspace of a captured graph never has to grow.
+// Loads are multiples of q, the greatest common divisor of the costs. Payload T = ⌈area⌉ + A + c − q always suffices:
+// each of the first P − 1 workers either closes with a cut, which costs one further A and leaves at most c − q idle, or
+// closes because not even one tile of the next job fits, which leaves at most A + c − q idle. Hence makespan ≤ OPT + A +
+// c − q, which is OPT + A where A is a whole number of tiles. A worker boundary cuts at most one job, so pieces ≤ jobs +
+// P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the lengths: the workspace of a captured graph never
+// has to grow.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";

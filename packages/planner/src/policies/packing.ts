@@ -71,8 +71,15 @@ export class Packing {
     return payloadNs;
   }
 
-  /** Packs everything into payload `payloadNs`; false where a job found no room. */
+  /**
+   * Packs everything into payload `payloadNs`; false where a job found no room. The rest of a cut job waits for its turn
+   * among the others or, where that fails, goes on at once: chosen because either fits where the other does not.
+   */
   fits(payloadNs: number): boolean {
+    return this.attempt(payloadNs, false) || this.attempt(payloadNs, true);
+  }
+
+  private attempt(payloadNs: number, goesOn: boolean): boolean {
     const { jobs, order, restNs, rests } = this;
     this.placementCount = 0;
     this.restCount = 0;
@@ -84,7 +91,7 @@ export class Packing {
     while (next < order.length || this.restCount > 0) {
       const job = order[next];
       const last = this.restCount - 1;
-      if (job === undefined || (last >= 0 && restNs[last]! >= jobs.wholeNs[job]!)) {
+      if (job === undefined || (last >= 0 && (goesOn || restNs[last]! >= jobs.wholeNs[job]!))) {
         this.restCount--;
         if (this.place(rests[3 * last]!, rests[3 * last + 1]!, 1, rests[3 * last + 2]!) === 0) return false;
         continue;
