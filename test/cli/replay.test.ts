@@ -65,6 +65,20 @@ describe("isochron replay", () => {
     expect((await replayReport(["azure-conv-2023", "--limit", "10"])).metrics.goodput).toBeNull();
   });
 
+  it("keeps so many requests outstanding in a closed loop", async () => {
+    const report = await replayReport(["azure-conv-2023", "--limit", "100", "--concurrency", "4"]);
+    expect(report.metrics.completed).toBe(100);
+    expect(report.metrics.peakConcurrency).toBe(4);
+  });
+
+  it("splits replicas into those that compute prompts and those that go on", async () => {
+    const args = ["azure-conv-2023", "--limit", "100", "--replicas", "3", "--prefill-replicas", "1"];
+    const report = await replayReport(args);
+    expect(report.metrics.completed).toBe(100);
+    expect(report.deployment.disaggregation).toMatchObject({ prefillReplicas: 1, kvTransferGBps: 50 });
+    expect((await isochron(["replay", ...args])).stdout).toContain("1 prefill + 2 decode × llama-3.1-8b");
+  });
+
   it("rejects a request that can never fit, counts it, and goes on", async () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,5000,5\n2023-11-16 18:15:52.0000000,100,5\n`);

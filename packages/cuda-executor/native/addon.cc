@@ -159,6 +159,8 @@ Binding bindingOf(const Napi::Object& object) {
   binding.pageTableLength = integer(object, "pageTableLength");
   binding.queryTokens = integer(object, "queryTokens");
   binding.pages = integer(object, "pages");
+  const Napi::Value ready = object.Get("historyIsReady");
+  binding.historyIsReady = !ready.IsBoolean() || ready.As<Napi::Boolean>().Value();
   const Napi::Value headMajor = object.Get("headMajor"), scale = object.Get("softmaxScale");
   binding.headMajor = headMajor.IsBoolean() && headMajor.As<Napi::Boolean>().Value();
   binding.softmaxScale = scale.IsNumber() ? scale.As<Napi::Number>().FloatValue() : 0.f;
@@ -369,7 +371,7 @@ Napi::Value launch(const Napi::CallbackInfo& info) {
   });
 }
 
-/** trace(session, plan, binding): as launch, instrumented; resolves to { durationUs, pieces, merges } (five numbers each). */
+/** trace(session, plan, binding): as launch, instrumented; resolves to { durationUs, pieces, merges }, eight numbers each. */
 Napi::Value trace(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -390,12 +392,14 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
         uint64_t zero = UINT64_MAX;
         for (const TraceRecord& r : trace->pieces) zero = std::min(zero, r.startNs);
         auto columns = [env, zero](const std::vector<TraceRecord>& records) {
-          Napi::Float64Array array = Napi::Float64Array::New(env, records.size() * 4);
+          Napi::Float64Array array = Napi::Float64Array::New(env, records.size() * 8);
           for (size_t i = 0; i < records.size(); i++) {
-            array[i * 4] = double(records[i].startNs - zero) / 1000.0;
-            array[i * 4 + 1] = double(records[i].endNs - zero) / 1000.0;
-            array[i * 4 + 2] = records[i].sm;
-            array[i * 4 + 3] = records[i].worker;
+            double* row = array.Data() + i * 8;
+            row[0] = double(records[i].startNs - zero) / 1000.0;
+            row[1] = double(records[i].endNs - zero) / 1000.0;
+            row[2] = records[i].sm;
+            row[3] = records[i].worker;
+            for (int k = 0; k < 4; k++) row[4 + k] = records[i].cycles[k];
           }
           return array;
         };
@@ -537,6 +541,11 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mailbox->function = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "isochron", 0, 1);
   mailbox->function.Unref(env);
   env.SetInstanceData(mailbox);
+  static std::atomic<int> environments{0};
+  environments++;
+  env.AddCleanupHook([] {
+    if (--environments == 0) Context::endThreads();
+  });
   const std::pair<const char*, Napi::Value (*)(const Napi::CallbackInfo&)> functions[] = {
       {"status", status},
       {"layoutTable", layoutTable},

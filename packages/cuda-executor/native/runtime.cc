@@ -50,7 +50,49 @@ Allocation::~Allocation() {
   context->releaseLater(pointer);
 }
 
+namespace {
+/** Threads whose context is gone, waiting to be joined; and all that live, for the end of the process. */
+struct Threads {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Context::Queue>> all;
+  std::atomic<bool> ended{false};
+
+  /** Joins every thread that `chosen` says. Never called on one of them. */
+  template <class Chosen>
+  void join(Chosen&& chosen) {
+    std::vector<std::shared_ptr<Context::Queue>> joining;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      auto kept = std::partition(all.begin(), all.end(), [&](const auto& queue) { return !chosen(*queue); });
+      joining.assign(kept, all.end());
+      all.erase(kept, all.end());
+    }
+    for (const auto& queue : joining) {
+      if (queue->thread.joinable()) queue->thread.join();
+    }
+  }
+};
+Threads& threads() {
+  static Threads* instance = new Threads();  // never destroyed: work may end after static objects do
+  return *instance;
+}
+}  // namespace
+
+void Context::endThreads() {
+  {
+    std::lock_guard<std::mutex> lock(threads().mutex);
+    threads().ended = true;
+    for (const auto& queue : threads().all) {
+      std::lock_guard<std::mutex> own(queue->mutex);
+      queue->stopping = true;
+      queue->wake.notify_one();
+    }
+  }
+  threads().join([](const Queue&) { return true; });
+}
+
 std::shared_ptr<Context> Context::open(int device) {
+  threads().join([](const Queue& queue) { return queue.abandoned.load(); });
   std::shared_ptr<Context> context(new Context());
   context->device = device;
   cudaDeviceProp prop{};
@@ -67,7 +109,9 @@ std::shared_ptr<Context> Context::open(int device) {
   cudaDeviceGetAttribute(&context->properties.memoryClockKHz, cudaDevAttrMemoryClockRate, device);
   context->makeCurrent();
   context->check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
-  context->thread_ = std::thread(run, device, context->queue_);
+  context->queue_->thread = std::thread(run, device, context->queue_);
+  std::lock_guard<std::mutex> lock(threads().mutex);
+  threads().all.push_back(context->queue_);
   return context;
 }
 
@@ -75,14 +119,16 @@ Context::~Context() {
   {
     std::lock_guard<std::mutex> lock(queue_->mutex);
     queue_->stopping = true;
+    // On its own thread (the last reference was in a piece of work): the next open(), or the end, joins it.
+    queue_->abandoned = true;
   }
   queue_->wake.notify_one();
-  if (thread_.joinable()) {
-    if (thread_.get_id() == std::this_thread::get_id()) thread_.detach();
-    else thread_.join();
-  }
+  if (threads().ended) return;  // the driver may be gone already; the process is ending
   makeCurrent();
-  if (stream != nullptr) cudaStreamDestroy(stream);
+  if (stream != nullptr) {
+    cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+  }
 }
 
 void Context::run(int device, std::shared_ptr<Queue> queue) {
@@ -103,6 +149,8 @@ void Context::run(int device, std::shared_ptr<Queue> queue) {
 void Context::enqueue(std::function<void()> work) {
   {
     std::lock_guard<std::mutex> lock(queue_->mutex);
+    // After the end nobody runs it: what it would free goes with the process.
+    if (threads().ended) return;
     queue_->work.push_back(std::move(work));
   }
   queue_->wake.notify_one();
@@ -291,6 +339,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
   p.slotRows = h[header::slotRows];
+  p.historyIsReady = dependent && b.historyIsReady;
   p.causal = h[header::maskKind] != int(MaskKind::full);
   p.window = h[header::maskKind] == int(MaskKind::slidingWindow) ? h[header::window] : 0;
   constexpr float log2e = 1.4426950408889634f;

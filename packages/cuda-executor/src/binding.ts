@@ -30,6 +30,7 @@ export interface NativeBinding {
   readonly queryTokens: number;
   readonly pages: number;
   readonly headMajor?: boolean;
+  readonly historyIsReady?: boolean;
   readonly softmaxScale?: number;
 }
 
@@ -46,7 +47,10 @@ export interface NativeDeviceInfo {
   readonly bytesInUse: number;
 }
 
-/** Four numbers for each piece (or merge): start and end in µs, SM, worker. */
+/**
+ * Eight numbers for each piece (or merge): start and end in µs, SM, worker; and SM cycles since its CTA began: first KV
+ * tile there, last consumed, rows written, arrival counted (for merges: begin, end).
+ */
 export interface NativeTrace {
   readonly durationUs: number;
   readonly pieces: Float64Array;

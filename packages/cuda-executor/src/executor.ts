@@ -14,7 +14,7 @@ import {
   lengthsOf,
   type Plan,
 } from "@isochron/planner";
-import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, SessionHandle } from "./binding.ts";
+import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, NativeTrace, SessionHandle } from "./binding.ts";
 import { requireCuda } from "./binding.ts";
 import { HOPPER_COSTS } from "./costs.ts";
 import { awaiting, calling, UnsupportedPlanError } from "./errors.ts";
@@ -130,6 +130,21 @@ export class CudaExecutor implements Executor {
     const captured = new CapturedGraph(addon, session, graph);
     this.graphs.add(new WeakRef(captured));
     return captured;
+  }
+
+  /** Runs the instrumented kernel once on each layer and returns what the last one wrote. */
+  async trace(plan: Plan, layers: readonly LayerTensors[]): Promise<NativeTrace> {
+    const { addon, handle } = this;
+    const bytes = new Uint8Array(plan.buffer);
+    const session = calling(() => addon.createSession(handle, bytes));
+    try {
+      let trace: NativeTrace | undefined;
+      for (const layer of layers) trace = await this.retry(() => addon.trace(session, bytes, nativeBinding(layer)));
+      if (trace === undefined) throw new RangeError("layers is empty, expected at least one");
+      return trace;
+    } finally {
+      addon.releaseSession(session);
+    }
   }
 
   /** Resolves when everything queued so far is done. */
@@ -261,6 +276,7 @@ function nativeBinding(layer: LayerTensors): NativeBinding {
     pages: layer.pages,
     pageTableLength: layer.pageTableLength,
     headMajor: layer.headMajor ?? false,
+    historyIsReady: layer.historyIsReady ?? true,
     ...(layer.softmaxScale === undefined ? {} : { softmaxScale: layer.softmaxScale }),
   };
 }

@@ -52,7 +52,10 @@ interface ReplayOptions extends CommonOptions {
   readonly spreadTicks?: true;
   readonly skipInvalid?: true;
   readonly format?: TraceFormatName;
+  readonly concurrency?: number;
   readonly prefixCaching: boolean;
+  readonly prefillReplicas?: number;
+  readonly kvTransfer: number;
   readonly blockSize?: number;
   readonly kvBlocks?: number;
   readonly maxRunning?: number;
@@ -110,6 +113,12 @@ function deploymentOptions(command: Command): void {
       "vllm-v1",
     )
     .option("--attention <name>", "attention policy", policyOption("--attention"), "balanced")
+    .option(
+      "--prefill-replicas <number>",
+      "replicas that compute prompts and hand the KV cache to the others",
+      integerOption("--prefill-replicas", 1),
+    )
+    .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
     .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
     .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
@@ -123,6 +132,11 @@ function traceOptions(command: Command): void {
   command
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--rate <factor>", "arrival rate relative to the trace", positiveOption("--rate"), 1)
+    .option(
+      "--concurrency <number>",
+      "closed loop: keep so many requests outstanding, whatever the arrival times",
+      integerOption("--concurrency", 1),
+    )
     .option("--spread-ticks", "spread requests that share a timestamp")
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first")
     .addOption(
@@ -199,7 +213,12 @@ async function replayWithProgress(
         maxContextTokens: options.maxContext,
         gpuMemoryUtilization: options.memoryUse,
         slo: options.slo,
+        disaggregation:
+          options.prefillReplicas === undefined
+            ? undefined
+            : { prefillReplicas: options.prefillReplicas, kvTransferGBps: options.kvTransfer },
       },
+      concurrency: options.concurrency,
       onProgress: ({ arrived, completed, simulatedUs }) => {
         const share = options.limit === undefined ? undefined : completed / options.limit;
         progress.update(

@@ -46,10 +46,12 @@ export function reportText(report: Report, paint: Painter): string {
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
   const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
   const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const prefill = deployment.disaggregation?.prefillReplicas;
+  const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   const lines = [
     `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${replicas} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${kinds} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;

@@ -1,8 +1,8 @@
 // The plan's machine: one persistent launch in which CTA w walks the pieces of worker w.
 //
 // 4 warps, a ring of kStages KV tiles of 64 tokens in shared memory. Warp w copies tokens [16w, 16w + 16) of every tile (K and
-// V rows, 16 bytes a lane, through the page table) with cp.async, always kStages tiles ahead and straight across page, head
-// and piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
+// V rows, 16 bytes a lane, through the page table) with cp.async, one ring ahead and straight across page, head and
+// piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
 //   · 16-row query tiles (decode): each warp multiplies all 16 rows with its own 16 tokens, so warps meet only when the
 //     piece ends, to combine their four softmax states through shared memory.
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile.
@@ -25,8 +25,12 @@ constexpr float kLog2e = 1.4426950408889634f;
 
 template <int D>
 struct Shape {
-  /** As many KV tiles as fit twice into an SM's 227 KiB (once for head dimension 256). */
-  static constexpr int stages = D == 64 ? 6 : 3;
+  /**
+   * 64 KiB or less in flight for each CTA. More only lengthens the queue in front of memory, and everything else waits in
+   * it too: with 96 KiB the first tile of a full launch took 6 µs instead of 3.5, and arrivals up to 16 µs.
+   */
+  static constexpr int stages = D == 64 ? 3 : 2;
+  static constexpr int lookahead = stages - 1;
   static constexpr int ctasPerSm = D == 256 ? 1 : 2;
   static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
   static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
@@ -70,9 +74,10 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
 /** The KV tile that a warp copies next; `offset` is each lane's token row in bytes, looked up one tile early. */
 template <int D>
 struct LoadCursor {
-  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart;
+  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart, history;
   int64_t offset;
   bool streaming;
+  bool onlyHistory;  // no lane's row is of a token that this step adds
 
   __device__ __forceinline__ void enter(const AttentionParams& p, const PieceRecord& piece) {
     head = piece.head;
@@ -80,7 +85,8 @@ struct LoadCursor {
     kvStart = token = piece.kvStart;
     kvEnd = piece.kvEnd;
     pageStart = piece.pageStart;
-    streaming = piece.tileRows <= 16;
+    history = piece.kvLen - piece.qoLen;
+    streaming = !piece.tall();
   }
   __device__ __forceinline__ bool live() const { return record < recordEnd; }
   /** Moves on until a tile with tokens, or the end. */
@@ -99,6 +105,7 @@ struct LoadCursor {
   __device__ __forceinline__ void lookUp(const AttentionParams& p, int warp, int lane) {
     const int t = token + warp * kWarpTokens + (lane & 15);
     offset = -1;
+    onlyHistory = token + (warp + 1) * kWarpTokens <= history || !live();
     if (live() && t < kvEnd) {
       const int page = t / p.pageSize;
       const int kvHead = head * p.packedHeads / p.groupSize;
@@ -145,12 +152,21 @@ struct RowBlock {
   int commonLow, commonHigh;  // visible to all 16 rows
   int anyHigh;             // nothing at or past it is visible to any row
 
+  /** Brings the query rows to L2, where later writes by others still reach them. */
+  __device__ __forceinline__ void prefetchQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
+    if (lane < 16 && rowBase + lane < piece.validRows()) {
+      const char* row = static_cast<const char*>(p.query) + locateRow(p, piece, head, rowBase + lane).tokenHead * (D * 2);
+#pragma unroll
+      for (int byte = 0; byte < D * 2; byte += 128) ptx::prefetchL2(row + byte);
+    }
+  }
+
   /** Loads the query rows [rowBase, rowBase + 16) of the piece; rows past its end are zeros. */
   __device__ __forceinline__ void loadQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = rowBase + (lane >> 2) + 8 * half;
-      const bool valid = row < piece.validRows;
+      const bool valid = row < piece.validRows();
       low[half] = 0;
       high[half] = piece.kvEnd;
       if (valid) {
@@ -169,7 +185,7 @@ struct RowBlock {
         for (int k = 0; k < D / 16; k++) q[k][half] = q[k][half + 2] = 0;
       }
     }
-    const bool any0 = rowBase + (lane >> 2) < piece.validRows, any1 = rowBase + (lane >> 2) + 8 < piece.validRows;
+    const bool any0 = rowBase + (lane >> 2) < piece.validRows(), any1 = rowBase + (lane >> 2) + 8 < piece.validRows();
     commonLow = __reduce_max_sync(0xffffffffu, max(low[0], low[1]));
     commonHigh = __reduce_min_sync(0xffffffffu, min(high[0], high[1]));
     anyHigh = __reduce_max_sync(0xffffffffu, max(any0 ? high[0] : 0, any1 ? high[1] : 0));
@@ -297,9 +313,9 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
   }
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    if (half * 8 >= piece.validRows) break;
+    if (half * 8 >= piece.validRows()) break;
     float* mine = shared.combine + (warp * kCombineRows + g) * D;
-    if (half * 8 + g < piece.validRows) {
+    if (half * 8 + g < piece.validRows()) {
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
         *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
@@ -310,7 +326,7 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
     constexpr int quads = D / 4;
     for (int f = threadIdx.x; f < kCombineRows * quads; f += kThreads) {
       const int r = f / quads, column = (f % quads) * 4, row = half * 8 + r;
-      if (row >= piece.validRows) break;
+      if (row >= piece.validRows()) break;
       float maximum = -INFINITY, sum = 0.f;
 #pragma unroll
       for (int w = 0; w < kWarps; w++) maximum = fmaxf(maximum, shared.states[w * 16 + row].x);
@@ -354,7 +370,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int row = rowBase + (lane >> 2) + 8 * half;
-    if (row >= piece.validRows) continue;
+    if (row >= piece.validRows()) continue;
     float maximum = block.maximum[half], sum = block.sum[half];
     if (slot >= 0) {
       const int64_t slotRow = int64_t(slot) * p.slotRows + row;
@@ -387,13 +403,15 @@ namespace isochron {
 template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
-  constexpr int stages = Shape<D>::stages;
+  constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes),
                             reinterpret_cast<float*>(sharedBytes + stages * Shape<D>::stageBytes),
                             reinterpret_cast<float2*>(sharedBytes + stages * Shape<D>::stageBytes + Shape<D>::combineBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
+  uint32_t startCycle = 0, cycles[4] = {};
+  if constexpr (kTimed) startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordStart = worker.start, recordEnd = worker.end;
   if (recordStart >= recordEnd) return;
@@ -406,32 +424,44 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   cursor.enter(p, piece);
   cursor.skipEmpty(p);
   cursor.lookUp(p, warp, lane);
-  ptx::waitForPreviousLaunch();
-
   RowBlock<T, D> block;
-  block.loadQuery(p, piece, piece.head, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+  block.prefetchQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
+  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
+  bool waited = p.historyIsReady == 0;
+  if (waited) ptx::waitForPreviousLaunch();
   int filled = 0, stage = 0;
 #pragma unroll 1
-  for (; filled < stages - 1; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  for (; filled < lookahead; filled++) {
+    if (!waited && !cursor.onlyHistory) {
+      ptx::waitForPreviousLaunch();
+      waited = true;
+    }
+    cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  }
+  if (!waited) ptx::waitForPreviousLaunch();
+  block.loadQuery(p, piece, piece.head, piece.tall() ? warp * 16 : 0, lane);
 
   for (int record = recordStart;;) {
-    const bool tall = piece.tileRows > 16;
+    const bool tall = piece.tall();
     for (int h = 0;; h++) {
       uint64_t startNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
       block.reset();
       for (int token = piece.kvStart; token < piece.kvEnd; token += kTileTokens) {
-        const int refill = stage == 0 ? stages - 1 : stage - 1;
+        const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
         const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
         // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
         if (tall) {
-          ptx::copyAsyncWait<stages - 2>();
+          ptx::copyAsyncWait<lookahead - 1>();
           __syncthreads();
         }
         cursor.issue(p, shared.ring, refill, warp, lane, policyOnce, policyShared);
         if (!tall) {
-          ptx::copyAsyncWait<stages - 1>();
+          ptx::copyAsyncWait<lookahead>();
           __syncwarp();
+        }
+        if constexpr (kTimed) {
+          if (token == piece.kvStart) cycles[0] = clock() - startCycle;
         }
         const int partEnd = tall ? kWarps : warp + 1;
 #pragma unroll 1
@@ -442,6 +472,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
         __syncwarp();
         stage = stage == stages - 1 ? 0 : stage + 1;
       }
+      if constexpr (kTimed) cycles[1] = clock() - startCycle;
       const int head = piece.head + h, slot = piece.slot < 0 ? -1 : piece.slot + h;
       if (tall) {
         writeOwnRows<T, D>(p, piece, head, slot, block, warp * 16, lane);
@@ -449,18 +480,23 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       } else {
         writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
       }
-      if constexpr (kTimed) {
-        if (threadIdx.x == 0) p.pieceTrace[piece.record + h] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x};
-      }
+      uint64_t endNs = 0;
+      if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
       // The next piece's query is on its way while this one's slot is merged.
       const PieceRecord current = piece;
       const bool lastHead = h + 1 == piece.headCount, last = lastHead && record + 1 == recordEnd;
       if (!last) {
         if (lastHead) piece = p.pieces[++record];
         const int nextHead = lastHead ? piece.head : piece.head + h + 1;
-        block.loadQuery(p, piece, nextHead, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+        block.loadQuery(p, piece, nextHead, piece.tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane);
+      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
+      if constexpr (kTimed) {
+        if (threadIdx.x == 0) {
+          cycles[3] = clock() - startCycle;
+          p.pieceTrace[current.firstPiece + h] = {startNs, endNs, ptx::smId(), blockIdx.x, {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        }
+      }
       if (last) return;
       if (lastHead) break;
     }

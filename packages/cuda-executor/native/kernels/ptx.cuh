@@ -101,6 +101,17 @@ __device__ __forceinline__ uint32_t smId() {
   return id;
 }
 
+__device__ __forceinline__ void prefetchL2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
+/** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
+__device__ __forceinline__ int countArrival(int32_t* counter) {
+  int before;
+  asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
 /** Programmatic dependent launch: waits until what the previous kernel wrote is visible. */
 __device__ __forceinline__ void waitForPreviousLaunch() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -45,11 +45,14 @@ export class Replay {
   readonly running: StepFunction;
   readonly waiting: StepFunction;
   readonly kvShare: StepFunction;
+  /** Row of each request by its position in the trace. */
+  readonly rowOfRequest: ReadonlyMap<number, number>;
   readonly endUs: number;
 
   constructor(report: ReportDocument) {
     this.report = report;
     this.latencies = report.requests === undefined ? null : latenciesOf(report.requests);
+    this.rowOfRequest = new Map(Array.from(report.requests?.id ?? [], (id, row) => [id, row]));
     this.running = total(report, report.steps.running, 1);
     this.waiting = total(report, report.steps.waiting, 1);
     const { kvBlocks, replicas } = report.deployment;

@@ -57,15 +57,12 @@ function concurrency(replay: Replay): TimeChartSpec {
 function tokens(replay: Replay, openable: readonly OpenableStep[]): TimeChartSpec {
   const { steps, deployment } = replay.report;
   const count = steps.step.length;
+  const all: StepFunction = { atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) };
   const decode = Float64Array.from({ length: count }, (_, i) => steps.tokens[i]! - steps.prefillTokens[i]!);
   return {
     title: "Tokens per step",
     height: 96,
-    domain: (time) => [
-      0,
-      Math.max(mostIn({ atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) }, time), 1) *
-        1.2,
-    ],
+    domain: (time) => [0, Math.max(mostIn(all, time), 1) * 1.2],
     format: short,
     draw: (frame) => {
       const { palette } = frame;
