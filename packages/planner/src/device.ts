@@ -4,19 +4,22 @@
 export interface QueryTileCost {
   /** Rows of the tile (query tokens × group size, packed), padding included. */
   readonly rows: number;
-  /** Start-up and write-out of a piece, in nanoseconds. */
+  /** A: start-up and write-out of a piece, in nanoseconds, 0–1e9. */
   readonly pieceNs: number;
-  /** One KV tile of a piece while all workers are busy, in nanoseconds. */
+  /** c: one KV tile of a piece while all workers are busy, in nanoseconds, 1–1e9. */
   readonly kvTileNs: number;
 }
 
-/** What the planner believes about time. A parameter, never a constant in the algorithms. */
+/**
+ * What the planner believes about time. A parameter, never a constant in the algorithms. A piece of t KV tiles with the
+ * costs of its query tile takes pieceNs + t × kvTileNs. All numbers are integers, so that loads are exact sums.
+ */
 export interface CostModel {
-  /** KV tokens in one KV tile. */
+  /** KV tokens in one KV tile, 1–4096. Tiles lie on absolute multiples of it within a request. */
   readonly kvTileTokens: number;
   /** One row per query-tile size that the kernel has, ascending in `rows`. */
   readonly queryTiles: readonly QueryTileCost[];
-  /** A merge of one output tile: fixed part, in nanoseconds. */
+  /** A merge of up to 16 rows of one output tile: fixed part, in nanoseconds. */
   readonly mergeNs: number;
   /** A merge: each partial state of each 4 rows, in nanoseconds. */
   readonly mergePartialNs: number;
@@ -29,15 +32,17 @@ export interface CostModel {
 
 /** A GPU as the planner sees it: P = smCount × ctasPerSm equal workers and their costs. */
 export interface Device {
+  /** For people; the planner does not look at it. */
   readonly name: string;
-  /** Streaming multiprocessors given to the launch. */
+  /** Streaming multiprocessors given to the launch, 1–4096. */
   readonly smCount: number;
-  /** Resident CTAs on each SM. */
+  /** Resident CTAs on each SM, 1–32. */
   readonly ctasPerSm: number;
+  /** Costs while all P workers are busy. */
   readonly costModel: CostModel;
 }
 
-/** Resident CTAs of the persistent kernel. */
+/** P: resident CTAs of the persistent kernel. */
 export function workerCount(device: Device): number {
   return device.smCount * device.ctasPerSm;
 }
@@ -58,8 +63,11 @@ export function queryTileFor(costModel: CostModel, packedRows: number): QueryTil
 /** A device or cost model that cannot be planned for. */
 export class InvalidDeviceError extends Error {
   override readonly name = "InvalidDeviceError";
+  /** Path of the field, such as "costModel.queryTiles[1].rows". */
   readonly field: string;
+  /** What was found there. */
   readonly value: unknown;
+  /** What may stand there, as the end of a sentence. */
   readonly expected: string;
 
   constructor(field: string, value: unknown, expected: string) {
