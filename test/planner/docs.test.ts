@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import * as planner from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { attentionShapes, batches, devices } from "./support.ts";
+import { attentionShapes, batches, devices, LLAMA_8B } from "./support.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const README = "packages/planner/README.md";
@@ -142,27 +142,23 @@ describe("examples", () => {
 
   test("the custom policy of the README plans every batch rightly", async () => {
     const [code] = blocks(README, "ts policy");
-    const dealt = (await runExample(`${code}\nreturn dealt;`, {
-      "../device.ts": planner,
-      "../pieces.ts": { PARTIAL: 0, WRITE_THROUGH: -1 },
+    const dealt = (await runExample(`const { attention } = modules.example;\n${code}\nreturn dealt;`, {
+      "@isochron/planner": planner,
+      example: { attention: LLAMA_8B },
     })) as planner.Policy;
-    // It has no number of its own in the plan format: it stands in for a policy that has one.
-    const { none } = planner.POLICIES;
-    planner.POLICIES.none = { ...dealt, name: "none" };
-    try {
-      let split = 0;
-      fc.assert(
-        fc.property(attentionShapes, devices(false), batches(6, 150, 5000), (attention, device, batch) => {
-          const plan = planner.createPlanner({ attention, device, policy: "none" }).plan(batch);
-          planner.verifyPlan(plan, batch, device);
-          split += plan.stats.splitJobs;
-        }),
-        { numRuns: 200 },
-      );
-      expect(split).toBeGreaterThan(0);
-    } finally {
-      planner.POLICIES.none = none!;
-    }
+    let split = 0;
+    fc.assert(
+      fc.property(attentionShapes, devices(false), batches(6, 150, 5000), (attention, device, batch) => {
+        const plan = planner.createPlanner({ attention, device, policy: dealt }).plan(batch);
+        planner.verifyPlan(plan, batch, device);
+        expect(plan.policy).toBe("custom");
+        split += plan.stats.splitJobs;
+      }),
+      { numRuns: 200 },
+    );
+    expect(split).toBeGreaterThan(0);
+    const limits = { maxRequests: 1, maxQueryTokens: 1, attention: LLAMA_8B, device: planner.H100_SXM };
+    expect(() => planner.budgetFor({ ...limits, policy: dealt })).toThrow(planner.UnboundedPolicyError);
   });
 
   test("the C reader compiles as the document says", async () => {

@@ -4,6 +4,7 @@ import {
   type AttentionBatch,
   type AttentionShape,
   createPlanner,
+  POLICIES,
   POLICY_NAMES,
   PolicyNotApplicableError,
   type Timeline,
@@ -60,30 +61,33 @@ function simulated(policy: (typeof POLICY_NAMES)[number], batch: AttentionBatch)
 }
 
 describe("timelines of the simulator", () => {
-  it.each(POLICY_NAMES)("of policy %s are read, summed and written again without a loss", async (policy) => {
-    for (const batch of [decode, mixed, shared]) {
-      const timeline = simulated(policy, batch);
-      if (timeline === null) continue;
-      const document = await read<TimelineDocument>(timeline);
-      expect(document.warnings).toEqual([]);
-      const { work, index, verdict, jobs } = prepare(document);
-      expect(verdict.headline).not.toContain("NaN");
-      // The index and the plain sum are two ways to the same number.
-      for (let lane = 0; lane < document.lanes.count; lane++) {
-        expect(index.busyIn(lane, 0, document.durationUs)).toBeCloseTo(work.lanes.busyUs[lane]!, 6);
-        expect(work.lanes.busyUs[lane]!).toBeLessThanOrEqual(document.durationUs * (1 + 1e-9));
+  it.each(POLICY_NAMES.filter((name) => POLICIES[name] !== undefined))(
+    "of policy %s are read, summed and written again without a loss",
+    async (policy) => {
+      for (const batch of [decode, mixed, shared]) {
+        const timeline = simulated(policy, batch);
+        if (timeline === null) continue;
+        const document = await read<TimelineDocument>(timeline);
+        expect(document.warnings).toEqual([]);
+        const { work, index, verdict, jobs } = prepare(document);
+        expect(verdict.headline).not.toContain("NaN");
+        // The index and the plain sum are two ways to the same number.
+        for (let lane = 0; lane < document.lanes.count; lane++) {
+          expect(index.busyIn(lane, 0, document.durationUs)).toBeCloseTo(work.lanes.busyUs[lane]!, 6);
+          expect(work.lanes.busyUs[lane]!).toBeLessThanOrEqual(document.durationUs * (1 + 1e-9));
+        }
+        expect(jobs.reduce((sum, job) => sum + job.members.length, 0)).toBe(document.slices.count);
+        // Every request of the batch got work.
+        for (let request = 0; request < batch.kvLens.length; request++) {
+          expect(work.byRequest.get(request)!.pieces, `request ${request}`).toBeGreaterThan(0);
+        }
+        const trace = await read<TimelineDocument>(JSON.parse(writeTraceEvents(document)));
+        expect(timelineJson(trace)).toBe(timelineJson(document));
+        const [binary] = await readDocuments(encodeBinaryDocument(timeline), "real.bin");
+        expect(timelineJson(binary as TimelineDocument)).toBe(timelineJson(document));
       }
-      expect(jobs.reduce((sum, job) => sum + job.members.length, 0)).toBe(document.slices.count);
-      // Every request of the batch got work.
-      for (let request = 0; request < batch.kvLens.length; request++) {
-        expect(work.byRequest.get(request)!.pieces, `request ${request}`).toBeGreaterThan(0);
-      }
-      const trace = await read<TimelineDocument>(JSON.parse(writeTraceEvents(document)));
-      expect(timelineJson(trace)).toBe(timelineJson(document));
-      const [binary] = await readDocuments(encodeBinaryDocument(timeline), "real.bin");
-      expect(timelineJson(binary as TimelineDocument)).toBe(timelineJson(document));
-    }
-  });
+    },
+  );
 });
 
 describe("reports of a replay", () => {

@@ -4,6 +4,7 @@ import { type AttentionShape, validateAttentionShape } from "./batch.ts";
 import { type Device, validateDevice, workerCount } from "./device.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
+import type { Policy } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
 
@@ -91,7 +92,7 @@ export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
 }
 
 /**
@@ -102,7 +103,7 @@ export interface BudgetOptions extends BatchLimits {
  * tokens none. Pieces, slots and split jobs: the policy's own theorem.
  */
 export function budgetFor(options: BudgetOptions): Budget {
-  const { attention, device, maxRequests, maxQueryTokens, policy: policyName = "balanced" } = options;
+  const { attention, device, maxRequests, maxQueryTokens } = options;
   validateAttentionShape(attention);
   validateDevice(device);
   requireLimit("maxRequests", maxRequests);
@@ -112,7 +113,8 @@ export function budgetFor(options: BudgetOptions): Budget {
   if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
   if (options.maxPrefixGroups !== undefined) requireLimit("maxPrefixGroups", options.maxPrefixGroups);
   if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
-  const policy = findPolicy(policyName);
+  const policy = findPolicy(options.policy ?? "balanced");
+  const policyName = policy.name;
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
   if (policy.boundNeedsKvTokens === true && options.maxKvTokens === undefined) {
     throw new MissingLimitError(policyName, "maxKvTokens");

@@ -45,7 +45,7 @@ export interface PlannerOptions {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
   /**
    * Capacities that every plan keeps to, or the limits to derive them from. Without a budget the plan buffer grows with
    * the batches, and a plan is good for one launch rather than for a captured graph.
@@ -100,7 +100,7 @@ export function createPlanner(options: PlannerOptions): Planner {
   const budget =
     options.budget === undefined || "layout" in options.budget
       ? options.budget
-      : budgetFor({ ...options.budget, attention, device, policy: policy.name });
+      : budgetFor({ ...options.budget, attention, device, policy });
   const stepTolerance = options.stepTolerance ?? 0.1;
   if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
   return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit", stepTolerance);

@@ -19,6 +19,8 @@ export const POLICY_NAMES = [
   "stream-k",
   "flashinfer-decode-graph",
   "flashinfer-fa2-graph",
+  // Stands for every rule that a caller brings along.
+  "custom",
 ] as const;
 
 /** One of POLICY_NAMES. */

@@ -65,7 +65,7 @@ export interface LaunchShape {
 
 /** A rule, as one object. Stateless between calls: the same input always gives the same pieces. */
 export interface Policy {
-  /** Its index in POLICY_NAMES is its number in the plan format. */
+  /** Its index in POLICY_NAMES is its number in the plan format; `custom` for a rule of your own. */
   readonly name: PolicyName;
   /** One line for tables and --help. */
   readonly summary: string;

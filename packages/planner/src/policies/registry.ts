@@ -55,8 +55,9 @@ export class UnknownPolicyError extends Error {
   }
 }
 
-/** The policy of that name, or UnknownPolicyError. */
-export function findPolicy(name: string): Policy {
+/** The policy of that name, or UnknownPolicyError; a policy object is its own answer. */
+export function findPolicy(name: string | Policy): Policy {
+  if (typeof name !== "string") return name;
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name as PolicyName] : undefined;
   if (policy === undefined) throw new UnknownPolicyError(name);
   return policy;
