@@ -9,6 +9,7 @@ import type { PolicyName } from "./policy-names.ts";
 
 /** What a batch may hold at most. */
 export interface BatchLimits {
+  /** Requests, empty ones included; 1 or more, as every limit. */
   readonly maxRequests: number;
   /** Query tokens of the whole batch. */
   readonly maxQueryTokens: number;
@@ -22,10 +23,14 @@ export interface BatchLimits {
   readonly maxPrefixLevels?: number;
 }
 
+/** Limits, and what follows from them for one attention shape, device and policy. */
 export interface Budget extends BatchLimits {
   readonly maxQueryTokensPerRequest: number;
+  /** The policy whose theorem the capacities are. */
   readonly policy: PolicyName;
+  /** Most records of each kind that a plan within the limits has. */
   readonly capacities: PlanCapacities;
+  /** Where the sections of every plan lie, and the length of the plan buffer: `layout.totalBytes`. */
   readonly layout: PlanLayout;
   /** Rows of one partial slot. */
   readonly slotRows: number;
@@ -38,7 +43,9 @@ export class BudgetExceededError extends Error {
   override readonly name = "BudgetExceededError";
   /** Name of the capacity, such as "maxRequests". */
   readonly capacity: string;
+  /** What the budget has of it. */
   readonly limit: number;
+  /** What the batch needs. */
   readonly needed: number;
   /** Limits that would admit the batch. */
   readonly budgetThatWouldDo: BatchLimits;
@@ -79,6 +86,7 @@ export class MissingLimitError extends Error {
   }
 }
 
+/** The limits, and what they hold for. */
 export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
@@ -87,7 +95,8 @@ export interface BudgetOptions extends BatchLimits {
 }
 
 /**
- * Capacities for every batch within the limits. A pure function.
+ * Capacities for every batch within the limits. A pure function. Throws InvalidBatchError, InvalidDeviceError,
+ * UnknownPolicyError, UnboundedPolicyError, MissingLimitError, or RangeError for a limit that is no integer ≥ 1.
  *
  * Query tiles: a request of r packed rows has ⌈r / tile⌉ ≤ 1 + r / largest tile of them, and a request without query
  * tokens none. Pieces, slots and split jobs: the policy's own theorem.

@@ -7,6 +7,7 @@
 export const PLAN_MAGIC = 0x504f_5349;
 /** Readers refuse any other version. */
 export const PLAN_VERSION = 1;
+/** Bytes before the first section. */
 export const HEADER_BYTES = 256;
 const SECTION_ALIGNMENT = 16;
 
@@ -219,18 +220,22 @@ export const MASK_KINDS = ["causal", "full", "sliding-window"] as const;
 
 /** How much fits. Fixed for the life of a plan buffer, and with it every section offset. */
 export interface PlanCapacities {
+  /** Rows of workerPieceIndptr and workerMergeIndptr. */
   readonly workers: number;
   readonly requests: number;
-  /** Piece records. */
+  /** Piece records; each stands for one or more pieces. */
   readonly pieces: number;
   readonly merges: number;
   readonly mergeSources: number;
+  /** Slots of the workspace on the device, slotRows rows each. */
   readonly partialSlots: number;
+  /** Shared-prefix groups. */
   readonly groups: number;
+  /** Members of all groups together. */
   readonly groupMembers: number;
 }
 
-/** Byte offset of each section and the size of the whole. */
+/** Byte offset of each section, in the order in which they lie, and the size of the whole. */
 export interface PlanLayout {
   readonly capacities: PlanCapacities;
   readonly requests: number;

@@ -8,6 +8,7 @@ export const PARTIAL = 0;
 /** `slot` of a piece that covers its whole job and writes the final output. */
 export const WRITE_THROUGH = -1;
 
+/** Collects the pieces of one plan. A policy calls `add` for each piece of a worker and then `endWorker`. */
 export class PieceWriter {
   /** Records in the layout of the plan format (Piece.stride int32 each); `slot` is PARTIAL or WRITE_THROUGH. */
   records: Int32Array<ArrayBuffer> = new Int32Array(64 * Piece.stride);
@@ -49,6 +50,8 @@ export class PieceWriter {
   }
 
   /**
+   * Arguments are integers in the ranges of the plan format; nothing is checked here (verifyPlan does).
+   *
    * Adds `headCount` equal pieces on heads [head, head + headCount): packed rows [rowStart, rowStart + rows) in a query
    * tile of `tileRows` rows against KV tokens [kvStart, kvEnd).
    */

@@ -40,6 +40,7 @@ import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
 import { mergeWithPrefixes } from "./prefix-merge.ts";
 import { Growth, type StepAction, Tails } from "./stepping.ts";
 
+/** What a planner is made for. */
 export interface PlannerOptions {
   readonly attention: AttentionShape;
   readonly device: Device;
@@ -62,6 +63,7 @@ export interface PlannerOptions {
   readonly stepTolerance?: number;
 }
 
+/** See PlannerOptions.sharedPrefixes. */
 export type SharedPrefixes = "off" | "explicit" | "detect";
 
 /** Plans batches of one attention shape on one device. */

@@ -1,5 +1,6 @@
 // The names of all policies. The index of a name is its number in the plan format: append, never reorder.
 
+/** All names; a plan carries the index. */
 export const POLICY_NAMES = [
   "balanced",
   "none",
@@ -20,4 +21,5 @@ export const POLICY_NAMES = [
   "flashinfer-fa2-graph",
 ] as const;
 
+/** One of POLICY_NAMES. */
 export type PolicyName = (typeof POLICY_NAMES)[number];

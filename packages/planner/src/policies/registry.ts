@@ -19,6 +19,7 @@ import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
 import { tight } from "./tight.ts";
 
+/** Rules by name. A name without a rule is one that plans from elsewhere may carry. */
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
@@ -43,6 +44,7 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
 export class UnknownPolicyError extends Error {
   override readonly name = "UnknownPolicyError";
   readonly policy: string;
+  /** All names that would do. */
   readonly known: readonly string[];
 
   constructor(policy: string) {

@@ -109,8 +109,8 @@ function drawMarks(frame: Frame, replay: Replay, openable: readonly OpenableStep
   const { context, x, palette, ratio, top } = frame;
   const { startUs, durationUs } = replay.report.steps;
   for (const step of openable) {
-    if (step.row < 0) continue;
-    const at = x(startUs[step.row]! + durationUs[step.row]! / 2);
+    if (step.nearRow < 0) continue;
+    const at = x(startUs[step.nearRow]! + durationUs[step.nearRow]! / 2);
     const size = 5.5 * ratio;
     context.beginPath();
     context.moveTo(at, top);
@@ -157,9 +157,16 @@ function firstTokens(replay: Replay): TimeChartSpec {
     const { context, x, y, ratio, time } = frame;
     context.fillStyle = color;
     const size = 2.5 * ratio;
+    // Dots on top of each other are drawn once: a replay has thousands, a plot has room for hundreds.
+    const columns = Math.ceil(context.canvas.width / size) + 1;
+    const taken = new Uint8Array(columns * (Math.ceil(context.canvas.height / size) + 1));
     for (let row = 0; row < values.length; row++) {
       const at = arrivals[row]!;
       if (!(values[row]! > 0) || at < time[0] || at > time[1]) continue;
+      const column = Math.floor(x(at) / size);
+      const line = Math.floor(y(values[row]!) / size);
+      if (taken[line * columns + column] === 1) continue;
+      taken[line * columns + column] = 1;
       context.fillRect(x(at) - size / 2, y(values[row]!) - size / 2, size, size);
     }
   };

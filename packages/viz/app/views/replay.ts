@@ -61,9 +61,9 @@ export function replayView(app: Viewer): View {
     let best: OpenableStep | null = null;
     let distance = reach;
     for (const step of steps) {
-      if (step.row < 0) continue;
-      const start = report.steps.startUs[step.row]!;
-      const away = Math.abs(start + report.steps.durationUs[step.row]! / 2 - timeUs);
+      if (step.nearRow < 0) continue;
+      const start = report.steps.startUs[step.nearRow]!;
+      const away = Math.abs(start + report.steps.durationUs[step.nearRow]! / 2 - timeUs);
       if (away <= distance) {
         best = step;
         distance = away;

@@ -32,6 +32,8 @@ export class RequestRows {
   readonly #legend: HTMLElement;
   readonly #events: RequestRowsEvents;
   #layout: LaneLayout | null = null;
+  /** What it was last drawn for. */
+  #drawn: unknown[] = [];
 
   constructor(_app: Viewer, replay: Replay, events: RequestRowsEvents) {
     this.#events = events;
@@ -103,6 +105,9 @@ export class RequestRows {
   draw(palette: Palette, selected: number): void {
     if (!fit(this.canvas)) return;
     const { width, height } = this.canvas;
+    const key = [palette, selected, width, height, ...this.#events.time()];
+    if (key.every((part, k) => part === this.#drawn[k])) return;
+    this.#drawn = key;
     const colors = phaseColors(palette);
     this.#legend.replaceChildren(
       ...PHASES.map((phase, i) => h("span", { class: "readout-entry" }, swatch(colors[i]!), phase)),
