@@ -114,8 +114,9 @@ function requireInteger(field: string, value: number, low: number, high: number)
  * 4 × 128 × 64 × 128 flops at the 306 TFLOP/s that FlashInfer's FA2 kernel reaches on paged causal prefill (the same
  * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: 3.0 µs for one partial of 4 rows,
  * 0.117 µs for each further one (`last_arriver_merge`). No surcharge: 3.7 µs a piece is already well above the 1.5 µs that
- * `piece_time` shows for one among many, and with one tile more short whole jobs crowd out long ones (0.2 % longer in the
- * simulator's shared-bandwidth model over the recorded batches of the benchmark, 1.9 % in the planner's own).
+ * `piece_time` shows for one among many. With one tile more, short whole jobs crowd out long ones: over the recorded
+ * batches of the benchmark plans get 1.6 % longer in this cost model, and no shorter in the simulator's shared-bandwidth
+ * model (within 0.1 %).
  */
 export const H100_SXM: Device = {
   name: "h100-sxm",

@@ -43,20 +43,26 @@ export const balanced: Policy = {
 
 /**
  * Smallest payload found that places everything. From LB* upward by the average overflow, which is nearly always enough
- * once or twice; then bisection against the payload that always suffices, to a 512th.
+ * once or twice but overshoots; then bisection between the last that was too small and the first that was enough (at
+ * worst the payload that always suffices), to a 512th.
  */
 function smallestPayload(jobs: Jobs, workers: number, surchargeTiles: number, kvTileTokens: number): number {
   lowerBound(jobs, workers, surchargeTiles, planned);
-  const { quantumNs, sufficientNs } = planned;
-  let tooSmallNs = planned.lowerBoundNs;
-  for (let attempt = 0; attempt < 3; attempt++) {
-    const overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, tooSmallNs, undefined);
-    if (overflowNs <= 0) return tooSmallNs;
+  const { lowerBoundNs, quantumNs, sufficientNs } = planned;
+  let tooSmallNs = lowerBoundNs;
+  let overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, lowerBoundNs, undefined);
+  if (overflowNs <= 0) return lowerBoundNs;
+  let enoughNs = Math.max(sufficientNs, lowerBoundNs);
+  for (let attempt = 0; attempt < 2; attempt++) {
     const nextNs = tooSmallNs + Math.max(1, Math.ceil(overflowNs / workers / quantumNs)) * quantumNs;
-    if (nextNs >= sufficientNs) break;
-    if (attempt < 2) tooSmallNs = nextNs;
+    if (nextNs >= enoughNs) break;
+    overflowNs = wrapAround(jobs, workers, surchargeTiles, kvTileTokens, nextNs, undefined);
+    if (overflowNs <= 0) {
+      enoughNs = nextNs;
+      break;
+    }
+    tooSmallNs = nextNs;
   }
-  let enoughNs = Math.max(sufficientNs, planned.lowerBoundNs);
   const toleranceNs = Math.max(quantumNs, enoughNs / 512);
   while (enoughNs - tooSmallNs > toleranceNs) {
     const middleNs = tooSmallNs + Math.floor((enoughNs - tooSmallNs) / 2 / quantumNs) * quantumNs;
