@@ -75,7 +75,10 @@ export class CudaExecutor implements Executor {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: HOPPER_COSTS };
+    // Tiles of 128 rows need warpgroup instructions, and registers that a head dimension of 256 does not leave.
+    const largestTile = this.properties.computeCapability === 90 && attention.headDim <= 128 ? 128 : 64;
+    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
+    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
   }
 
   /** Device memory of `byteLength` bytes, not initialised. Throws CudaOutOfMemoryError. */
