@@ -18,6 +18,8 @@ export const POLICY_NAMES = [
   "stream-k",
   "flashinfer-decode-graph",
   "flashinfer-fa2-graph",
+  "fa2-paged",
+  "fa2-paged-graph",
 ] as const;
 
 export type PolicyName = (typeof POLICY_NAMES)[number];
