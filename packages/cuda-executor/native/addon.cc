@@ -243,11 +243,12 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
 Napi::Value kernelNeeds(const Napi::CallbackInfo& info) {
   KernelNeeds needs;
   Napi::Env env = info.Env();
-  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), &needs)) return env.Null();
+  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), true, &needs)) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   object.Set("threads", needs.threads);
   object.Set("sharedBytes", needs.sharedBytes);
   object.Set("ctasPerSm", needs.ctasPerSm);
+  object.Set("largestTile", needs.largestTile);
   return object;
 }
 

@@ -199,8 +199,16 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
       throw PlanRejected({"header.capacities", field - header::workerCapacity, h[field], "0 to " + std::to_string(kMaxCapacity)});
     }
   }
+  // Every row of a tile that may be split fits a slot, so low slots mean low tiles, unless this very plan has others.
+  bool tall = h[header::slotRows] > 16;
+  PlanFault fault;
+  if (!checkPlan(planHeader, bytes, {INT64_MAX, INT32_MAX}, session->checkScratch_, fault)) throw PlanRejected(fault);
+  for (int i = 0; i < h[header::pieceRecordCount]; i++) {
+    tall |= int(uint32_t(PlanView{planHeader}.piece(i)[piece::rows]) >> 16) > 16;
+  }
+  session->tall_ = tall;
   KernelNeeds needs;
-  if (h[header::dtype] != h[header::kvDtype] || !attentionNeeds(h[header::headDim], h[header::dtype], &needs)) {
+  if (h[header::dtype] != h[header::kvDtype] || !attentionNeeds(h[header::headDim], h[header::dtype], tall, &needs)) {
     throw Unsupported("head dimension " + std::to_string(h[header::headDim]) + " with dtypes " + std::to_string(h[header::dtype]) +
                       "/" + std::to_string(h[header::kvDtype]) + " (kernels exist for 64, 128 and 256, bf16 or fp16)");
   }
@@ -211,11 +219,10 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     throw Unsupported("devices with less than " + std::to_string(needs.sharedBytes + 1024) + " bytes of shared memory an SM");
   }
   context->makeCurrent();
-  context->check(prepareAttention(h[header::headDim], h[header::dtype]), "preparing the kernel");
+  context->check(prepareAttention(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
   session->context = context;
   session->layout_ = imageLayout(h);
-  // Warpgroup instructions (Hopper) and the registers of head dimensions up to 128 allow tiles of 128 rows.
-  session->largestTile_ = context->properties.major == 9 && h[header::headDim] <= 128 ? 128 : 64;
+  session->largestTile_ = !tall ? 16 : context->properties.major == 9 ? needs.largestTile : 64;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
@@ -272,7 +279,7 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int tileRows = int(uint32_t(PlanView{plan}.piece(i)[piece::rows]) >> 16);
     if (tileRows > largestTile_) {
-      throw PlanRejected({"pieces.tileRows", i, tileRows, "at most " + std::to_string(largestTile_) + ", the kernel's largest query tile"});
+      throw PlanRejected({"pieces.tileRows", i, tileRows, "at most " + std::to_string(largestTile_) + ", the largest query tile of the kernel that was captured"});
     }
   }
 
@@ -359,7 +366,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleLog2 = scale * log2e;
   p.softCapLog2 = softCap * log2e;
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
-  context->check(launchAttention(int(headDim), h[header::dtype], timed, dependent, h[header::workerCapacity], p, context->stream),
+  context->check(launchAttention(int(headDim), h[header::dtype], tall_, timed, dependent, h[header::workerCapacity], p, context->stream),
                  "launching the attention kernel");
 }
 

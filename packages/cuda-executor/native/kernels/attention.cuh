@@ -20,6 +20,11 @@ constexpr int kWarps = 4;
 constexpr int kTileTokens = 64;
 constexpr int kWarpTokens = 16;
 constexpr int kCombineRows = 8;
+#ifndef ISOCHRON_TALL_HALVES
+#define ISOCHRON_TALL_HALVES 1
+#endif
+/** Query rows of the tallest tile on warpgroup instructions, in units of 64. */
+constexpr int kTallHalves = ISOCHRON_TALL_HALVES;
 /** Chosen: balanced plans give a worker fewer records than this, unless requests are far more than workers. */
 constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
@@ -37,11 +42,14 @@ struct Shape {
   static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
   static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
   static constexpr int stageBytes = 2 * tensorBytes;
-  /** Where warps combine their states; taller tiles keep their query rows there. */
-  static constexpr int combineBytes = D == 256 ? kWarps * kCombineRows * D * 4 : 128 * D * 2;
   static constexpr int stateBytes = kWarps * 16 * 8;
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
-  static constexpr int sharedBytes = stages * stageBytes + combineBytes + stateBytes + recordBytes;
+  static constexpr int ringBytes = stages * stageBytes;
+  /** Where warps combine their states; taller tiles keep up to 128 query rows there. */
+  static ISOCHRON_DEVICE constexpr int combineBytes(bool tall) {
+    return tall && D <= 128 && kTallHalves == 2 ? 128 * D * 2 : kWarps * kCombineRows * D * 4;
+  }
+  static ISOCHRON_DEVICE constexpr int sharedBytes(bool tall) { return ringBytes + combineBytes(tall) + stateBytes + recordBytes; }
 };
 
 struct SharedMemory {
@@ -439,16 +447,17 @@ __device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceR
 
 namespace isochron {
 
-template <class T, int D, bool kTimed>
+/** `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster. */
+template <class T, int D, bool kTimed, bool kTall>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const SharedMemory shared{ptx::sharedAddress(sharedBytes),
-                            reinterpret_cast<float*>(sharedBytes + stages * Shape<D>::stageBytes),
-                            reinterpret_cast<float2*>(sharedBytes + stages * Shape<D>::stageBytes + Shape<D>::combineBytes),
-                            reinterpret_cast<PieceRecord*>(sharedBytes + stages * Shape<D>::stageBytes +
-                                                           Shape<D>::combineBytes + Shape<D>::stateBytes)};
+  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
+  constexpr int combineBytes = Shape<D>::combineBytes(kTall);
+  uint8_t* const states = combine + combineBytes;
+  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
@@ -478,7 +487,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     cursor.next = cursor.lookUp(p, warp, lane);
   }
   RowBlock<T, D> block;
-  block.prefetchQuery(p, *piece, piece->head, piece->tall() ? warp * 16 : 0, lane);
+  block.prefetchQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
   // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
   bool waited = p.historyIsReady == 0;
   if (waited) ptx::waitForPreviousLaunch();
@@ -497,37 +506,22 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     }
   }
   if (!waited) ptx::waitForPreviousLaunch();
-  constexpr bool usesWarpgroup = ISOCHRON_WARPGROUP != 0 && D <= 128;
-  if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, piece->head, piece->tall() ? warp * 16 : 0, lane);
+  constexpr bool usesWarpgroup = kTall && ISOCHRON_WARPGROUP != 0 && D <= 128;
+  if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
-    const bool tall = piece->tall();
+    const bool tall = kTall && piece->tall();
     for (int h = 0;; h++) {
       const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
       uint64_t startNs = 0, endNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
       bool done = false;
 #if ISOCHRON_WARPGROUP
-      if constexpr (usesWarpgroup) if (tall) {
-        done = true;
-        const uint32_t query = shared.ring + stages * Shape<D>::stageBytes;
-        TallBlock<T, D> block;
-        block.begin(p, *piece, head, query, warp, lane);
-        for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
-          ptx::copyAsyncWait<lookahead - 1>();
-          ptx::fenceAsyncProxy();
-          __syncthreads();
-          const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
-          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
-          if constexpr (kTimed) {
-            if (token == piece->kvStart) cycles[0] = clock() - startCycle;
-          }
-          block.takeTile(p, query, shared.ring + stage * Shape<D>::stageBytes, token, lane);
-          stage = stage == stages - 1 ? 0 : stage + 1;
+      if constexpr (kTall && usesWarpgroup) {
+        if (tall) {
+          stage = runTallPiece<T, D, kTimed>(p, shared, records, cursor, *piece, head, slot, stage, policyShared, startCycle, cycles);
+          done = true;
         }
-        if constexpr (kTimed) cycles[1] = clock() - startCycle;
-        block.write(p, *piece, head, slot, warp, lane);
-        __syncthreads();
       }
 #endif
       if (!done) {
@@ -572,7 +566,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       if (!last) {
         if (lastHead) piece = &records[++record];
         const int nextHead = lastHead ? piece->head : piece->head + h + 1;
-        if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, nextHead, piece->tall() ? warp * 16 : 0, lane);
+        if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
       if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
       if constexpr (kTimed) {

@@ -14,26 +14,27 @@ namespace isochron {
 #if ISOCHRON_WARPGROUP
 
 /** Softmax state of 128 query rows: in each half of 64, warp w owns rows [16w, 16w + 16). */
-template <class T, int D>
+template <class T, int D, int kHalves>
 struct TallBlock {
-  float o[2][D / 8][4];
-  float maximum[2][2], sum[2][2];
-  int low[2][2], high[2][2];           // visible KV tokens [low, high) of this lane's rows
-  int commonLow[2], commonHigh[2];     // visible to all 16 rows of the warp
-  int anyHigh[2];                      // nothing at or past it is visible to any row of the half
+  float o[kHalves][D / 8][4];
+  float maximum[kHalves][2], sum[kHalves][2];
+  int low[kHalves][2], high[kHalves][2];           // visible KV tokens [low, high) of this lane's rows
+  int commonLow[kHalves], commonHigh[kHalves];     // visible to all 16 rows of the warp
+  int anyHigh[kHalves];                      // nothing at or past it is visible to any row of the half
 
-  static constexpr int kPlaneBytes = 128 * 128;  // 64 elements of 128 query rows
+  static constexpr int kPlaneBytes = kHalves * 64 * 128;  // 64 elements of all query rows
+  static constexpr int kWarpRows = kHalves * 16;
 
   /** Copies the query rows to shared memory and finds out what they see. Ends without a barrier. */
   __device__ __forceinline__ void begin(const AttentionParams& p, const PieceRecord& piece, int head, uint32_t query,
                                         int warp, int lane) {
-    const int mine = warp * 32 + lane, valid = piece.validRows();
-    const int64_t tokenHead = mine < valid ? locateRow(p, piece, head, mine).tokenHead : -1;
+    const int mine = warp * kWarpRows + lane, valid = piece.validRows();
+    const int64_t tokenHead = lane < kWarpRows && mine < valid ? locateRow(p, piece, head, mine).tokenHead : -1;
     constexpr int unitsPerRow = D / 8, rowsPerStep = 32 / unitsPerRow;
     const int unit = lane % unitsPerRow;
 #pragma unroll 4
-    for (int step = 0; step < 32 / rowsPerStep; step++) {
-      const int inWarp = step * rowsPerStep + lane / unitsPerRow, row = warp * 32 + inWarp;
+    for (int step = 0; step < kWarpRows / rowsPerStep; step++) {
+      const int inWarp = step * rowsPerStep + lane / unitsPerRow, row = warp * kWarpRows + inWarp;
       const int64_t from = __shfl_sync(0xffffffffu, tokenHead, inWarp);
       uint4 data = make_uint4(0, 0, 0, 0);
       if (from >= 0) data = *(reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + from * D) + unit);
@@ -41,7 +42,7 @@ struct TallBlock {
     }
     ptx::fenceAsyncProxy();
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
+    for (int half = 0; half < kHalves; half++) {
       maximum[half][0] = maximum[half][1] = -INFINITY;
       sum[half][0] = sum[half][1] = 0.f;
 #pragma unroll
@@ -71,7 +72,7 @@ struct TallBlock {
   /** Takes in the 64 KV tokens of a stage. */
   __device__ __forceinline__ void takeTile(const AttentionParams& p, uint32_t query, uint32_t stage, int firstToken, int lane) {
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
+    for (int half = 0; half < kHalves; half++) {
       if (firstToken >= anyHigh[half]) continue;
       float s[8][4];
       ptx::warpgroupFence();
@@ -165,11 +166,41 @@ struct TallBlock {
   /** Writes the valid rows: output, or partial states where there is a slot. */
   __device__ __forceinline__ void write(const AttentionParams& p, const PieceRecord& piece, int head, int slot, int warp, int lane) {
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
+    for (int half = 0; half < kHalves; half++) {
       writeRows<T, D>(p, piece, head, slot, o[half], maximum[half], sum[half], half * 64 + warp * 16, lane);
     }
   }
 };
+
+/** One piece, all tiles; returns the ring stage after it. Apart from the kernel, whose decode keeps the registers. */
+template <class T, int D, bool kTimed>
+__device__ __forceinline__ int runTallPiece(const AttentionParams& p, const SharedMemory& shared, const RecordTable& records,
+                                         LoadCursor<D>& cursor, const PieceRecord& piece, int head, int slot, int stage,
+                                         uint64_t policy, uint32_t startCycle, uint32_t (&cycles)[4]) {
+  constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  const uint32_t ring = shared.ring, query = ring + stages * Shape<D>::stageBytes;
+  const int kvStart = piece.kvStart, kvEnd = piece.kvEnd;
+  TallBlock<T, D, kTallHalves> block;
+  block.begin(p, piece, head, query, warp, lane);
+#pragma unroll 1
+  for (int token = kvStart; token < kvEnd; token += kTileTokens) {
+    ptx::copyAsyncWait<lookahead - 1>();
+    ptx::fenceAsyncProxy();
+    __syncthreads();
+    const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
+    cursor.issue(p, records, ring, refill, warp, lane, policy, policy);
+    if constexpr (kTimed) {
+      if (token == kvStart) cycles[0] = clock() - startCycle;
+    }
+    block.takeTile(p, query, ring + stage * Shape<D>::stageBytes, token, lane);
+    stage = stage == stages - 1 ? 0 : stage + 1;
+  }
+  if constexpr (kTimed) cycles[1] = clock() - startCycle;
+  block.write(p, piece, head, slot, warp, lane);
+  __syncthreads();
+  return stage;
+}
 
 #endif
 
