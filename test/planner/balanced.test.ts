@@ -1,23 +1,19 @@
-import type { AttentionBatch, AttentionShape, Device } from "@isochron/planner";
+import type { AttentionBatch } from "@isochron/planner";
 import { collectJobs, createPlanner, H100_SXM, Jobs, lowerBound, verifyPlan, workerCount } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { attentionShapes, batches, CASES, devices, LLAMA_8B } from "./support.ts";
-
-/** ⌈Σ(A + n·c) / P⌉ and the dearest A and c among the jobs. */
-function area(attention: AttentionShape, device: Device, batch: AttentionBatch) {
-  const jobs = new Jobs();
-  collectJobs(jobs, attention, device.costModel, batch.qoLens, batch.kvLens, batch.qoLens.length);
-  let sum = 0;
-  let pieceNs = 0;
-  let kvTileNs = 0;
-  for (let j = 0; j < jobs.count; j++) {
-    sum += jobs.wholeNs[j]! * jobs.headCount;
-    pieceNs = Math.max(pieceNs, jobs.pieceNs[j]!);
-    kvTileNs = Math.max(kvTileNs, jobs.kvTileNs[j]!);
-  }
-  return { areaNs: Math.ceil(sum / workerCount(device)), pieceNs, kvTileNs, jobCount: jobs.count * jobs.headCount };
-}
+import {
+  area,
+  attentionShapes,
+  batches,
+  CASES,
+  decodes,
+  devices,
+  exhaustiveOptimum,
+  LLAMA_8B,
+  ONE_HEAD,
+  unitDevice,
+} from "./support.ts";
 
 describe("balanced", () => {
   test("is a correct plan of any batch on any device", () => {
@@ -182,28 +178,6 @@ describe("LB*", () => {
   });
 });
 
-const ONE_HEAD: AttentionShape = { ...LLAMA_8B, queryHeads: 1, kvHeads: 1 };
-
-/** Workers for which a tile costs 1 ns and a piece `piece` ns. */
-function unitDevice(workers: number, piece: number): Device {
-  return {
-    name: "unit",
-    smCount: workers,
-    ctasPerSm: 1,
-    costModel: {
-      kvTileTokens: 64,
-      queryTiles: [{ rows: 16, pieceNs: piece, kvTileNs: 1 }],
-      mergeNs: 0,
-      mergePartialNs: 0,
-      surchargeTiles: 0,
-    },
-  };
-}
-
-function decodes(tiles: readonly number[]): AttentionBatch {
-  return { qoLens: tiles.map(() => 1), kvLens: tiles.map((n) => n * 64) };
-}
-
 function plannedBound(tiles: readonly number[], workers: number, piece: number): number {
   const { stats } = createPlanner({ attention: ONE_HEAD, device: unitDevice(workers, piece) }).plan(decodes(tiles));
   return Math.round(stats.lowerBoundUs * 1000);
@@ -220,29 +194,4 @@ function scanBound(tiles: readonly number[], workers: number, piece: number): nu
     }
     if (need <= workers * T) return T;
   }
-}
-
-/** Best makespan over all ways to give each worker any number of tiles of each job. */
-function exhaustiveOptimum(tiles: readonly number[], workers: number, piece: number): number {
-  const loads = new Array<number>(workers).fill(0);
-  let best = Number.POSITIVE_INFINITY;
-  const place = (job: number, worker: number, left: number): void => {
-    if (Math.max(...loads) >= best) return;
-    if (job === tiles.length) {
-      best = Math.max(...loads);
-      return;
-    }
-    if (worker === workers) {
-      if (left === 0) place(job + 1, 0, tiles[job + 1] ?? 0);
-      return;
-    }
-    for (let take = 0; take <= left; take++) {
-      const cost = take === 0 ? 0 : piece + take;
-      loads[worker]! += cost;
-      place(job, worker + 1, left - take);
-      loads[worker]! -= cost;
-    }
-  };
-  place(0, 0, tiles[0]!);
-  return best;
 }

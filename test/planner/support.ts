@@ -1,6 +1,7 @@
 // Random batches, devices and tensors for the planner's properties.
 
 import type { AttentionBatch, AttentionShape, AttentionTensors, Device, Mask } from "@isochron/planner";
+import { collectJobs, Jobs, workerCount } from "@isochron/planner";
 import fc from "fast-check";
 
 /** Cases of a property: 1,000, or as many as ISOCHRON_CASES says (the long mode). */
@@ -136,4 +137,67 @@ export function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): numbe
     norm += b[i]! ** 2;
   }
   return difference === 0 ? 0 : Math.sqrt(difference / norm);
+}
+
+/** ⌈Σ(A + n·c) / P⌉ and the dearest A and c among the jobs. */
+export function area(attention: AttentionShape, device: Device, batch: AttentionBatch) {
+  const jobs = new Jobs();
+  collectJobs(jobs, attention, device.costModel, batch.qoLens, batch.kvLens, batch.qoLens.length);
+  let sum = 0;
+  let pieceNs = 0;
+  let kvTileNs = 0;
+  for (let j = 0; j < jobs.count; j++) {
+    sum += jobs.wholeNs[j]! * jobs.headCount;
+    pieceNs = Math.max(pieceNs, jobs.pieceNs[j]!);
+    kvTileNs = Math.max(kvTileNs, jobs.kvTileNs[j]!);
+  }
+  return { areaNs: Math.ceil(sum / workerCount(device)), pieceNs, kvTileNs, jobCount: jobs.count * jobs.headCount };
+}
+
+/** One query head and one KV head: a job is a request. */
+export const ONE_HEAD: AttentionShape = { ...LLAMA_8B, queryHeads: 1, kvHeads: 1 };
+
+/** Workers for which a tile costs 1 ns and a piece `piece` ns. */
+export function unitDevice(workers: number, piece: number): Device {
+  return {
+    name: "unit",
+    smCount: workers,
+    ctasPerSm: 1,
+    costModel: {
+      kvTileTokens: 64,
+      queryTiles: [{ rows: 16, pieceNs: piece, kvTileNs: 1 }],
+      mergeNs: 0,
+      mergePartialNs: 0,
+      surchargeTiles: 0,
+    },
+  };
+}
+
+export function decodes(tiles: readonly number[]): AttentionBatch {
+  return { qoLens: tiles.map(() => 1), kvLens: tiles.map((n) => n * 64) };
+}
+
+/** Best makespan over all ways to give each worker any number of tiles of each job. */
+export function exhaustiveOptimum(tiles: readonly number[], workers: number, piece: number): number {
+  const loads = new Array<number>(workers).fill(0);
+  let best = Number.POSITIVE_INFINITY;
+  const place = (job: number, worker: number, left: number): void => {
+    if (Math.max(...loads) >= best) return;
+    if (job === tiles.length) {
+      best = Math.max(...loads);
+      return;
+    }
+    if (worker === workers) {
+      if (left === 0) place(job + 1, 0, tiles[job + 1] ?? 0);
+      return;
+    }
+    for (let take = 0; take <= left; take++) {
+      const cost = take === 0 ? 0 : piece + take;
+      loads[worker]! += cost;
+      place(job, worker + 1, left - take);
+      loads[worker]! -= cost;
+    }
+  };
+  place(0, 0, tiles[0]!);
+  return best;
 }

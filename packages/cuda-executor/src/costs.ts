@@ -14,5 +14,5 @@ export const HOPPER_COSTS: CostModel = {
   ],
   mergeNs: 3000,
   mergePartialNs: 117,
-  surchargeTiles: 1,
+  surchargeTiles: 0,
 };

@@ -4,11 +4,13 @@ import { type AttentionShape, validateAttentionShape } from "./batch.ts";
 import { type Device, validateDevice, workerCount } from "./device.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
+import type { Policy } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
 
 /** What a batch may hold at most. */
 export interface BatchLimits {
+  /** Requests, empty ones included; 1 or more, as every limit. */
   readonly maxRequests: number;
   /** Query tokens of the whole batch. */
   readonly maxQueryTokens: number;
@@ -16,12 +18,20 @@ export interface BatchLimits {
   readonly maxQueryTokensPerRequest?: number;
   /** KV tokens of one request. Needed by `invariant`, whose pieces leave several partial states. */
   readonly maxKvTokens?: number;
+  /** Shared-prefix groups; none unless given, and then every request is planned alone. */
+  readonly maxPrefixGroups?: number;
+  /** Groups on the path of one request; 1 unless given. */
+  readonly maxPrefixLevels?: number;
 }
 
+/** Limits, and what follows from them for one attention shape, device and policy. */
 export interface Budget extends BatchLimits {
   readonly maxQueryTokensPerRequest: number;
+  /** The policy whose theorem the capacities are. */
   readonly policy: PolicyName;
+  /** Most records of each kind that a plan within the limits has. */
   readonly capacities: PlanCapacities;
+  /** Where the sections of every plan lie, and the length of the plan buffer: `layout.totalBytes`. */
   readonly layout: PlanLayout;
   /** Rows of one partial slot. */
   readonly slotRows: number;
@@ -34,7 +44,9 @@ export class BudgetExceededError extends Error {
   override readonly name = "BudgetExceededError";
   /** Name of the capacity, such as "maxRequests". */
   readonly capacity: string;
+  /** What the budget has of it. */
   readonly limit: number;
+  /** What the batch needs. */
   readonly needed: number;
   /** Limits that would admit the batch. */
   readonly budgetThatWouldDo: BatchLimits;
@@ -61,21 +73,37 @@ export class UnboundedPolicyError extends Error {
   }
 }
 
+/** The policy's bound depends on a limit that the budget does not give. */
+export class MissingLimitError extends Error {
+  override readonly name = "MissingLimitError";
+  readonly policy: string;
+  /** Name of the limit, such as "maxKvTokens". */
+  readonly limit: keyof BatchLimits;
+
+  constructor(policy: string, limit: keyof BatchLimits) {
+    super(`a budget of policy ${policy} depends on ${limit}, which is not given: add ${limit}`);
+    this.policy = policy;
+    this.limit = limit;
+  }
+}
+
+/** The limits, and what they hold for. */
 export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
 }
 
 /**
- * Capacities for every batch within the limits. A pure function.
+ * Capacities for every batch within the limits. A pure function. Throws InvalidBatchError, InvalidDeviceError,
+ * UnknownPolicyError, UnboundedPolicyError, MissingLimitError, or RangeError for a limit that is no integer ≥ 1.
  *
  * Query tiles: a request of r packed rows has ⌈r / tile⌉ ≤ 1 + r / largest tile of them, and a request without query
  * tokens none. Pieces, slots and split jobs: the policy's own theorem.
  */
 export function budgetFor(options: BudgetOptions): Budget {
-  const { attention, device, maxRequests, maxQueryTokens, policy: policyName = "balanced" } = options;
+  const { attention, device, maxRequests, maxQueryTokens } = options;
   validateAttentionShape(attention);
   validateDevice(device);
   requireLimit("maxRequests", maxRequests);
@@ -83,45 +111,79 @@ export function budgetFor(options: BudgetOptions): Budget {
   const maxQueryTokensPerRequest = options.maxQueryTokensPerRequest ?? maxQueryTokens;
   requireLimit("maxQueryTokensPerRequest", maxQueryTokensPerRequest);
   if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
-  const policy = findPolicy(policyName);
+  if (options.maxPrefixGroups !== undefined) requireLimit("maxPrefixGroups", options.maxPrefixGroups);
+  if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
+  const policy = findPolicy(options.policy ?? "balanced");
+  const policyName = policy.name;
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
+  if (policy.boundNeedsKvTokens === true && options.maxKvTokens === undefined) {
+    throw new MissingLimitError(policyName, "maxKvTokens");
+  }
 
   const { queryTiles } = device.costModel;
   const group = attention.queryHeads / attention.kvHeads;
   const largestTile = queryTiles[queryTiles.length - 1]!.rows;
   const requestRows = maxQueryTokensPerRequest * group;
   const started = Math.min(maxRequests, maxQueryTokens);
-  const furtherTiles = requestRows <= largestTile ? 0 : Math.floor((maxQueryTokens * group) / largestTile);
-  const slotRows = Math.min(requestRows, largestTile);
+  const tilesBeyond = Math.floor((maxQueryTokens * group) / largestTile);
+  const requestTiles = started + (requestRows <= largestTile ? 0 : tilesBeyond);
+  const maxPrefixGroups = options.maxPrefixGroups ?? 0;
+  const maxPrefixLevels = maxPrefixGroups === 0 ? 0 : (options.maxPrefixLevels ?? 1);
+  if (maxPrefixGroups > 0 && policy.sharesPrefixes !== true) {
+    throw new RangeError(`maxPrefixGroups is ${maxPrefixGroups}, but policy ${policyName} shares no prefixes`);
+  }
+  // The groups of one level have disjoint members, so together they pack at most the rows of the whole batch.
+  const groupTiles = maxPrefixGroups === 0 ? 0 : maxPrefixGroups + maxPrefixLevels * tilesBeyond;
+  const slotRows = maxPrefixGroups > 0 ? largestTile : Math.min(requestRows, largestTile);
+  const workers = workerCount(device);
   const bound = policy.bound({
-    queryTiles: started + furtherTiles,
+    queryTiles: requestTiles + groupTiles,
     headCount: attention.kvHeads,
-    workers: workerCount(device),
+    workers,
     maxKvTokens: options.maxKvTokens,
   });
-  const mergesPerJob = Math.ceil(slotRows / MERGE_ROWS);
+  const mergesPerJob = Math.ceil(Math.min(requestRows, largestTile) / MERGE_ROWS);
+  const shared = maxPrefixGroups === 0 ? NOTHING_SHARED : boundSharing();
   const capacities: PlanCapacities = {
     workers: bound.workers,
     requests: maxRequests,
     pieces: bound.pieceRecords,
-    merges: bound.splitJobs * mergesPerJob,
-    mergeSources: bound.partialSlots * mergesPerJob,
-    partialSlots: bound.partialSlots,
-    groups: 0,
-    groupMembers: 0,
+    merges: bound.splitJobs * mergesPerJob + shared.merges,
+    mergeSources: bound.partialSlots * mergesPerJob + shared.mergeSources,
+    partialSlots: bound.partialSlots + shared.partialSlots,
+    groups: maxPrefixGroups,
+    groupMembers: maxPrefixLevels * maxRequests,
   };
+
+  /** What sharing adds: every job of a group and of a member leaves a state even when it is not cut. */
+  function boundSharing(): typeof NOTHING_SHARED {
+    const heads = attention.kvHeads;
+    // A merge also ends where a row enters another tile of a group, once for each level.
+    const merges = (requestTiles * heads + bound.splitJobs) * (mergesPerJob + maxPrefixLevels);
+    // Each state of a group's tile is a source of the merges of all members in the tile.
+    const mergesOfTile = Math.ceil(largestTile / Math.min(group, MERGE_ROWS)) + 2;
+    const ownSources = (requestTiles * heads + workers - 1) * (mergesPerJob + maxPrefixLevels);
+    return {
+      merges,
+      mergeSources: ownSources + (groupTiles * heads + workers - 1) * mergesOfTile,
+      partialSlots: (requestTiles + groupTiles) * heads,
+    };
+  }
   return {
     maxRequests,
     maxQueryTokens,
     maxQueryTokensPerRequest,
     ...(options.maxKvTokens === undefined ? {} : { maxKvTokens: options.maxKvTokens }),
     policy: policyName,
+    ...(maxPrefixGroups === 0 ? {} : { maxPrefixGroups, maxPrefixLevels }),
     capacities,
     layout: planLayout(capacities),
     slotRows,
-    workspaceBytes: workspaceBytes(attention, bound.partialSlots, slotRows),
+    workspaceBytes: workspaceBytes(attention, capacities.partialSlots, slotRows),
   };
 }
+
+const NOTHING_SHARED = { merges: 0, mergeSources: 0, partialSlots: 0 };
 
 /** Bytes of partial states: for each row of each slot a float32 output and one float32 log-sum-exp. */
 export function workspaceBytes(attention: AttentionShape, partialSlots: number, slotRows: number): number {

@@ -1,6 +1,7 @@
 // Binary and JSON forms of a plan. Decoding trusts nothing: it yields a plan that checkPlan() accepts, or a typed error.
 
 import {
+  GroupRange,
   HEADER_BYTES,
   Header,
   Merge,
@@ -27,7 +28,10 @@ export function encodePlan(plan: Plan): Uint8Array {
   return new Uint8Array(plan.buffer.slice(0, plan.usedBytes));
 }
 
-/** A plan with a buffer of its own. Throws PlanFormatError or PlanViolation. */
+/**
+ * Reads bytes from anywhere into a plan with a buffer of its own, which checkPlan() accepts. Bytes beyond the plan's own
+ * are ignored. Throws PlanFormatError (no plan, another version, cut short, over 256 MiB) or PlanViolation.
+ */
 export function decodePlan(bytes: Uint8Array): Plan {
   if (bytes.byteLength < HEADER_BYTES) {
     throw new PlanFormatError(`found ${bytes.byteLength} bytes, expected a header of ${HEADER_BYTES}`);
@@ -73,6 +77,7 @@ type SectionName =
   | "workerMergeIndptr"
   | "groupIndptr"
   | "groupMembers"
+  | "groupRanges"
   | "merges"
   | "mergeSources"
   | "pieces";
@@ -84,6 +89,7 @@ const SECTIONS: Readonly<Record<SectionName, number>> = {
   workerMergeIndptr: 1,
   groupIndptr: 1,
   groupMembers: 1,
+  groupRanges: GroupRange.stride,
   merges: Merge.stride,
   mergeSources: MergeSource.stride,
   pieces: Piece.stride,
@@ -92,10 +98,13 @@ const SECTIONS: Readonly<Record<SectionName, number>> = {
 /** The JSON form: every header field by name, every used entry of every section. */
 export interface PlanDocument {
   readonly isochron: "plan/1";
+  /** Fields of the table `Header`: int32, and the two times as float64 nanoseconds. */
   readonly header: Readonly<Record<string, number>>;
+  /** int32 of the records in use, in the order of the section's field table. */
   readonly sections: Readonly<Record<SectionName, readonly number[]>>;
 }
 
+/** The JSON form of a plan; nothing in it refers to the plan's memory. */
 export function planToJson(plan: Plan): PlanDocument {
   const { header } = plan;
   const fields = Object.entries(Header).filter(([name]) => name !== "makespanNs" && name !== "lowerBoundNs");
@@ -105,6 +114,7 @@ export function planToJson(plan: Plan): PlanDocument {
     workerMergeIndptr: plan.workers + 1,
     groupIndptr: header[Header.groupCount]! + 1,
     groupMembers: header[Header.groupMemberCount]!,
+    groupRanges: plan.groupCount,
     merges: plan.mergeCount,
     mergeSources: header[Header.mergeSourceCount]!,
     pieces: plan.pieceRecordCount,

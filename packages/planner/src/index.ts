@@ -8,12 +8,13 @@ export {
   BudgetExceededError,
   type BudgetOptions,
   budgetFor,
+  MissingLimitError,
   UnboundedPolicyError,
   workspaceBytes,
 } from "./budget.ts";
 export { decodePlan, encodePlan, type PlanDocument, PlanFormatError, planFromJson, planToJson } from "./codec.ts";
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
-export { H100_SXM, InvalidDeviceError, validateDevice, workerCount } from "./device.ts";
+export { H100_SXM, InvalidDeviceError, queryTileFor, validateDevice, workerCount } from "./device.ts";
 export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
 export {
   type FlashInferDecodeArrays,
@@ -22,10 +23,11 @@ export {
   type InexpressibleField,
   toFlashInfer,
 } from "./interop.ts";
-export { collectJobs, Jobs, queryTileFor } from "./jobs.ts";
+export { collectJobs, Jobs } from "./jobs.ts";
 export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {
   DTYPES,
+  GroupRange,
   HEADER_BYTES,
   Header,
   Launch,
@@ -41,10 +43,19 @@ export {
   Request,
 } from "./layout.ts";
 export { mergeCostNs } from "./merge.ts";
+export { PARTIAL, type PieceWriter, WRITE_THROUGH } from "./pieces.ts";
 export { Plan } from "./plan.ts";
-export { clonePlan, createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
+export { type PlanRule, PlanViolation } from "./plan-violation.ts";
+export {
+  clonePlan,
+  createPlanner,
+  type PlannedStep,
+  type Planner,
+  type PlannerOptions,
+  type SharedPrefixes,
+} from "./planner.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
-export type { Policy } from "./policies/policy.ts";
+export type { BatchBound, LaunchShape, PieceBound, Policy, PolicyInput } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
 export type { PolicyName } from "./policy-names.ts";
 export { POLICY_NAMES } from "./policy-names.ts";
@@ -55,6 +66,8 @@ export {
   type ReferenceResult,
   unsplitAttention,
 } from "./row-attention.ts";
+export type { StepAction } from "./stepping.ts";
+export { tileLowerBoundNs } from "./tile-bound.ts";
 export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
 export { SLICE_KINDS } from "./timeline.ts";
-export { checkPlan, type PlanRule, PlanViolation, verifyPlan } from "./verify.ts";
+export { checkPlan, verifyPlan } from "./verify.ts";

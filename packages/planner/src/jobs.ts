@@ -5,6 +5,8 @@
 
 import type { AttentionShape } from "./batch.ts";
 import type { CostModel, QueryTileCost } from "./device.ts";
+import { queryTileFor } from "./device.ts";
+import type { PrefixGroups } from "./prefix.ts";
 
 /** Jobs of a batch, one row for all heads. Order: request, then query tile. */
 export class Jobs {
@@ -16,11 +18,13 @@ export class Jobs {
   request: Int32Array = new Int32Array(0);
   /** Packed query rows [rowStart, rowStart + rows). */
   rowStart: Int32Array = new Int32Array(0);
+  /** Packed query rows, without padding. */
   rows: Int32Array = new Int32Array(0);
   /** Rows of the kernel's query tile, padding included. */
   tileRows: Int32Array = new Int32Array(0);
   /** Visible KV tokens [kvStart, kvEnd) of any row of the tile. */
   kvStart: Int32Array = new Int32Array(0);
+  /** One past the last of them; equal to kvStart where no row sees anything. */
   kvEnd: Int32Array = new Int32Array(0);
   /** KV tiles that the visible tokens touch; tiles lie on absolute multiples of kvTileTokens. */
   tiles: Int32Array = new Int32Array(0);
@@ -28,6 +32,8 @@ export class Jobs {
   pieceNs: Int32Array = new Int32Array(0);
   /** Cost of one KV tile, in nanoseconds. */
   kvTileNs: Int32Array = new Int32Array(0);
+  /** 1: even a piece that covers the whole job leaves a partial state, for its rows also attend to a shared prefix. */
+  leavesPartial: Uint8Array = new Uint8Array(0);
   /** Cost of the whole job as one piece, pieceNs + tiles × kvTileNs. */
   wholeNs: Float64Array = new Float64Array(0);
 
@@ -49,6 +55,9 @@ export class Jobs {
     this.tiles = grow(this.tiles);
     this.pieceNs = grow(this.pieceNs);
     this.kvTileNs = grow(this.kvTileNs);
+    const leavesPartial = new Uint8Array(size);
+    leavesPartial.set(this.leavesPartial);
+    this.leavesPartial = leavesPartial;
     const whole = new Float64Array(size);
     whole.set(this.wholeNs);
     this.wholeNs = whole;
@@ -56,19 +65,9 @@ export class Jobs {
 }
 
 /**
- * The query tile of a request: the smallest that holds all of its packed rows, else the largest. Never a batch average:
- * an average would pad decode rows to prefill tiles and make a request's bits depend on its neighbours.
+ * Fills `jobs` with the jobs of the batch's first `requestCount` requests, group heads packed. With `groups`, those of
+ * the shared prefixes come first, and members attend to what follows their prefix.
  */
-export function queryTileFor(costModel: CostModel, packedRows: number): QueryTileCost {
-  const { queryTiles } = costModel;
-  for (let i = 0; i < queryTiles.length; i++) {
-    const tile = queryTiles[i]!;
-    if (packedRows <= tile.rows) return tile;
-  }
-  return queryTiles[queryTiles.length - 1]!;
-}
-
-/** Fills `jobs` with the jobs of the batch's first `requestCount` requests, group heads packed. */
 export function collectJobs(
   jobs: Jobs,
   attention: AttentionShape,
@@ -76,23 +75,53 @@ export function collectJobs(
   qoLens: ArrayLike<number>,
   kvLens: ArrayLike<number>,
   requestCount: number,
+  groups?: PrefixGroups,
 ): void {
   jobs.count = 0;
   jobs.headCount = attention.kvHeads;
   const group = attention.queryHeads / attention.kvHeads;
   jobs.reserve(requestCount);
+  if (groups !== undefined) appendGroups(jobs, attention, costModel, qoLens, groups);
   const { queryTiles } = costModel;
   const firstTile = queryTiles[0]!;
-  const isDecodeFast = group <= firstTile.rows && attention.mask.kind !== "sliding-window";
+  const isDecodeFast = group <= firstTile.rows && attention.mask.kind !== "sliding-window" && groups === undefined;
   for (let request = 0; request < requestCount; request++) {
     const qoLen = qoLens[request]!;
     if (isDecodeFast && qoLen === 1) {
-      jobs.reserve(jobs.count + 1);
-      appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens);
+      appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens, 0);
     } else if (qoLen > 0) {
-      appendRequest(jobs, attention, costModel, request, qoLen, kvLens[request]!);
+      const path = groups?.pathOf[request];
+      const sharedKv = path === undefined || path.length === 0 ? 0 : groups!.kvEnd[path[path.length - 1]!]!;
+      appendRequest(jobs, attention, costModel, request, qoLen, kvLens[request]!, sharedKv);
     }
   }
+}
+
+/** Appends the jobs of every shared prefix: the packed rows of its members against its own KV range. */
+function appendGroups(
+  jobs: Jobs,
+  attention: AttentionShape,
+  costModel: CostModel,
+  qoLens: ArrayLike<number>,
+  groups: PrefixGroups,
+): void {
+  for (const [g, members] of groups.members.entries()) {
+    const packedRows = groupRows(attention, qoLens, members);
+    if (packedRows === 0) continue;
+    const tile = queryTileFor(costModel, packedRows);
+    for (let rowStart = 0; rowStart < packedRows; rowStart += tile.rows) {
+      const rows = Math.min(tile.rows, packedRows - rowStart);
+      const { kvStart, kvEnd } = groups;
+      appendJob(jobs, -1 - g, rowStart, rows, tile, kvStart[g]!, kvEnd[g]!, costModel.kvTileTokens, 1);
+    }
+  }
+}
+
+/** Packed query rows of a group: those of its members, one after another. */
+export function groupRows(attention: AttentionShape, qoLens: ArrayLike<number>, members: ArrayLike<number>): number {
+  let tokens = 0;
+  for (let m = 0; m < members.length; m++) tokens += qoLens[members[m]!]!;
+  return tokens * (attention.queryHeads / attention.kvHeads);
 }
 
 /** Appends every query tile of one request. */
@@ -103,6 +132,7 @@ function appendRequest(
   request: number,
   qoLen: number,
   kvLen: number,
+  sharedKv: number,
 ): void {
   const group = attention.queryHeads / attention.kvHeads;
   const packedRows = qoLen * group;
@@ -111,9 +141,9 @@ function appendRequest(
     const rows = Math.min(tile.rows, packedRows - rowStart);
     const firstToken = Math.floor(rowStart / group);
     const lastToken = Math.floor((rowStart + rows - 1) / group);
-    const kvStart = visibleStart(attention, qoLen, kvLen, firstToken);
     const kvEnd = visibleEnd(attention, qoLen, kvLen, lastToken);
-    appendJob(jobs, request, rowStart, rows, tile, Math.min(kvStart, kvEnd), kvEnd, costModel.kvTileTokens);
+    const kvStart = Math.min(kvEnd, Math.max(sharedKv, visibleStart(attention, qoLen, kvLen, firstToken)));
+    appendJob(jobs, request, rowStart, rows, tile, kvStart, kvEnd, costModel.kvTileTokens, sharedKv > 0 ? 1 : 0);
   }
 }
 
@@ -126,6 +156,7 @@ function appendJob(
   kvStart: number,
   kvEnd: number,
   kvTileTokens: number,
+  leavesPartial: 0 | 1,
 ): void {
   const j = jobs.count++;
   jobs.reserve(jobs.count);
@@ -139,6 +170,7 @@ function appendJob(
   jobs.tiles[j] = tiles;
   jobs.pieceNs[j] = tile.pieceNs;
   jobs.kvTileNs[j] = tile.kvTileNs;
+  jobs.leavesPartial[j] = leavesPartial;
   jobs.wholeNs[j] = tile.pieceNs + tiles * tile.kvTileNs;
 }
 

@@ -2,17 +2,25 @@
 //
 // A partial state of a query row is its unnormalised output with the log-sum-exp of its logits; two states merge by
 // rescaling to the larger maximum (the attention-state operator of FlashDecoding and FlashInfer: associative, with
-// (0, −∞) as neutral element). Every piece that leaves a partial state gets a slot of its own. Each output tile of a
+// (0, −∞) as neutral element). Every piece that leaves a partial state gets a slot of its own for each of its heads; on a
+// merge grid, one slot for each canonical tree node that covers it (canonical-tree.ts), left to right. Each output tile of a
 // split job becomes merges of at most MERGE_ROWS rows, which run in parallel; each lists its sources in ascending KV
 // order and combines them in that order, so a result does not depend on timing. Merges are spread over the workers by
 // their cost. The arrays grow once and are reused.
 
+import { canonicalNodeCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { Merge, MergeSource, Piece } from "./layout.ts";
-import { PARTIAL, type PieceWriter } from "./pieces.ts";
+import type { PieceWriter } from "./pieces.ts";
 
 /** Rows of one merge: chosen as the smallest query tile of the kernels, so that large tiles merge in parallel. */
 export const MERGE_ROWS = 16;
+
+/** A row of a partial slot. */
+export interface MergeSourceRow {
+  readonly slot: number;
+  readonly slotRow: number;
+}
 
 export class MergePlan {
   records: Int32Array = new Int32Array(64 * Merge.stride);
@@ -30,30 +38,84 @@ export class MergePlan {
   /** Indices of partial states in job order: record, then head within the record. Used when records are out of order. */
   private order: number[] = [];
 
-  /** Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges. */
-  build(pieces: PieceWriter, costModel: CostModel): void {
+  /** Writes into these arrays until they are full. */
+  writeInto(records: Int32Array, sources: Int32Array, workerIndptr: Int32Array): void {
+    this.records = records;
+    this.sources = sources;
+    this.workerIndptr = workerIndptr;
+  }
+
+  /** KV tokens of a leaf of the canonical merge tree; 0 where states merge in sequence. */
+  private gridTokens: number = 0;
+
+  /**
+   * Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges.
+   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
+   */
+  build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
+    const isOrdered = this.begin(pieces, gridTokens);
+    if (pieces.partialCount > 0) {
+      if (isOrdered) this.mergeInRecordOrder(pieces);
+      else this.mergeInJobOrder(pieces);
+    }
+    this.spread(pieces.workers, costModel);
+  }
+
+  /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
+  begin(pieces: PieceWriter, gridTokens: number): boolean {
+    this.gridTokens = gridTokens;
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;
     this.slotRows = 0;
     this.splitJobCount = 0;
     this.rowCount = 0;
-    if (pieces.partialCount > 0) {
-      if (this.numberSlots(pieces)) this.mergeInRecordOrder(pieces);
-      else this.mergeInJobOrder(pieces);
+    return pieces.partialCount === 0 || this.numberSlots(pieces);
+  }
+
+  /** Counts one more split job; the merges that are added next belong to it. */
+  beginJob(): void {
+    this.splitJobCount++;
+  }
+
+  /** Adds one merge of the job that was begun last. */
+  addMerge(
+    request: number,
+    head: number,
+    rowStart: number,
+    rowCount: number,
+    sources: readonly MergeSourceRow[],
+  ): void {
+    for (const [i, { slot, slotRow }] of sources.entries()) {
+      this.pushSource(i, slot);
+      this.sources[(this.sourceCount + i) * MergeSource.stride + MergeSource.slotRow] = slotRow;
     }
-    this.spread(pieces.workers, costModel);
+    this.pushMerge(request, head, rowStart, rowCount, sources.length);
+    this.rowCount += rowCount;
+  }
+
+  /** Time of the worker with the most merge work, in nanoseconds. */
+  longestNs(workers: number, costModel: CostModel): number {
+    let longestNs = 0;
+    for (let w = 0; w < workers; w++) {
+      let loadNs = 0;
+      for (let m = this.workerIndptr[w]!; m < this.workerIndptr[w + 1]!; m++) {
+        loadNs += mergeCostNs(this.records, m, costModel);
+      }
+      if (loadNs > longestNs) longestNs = loadNs;
+    }
+    return longestNs;
   }
 
   /** Returns whether single-head records already come in job order, so that no sorting is needed. */
   private numberSlots(pieces: PieceWriter): boolean {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     let isOrdered = true;
     let previous = -1;
-    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
-      if (records[at + Piece.slot]! < PARTIAL) continue;
+    for (let i = 0; i < partialRecords; i++) {
+      const at = partialAt[i]!;
       records[at + Piece.slot] = this.slotCount;
-      this.slotCount += records[at + Piece.headCount]!;
+      this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
       this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
       isOrdered &&= records[at + Piece.headCount] === 1 && (previous < 0 || comparePieces(records, previous, at) < 0);
       previous = at;
@@ -61,33 +123,40 @@ export class MergePlan {
     return isOrdered;
   }
 
+  /** Partial states that one head of the partial piece at `at` leaves. */
+  private statesOf(records: Int32Array, at: number): number {
+    const { gridTokens } = this;
+    if (gridTokens === 0) return 1;
+    const from = Math.floor(records[at + Piece.kvStart]! / gridTokens);
+    return canonicalNodeCount(from, Math.ceil(records[at + Piece.kvEnd]! / gridTokens));
+  }
+
   private mergeInRecordOrder(pieces: PieceWriter): void {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     let first = -1;
     let count = 0;
-    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
+    for (let i = 0; i < partialRecords; i++) {
+      const at = partialAt[i]!;
       const slot = records[at + Piece.slot]!;
-      if (slot < 0) continue;
       if (first < 0 || !isSameJob(records, first, at)) {
         if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
         first = at;
         count = 0;
       }
-      this.pushSource(count++, slot);
+      const states = this.statesOf(records, at);
+      for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
     }
     if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
   }
 
   private mergeInJobOrder(pieces: PieceWriter): void {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     const { order } = this;
     order.length = 0;
-    for (let i = 0; i < recordCount; i++) {
-      const at = i * Piece.stride;
-      if (records[at + Piece.slot]! < 0) continue;
-      for (let h = 0; h < records[at + Piece.headCount]!; h++) order.push(i * 65_536 + h);
+    for (let i = 0; i < partialRecords; i++) {
+      for (let h = 0; h < records[partialAt[i]! + Piece.headCount]!; h++) order.push(i * 65_536 + h);
     }
-    const at = (entry: number): number => Math.floor(entry / 65_536) * Piece.stride;
+    const at = (entry: number): number => partialAt[Math.floor(entry / 65_536)]!;
     const head = (entry: number): number => records[at(entry) + Piece.head]! + (entry % 65_536);
     order.sort((a, b) => {
       const left = at(a);
@@ -101,9 +170,12 @@ export class MergePlan {
       );
     });
     let start = 0;
+    let count = 0;
     for (let i = 0; i < order.length; i++) {
       const entry = order[i]!;
-      this.pushSource(i - start, records[at(entry) + Piece.slot]! + (entry % 65_536));
+      const states = this.statesOf(records, at(entry));
+      const slot = records[at(entry) + Piece.slot]! + (entry % 65_536) * states;
+      for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
       const next = order[i + 1];
       const first = order[start]!;
       const isLast =
@@ -112,8 +184,9 @@ export class MergePlan {
         records[at(next) + Piece.request] !== records[at(first) + Piece.request] ||
         records[at(next) + Piece.rowStart] !== records[at(first) + Piece.rowStart];
       if (isLast) {
-        this.closeJob(records, at(first), head(first), i + 1 - start);
+        this.closeJob(records, at(first), head(first), count);
         start = i + 1;
+        count = 0;
       }
     }
   }
@@ -131,8 +204,10 @@ export class MergePlan {
     const rowStart = pieceRecords[at + Piece.rowStart]!;
     const rows = pieceRecords[at + Piece.rows]! & 0xffff;
     const firstSource = this.sourceCount;
+    this.splitJobCount++;
     for (let row = 0; row < rows; row += MERGE_ROWS) {
-      for (let i = 0; i < count; i++) {
+      // The sources of the first rows are where they were collected.
+      for (let i = 0; i < count && row > 0; i++) {
         const to = (this.sourceCount + i) * MergeSource.stride;
         if (to + MergeSource.stride > this.sources.length) this.sources = doubled(this.sources);
         this.sources[to + MergeSource.slot] = this.sources[(firstSource + i) * MergeSource.stride]!;
@@ -140,7 +215,6 @@ export class MergePlan {
       }
       this.pushMerge(pieceRecords[at + Piece.request]!, head, rowStart + row, Math.min(MERGE_ROWS, rows - row), count);
     }
-    this.splitJobCount++;
     this.rowCount += rows;
   }
 
@@ -154,24 +228,25 @@ export class MergePlan {
     records[at + Merge.rowCount] = rowCount;
     records[at + Merge.sourceStart] = this.sourceCount;
     records[at + Merge.sourceEnd] = this.sourceCount + sourceCount;
-    records[at + Merge.splitJob] = this.splitJobCount;
+    records[at + Merge.splitJob] = this.splitJobCount - 1;
     records[at + Merge.reserved] = 0;
     this.sourceCount += sourceCount;
     this.mergeCount++;
   }
 
   /** Cuts the line of merges into one range for each worker where the cumulative cost passes that worker's share. */
-  private spread(workers: number, costModel: CostModel): void {
+  spread(workers: number, costModel: CostModel): void {
     while (this.workerIndptr.length <= workers) this.workerIndptr = doubled(this.workerIndptr);
     const { workerIndptr, records, mergeCount } = this;
     let totalNs = 0;
     for (let m = 0; m < mergeCount; m++) totalNs += mergeCostNs(records, m, costModel);
+    const workersPerNs = totalNs === 0 ? 0 : workers / totalNs;
     let worker = 0;
     let passedNs = 0;
     workerIndptr[0] = 0;
     for (let m = 0; m < mergeCount; m++) {
       const costNs = mergeCostNs(records, m, costModel);
-      const owner = totalNs === 0 ? 0 : Math.floor((workers * (passedNs + costNs / 2)) / totalNs);
+      const owner = Math.floor((passedNs + costNs / 2) * workersPerNs);
       while (worker < owner && worker < workers - 1) workerIndptr[++worker] = m;
       passedNs += costNs;
     }
@@ -204,7 +279,7 @@ function isSameJob(records: Int32Array, a: number, b: number): boolean {
 }
 
 function doubled(from: Int32Array): Int32Array {
-  const to = new Int32Array(from.length * 2);
+  const to = new Int32Array(Math.max(64, from.length * 2));
   to.set(from);
   return to;
 }

@@ -2,24 +2,48 @@
 
 import type { AttentionShape, Mask } from "./batch.ts";
 import type { PlanLayout } from "./layout.ts";
-import { DTYPES, HEADER_BYTES, Header, Launch, MASK_KINDS, Merge, MergeSource, Piece, Request } from "./layout.ts";
+import {
+  DTYPES,
+  GroupRange,
+  HEADER_BYTES,
+  Header,
+  Launch,
+  MASK_KINDS,
+  Merge,
+  MergeSource,
+  Piece,
+  Request,
+} from "./layout.ts";
 import type { PolicyName } from "./policy-names.ts";
 import { POLICY_NAMES } from "./policy-names.ts";
 import type { PlanStats } from "./timeline.ts";
 
 /** Typed views over a plan buffer. Sections are addressed with the field tables of layout.ts. */
 export class Plan {
+  /** Header and sections. Of the same length for every plan of one budget. */
   readonly buffer: ArrayBuffer;
   readonly layout: PlanLayout;
+  /** Fields by `Header`. */
   readonly header: Int32Array;
+  /** The same bytes; float64 field f of `Header` is entry f / 2. */
   readonly headerFloat64: Float64Array;
+  /** Fields by `Request`. This and the sections below are as long as their capacity. */
   readonly requests: Int32Array;
+  /** Worker w runs piece records [entry w, entry w + 1), in order. */
   readonly workerPieceIndptr: Int32Array;
+  /** Worker w runs merges [entry w, entry w + 1). */
   readonly workerMergeIndptr: Int32Array;
+  /** Shared-prefix group g has members [entry g, entry g + 1). */
   readonly groupIndptr: Int32Array;
+  /** Request indices, ascending within a group. */
   readonly groupMembers: Int32Array;
+  /** Fields by `GroupRange`. */
+  readonly groupRanges: Int32Array;
+  /** Fields by `Merge`. */
   readonly merges: Int32Array;
+  /** Fields by `MergeSource`. */
   readonly mergeSources: Int32Array;
+  /** Fields by `Piece`. */
   readonly pieces: Int32Array;
 
   /** The buffer must be at least `layout.totalBytes` long; its content is taken as it is (decodePlan checks). */
@@ -34,11 +58,13 @@ export class Plan {
     this.workerMergeIndptr = new Int32Array(buffer, layout.workerMergeIndptr, capacities.workers + 1);
     this.groupIndptr = new Int32Array(buffer, layout.groupIndptr, capacities.groups + 1);
     this.groupMembers = new Int32Array(buffer, layout.groupMembers, capacities.groupMembers);
+    this.groupRanges = new Int32Array(buffer, layout.groupRanges, capacities.groups * GroupRange.stride);
     this.merges = new Int32Array(buffer, layout.merges, capacities.merges * Merge.stride);
     this.mergeSources = new Int32Array(buffer, layout.mergeSources, capacities.mergeSources * MergeSource.stride);
     this.pieces = new Int32Array(buffer, layout.pieces, capacities.pieces * Piece.stride);
   }
 
+  /** The policy that made it. */
   get policy(): PolicyName {
     return POLICY_NAMES[this.header[Header.policy]!]!;
   }
@@ -48,12 +74,18 @@ export class Plan {
     return this.header[Header.workers]!;
   }
 
+  /** Whether workers are resident, or CTAs of a grid that start in order. */
   get isPersistent(): boolean {
     return this.header[Header.launch] === Launch.persistent;
   }
 
   get requestCount(): number {
     return this.header[Header.requestCount]!;
+  }
+
+  /** Shared-prefix groups. */
+  get groupCount(): number {
+    return this.header[Header.groupCount]!;
   }
 
   /** Piece records; each stands for `headCount` pieces. */
@@ -74,10 +106,12 @@ export class Plan {
     return this.header[Header.usedBytes]!;
   }
 
+  /** Hash of what a captured graph bakes in: plans with the same one can replay each other's graphs. */
   get fingerprint(): number {
     return this.header[Header.fingerprint]!;
   }
 
+  /** Recomputed from the header at each access. */
   get stats(): PlanStats {
     const { header, headerFloat64 } = this;
     const makespanUs = headerFloat64[Header.makespanNs / 2]! / 1000;

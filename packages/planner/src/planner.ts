@@ -12,6 +12,7 @@ import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
 import {
   DTYPES,
+  GroupRange,
   HEADER_BYTES,
   Header,
   Launch,
@@ -34,18 +35,36 @@ import type { LaunchShape, Policy, PolicyInput } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
 import { POLICY_NAMES } from "./policy-names.ts";
+import type { PrefixGroups, PrefixLimits } from "./prefix.ts";
+import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
+import { mergeWithPrefixes } from "./prefix-merge.ts";
+import { Growth, type StepAction, Tails } from "./stepping.ts";
 
+/** What a planner is made for. */
 export interface PlannerOptions {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
   /**
    * Capacities that every plan keeps to, or the limits to derive them from. Without a budget the plan buffer grows with
    * the batches, and a plan is good for one launch rather than for a captured graph.
    */
   readonly budget?: Budget | BatchLimits;
+  /**
+   * Which shared prefixes to read once: those that the batch names (`explicit`, the default), those found in its page
+   * table too (`detect`), or none (`off`). Only where the cost model gains, and with policies that can.
+   */
+  readonly sharedPrefixes?: SharedPrefixes;
+  /**
+   * `step` plans anew once a grown plan is this much longer than its lower bound, as a fraction of the bound. 0.1 unless
+   * given: chosen because a fresh plan of a small batch can be that far from its bound.
+   */
+  readonly stepTolerance?: number;
 }
+
+/** See PlannerOptions.sharedPrefixes. */
+export type SharedPrefixes = "off" | "explicit" | "detect";
 
 /** Plans batches of one attention shape on one device. */
 export interface Planner {
@@ -59,6 +78,17 @@ export interface Planner {
    * last plan is then still whole.
    */
   plan(batch: AttentionBatch): Plan;
+  /**
+   * The plan of the next decoding step: the last plan with its ends moved where every request is the same or one token
+   * or so longer, else a new one. Satisfies what a fresh plan satisfies. `action` says which it was. Errors as `plan`.
+   */
+  step(batch: AttentionBatch): PlannedStep;
+}
+
+/** The planner's own object; the next call writes over it. */
+export interface PlannedStep {
+  readonly plan: Plan;
+  readonly action: StepAction;
 }
 
 /** Throws InvalidBatchError, InvalidDeviceError, UnknownPolicyError or UnboundedPolicyError. */
@@ -70,8 +100,10 @@ export function createPlanner(options: PlannerOptions): Planner {
   const budget =
     options.budget === undefined || "layout" in options.budget
       ? options.budget
-      : budgetFor({ ...options.budget, attention, device, policy: policy.name });
-  return new BatchPlanner(attention, device, policy, budget);
+      : budgetFor({ ...options.budget, attention, device, policy });
+  const stepTolerance = options.stepTolerance ?? 0.1;
+  if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
+  return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit", stepTolerance);
 }
 
 class BatchPlanner implements Planner {
@@ -80,22 +112,54 @@ class BatchPlanner implements Planner {
   readonly policy: PolicyName;
   readonly budget: Budget | undefined;
   private readonly rule: Policy;
+  private readonly sharedPrefixes: SharedPrefixes;
   private readonly jobs: Jobs = new Jobs();
   private readonly pieces: PieceWriter = new PieceWriter();
   private readonly merges: MergePlan = new MergePlan();
   private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   private readonly input: { -readonly [K in keyof PolicyInput]: PolicyInput[K] };
   private current: Plan | undefined;
+  private readonly needed: { -readonly [K in keyof PlanCapacities]: number } = {
+    workers: 0,
+    requests: 0,
+    pieces: 0,
+    merges: 0,
+    mergeSources: 0,
+    partialSlots: 0,
+    groups: 0,
+    groupMembers: 0,
+  };
+  /** Whether `current` holds a plan, and the groups that it shares. */
+  private isPlanned: boolean = false;
+  private groups: PrefixGroups | undefined;
+  private readonly tails: Tails = new Tails();
+  private readonly stepTolerance: number;
+  private readonly planned: { plan: Plan; action: StepAction } = { plan: undefined as never, action: "replanned" };
 
-  constructor(attention: AttentionShape, device: Device, policy: Policy, budget: Budget | undefined) {
+  constructor(
+    attention: AttentionShape,
+    device: Device,
+    policy: Policy,
+    budget: Budget | undefined,
+    sharedPrefixes: SharedPrefixes,
+    stepTolerance: number,
+  ) {
+    this.stepTolerance = stepTolerance;
+    this.sharedPrefixes = policy.sharesPrefixes === true ? sharedPrefixes : "off";
     this.attention = attention;
     this.device = device;
     this.policy = policy.name;
     this.budget = budget;
     this.rule = policy;
     const none = new Int32Array(0);
-    this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, lowerBoundNs: 0 };
-    if (budget !== undefined) this.current = this.allocate(budget.capacities);
+    this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, bound: this.bound };
+    if (budget !== undefined) {
+      // A budget has room for every batch within its limits: pieces and merges are written where they stay.
+      const plan = this.allocate(budget.capacities);
+      this.pieces.writeInto(plan.pieces, plan.workerPieceIndptr);
+      this.merges.writeInto(plan.merges, plan.mergeSources, plan.workerMergeIndptr);
+      this.current = plan;
+    }
   }
 
   plan(batch: AttentionBatch): Plan {
@@ -104,51 +168,106 @@ class BatchPlanner implements Planner {
     const requestCount = batch.qoLens.length;
     if (this.budget !== undefined) checkLimits(this.budget, batch);
 
-    collectJobs(jobs, this.attention, device.costModel, batch.qoLens, batch.kvLens, requestCount);
+    const groups = this.groupsOf(batch);
+    collectJobs(jobs, this.attention, device.costModel, batch.qoLens, batch.kvLens, requestCount, groups);
     lowerBound(jobs, workerCount(device), 0, bound);
     input.requestCount = requestCount;
     input.qoLens = batch.qoLens;
     input.kvLens = batch.kvLens;
-    input.lowerBoundNs = bound.lowerBoundNs;
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
-    merges.build(pieces, device.costModel);
+    if (groups === undefined) {
+      merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
+    } else {
+      merges.begin(pieces, 0);
+      mergeWithPrefixes(merges, pieces, this.attention, batch.qoLens, jobs, groups);
+      merges.spread(pieces.workers, device.costModel);
+    }
 
-    const plan = this.bufferFor(requestCount);
-    this.write(plan, batch, shape);
+    const plan = this.bufferFor(requestCount, groups);
+    this.write(plan, batch, shape, groups);
+    this.groups = groups;
+    this.isPlanned = true;
+    this.tails.invalidate();
     return plan;
   }
 
-  /** The plan buffer to write into: the budget's own, or one that is large enough. */
-  private bufferFor(requestCount: number): Plan {
-    const { pieces, merges, budget, current } = this;
-    const needed: PlanCapacities = {
-      workers: pieces.workers,
-      requests: requestCount,
-      pieces: pieces.recordCount,
-      merges: merges.mergeCount,
-      mergeSources: merges.sourceCount,
-      partialSlots: merges.slotCount,
-      groups: 0,
-      groupMembers: 0,
+  step(batch: AttentionBatch): PlannedStep {
+    const { planned } = this;
+    planned.action = this.grow(batch);
+    planned.plan = planned.action === "replanned" ? this.plan(batch) : this.current!;
+    return planned;
+  }
+
+  /** Makes the last plan that of the batch where that is possible; "replanned" when it is not, and may be half grown. */
+  private grow(batch: AttentionBatch): StepAction {
+    const { current, tails, attention, device, jobs, bound, budget } = this;
+    // Chunk sizes of other systems depend on the lengths: their plans are made anew.
+    if (!this.isPlanned || current === undefined || this.rule.isComparison) return "replanned";
+    const growth = tails.growth(current, batch);
+    if (growth === Growth.impossible) return "replanned";
+    if (budget !== undefined) checkLimits(budget, batch);
+    if (batch.pageIndptr !== undefined) validateBatch(batch, attention.pageSize);
+    tails.move(current, batch, attention.pageSize);
+    if (growth === Growth.withinTiles) return "reused";
+
+    const { qoLens, kvLens } = batch;
+    collectJobs(jobs, attention, device.costModel, qoLens, kvLens, qoLens.length, this.groups);
+    lowerBound(jobs, workerCount(device), 0, bound);
+    const { header, headerFloat64 } = current;
+    const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
+    const { pieces, workerPieceIndptr, workers, isPersistent } = current;
+    const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device);
+    headerFloat64[Header.makespanNs / 2] = makespan;
+    headerFloat64[Header.lowerBoundNs / 2] = bound.lowerBoundNs;
+    return makespan <= (1 + this.stepTolerance) * bound.lowerBoundNs ? "grown" : "replanned";
+  }
+
+  /** The prefixes of the batch that are worth sharing; undefined when there are none. */
+  private groupsOf(batch: AttentionBatch): PrefixGroups | undefined {
+    const { sharedPrefixes, attention, device, budget } = this;
+    const isDetecting = sharedPrefixes === "detect" && batch.prefixes === undefined && batch.pageIndptr !== undefined;
+    if (sharedPrefixes === "off" || (!isDetecting && batch.prefixes === undefined)) return undefined;
+    const limits: PrefixLimits = {
+      maxGroups: budget === undefined ? Number.POSITIVE_INFINITY : (budget.maxPrefixGroups ?? 0),
+      maxLevels: budget === undefined ? Number.POSITIVE_INFINITY : (budget.maxPrefixLevels ?? 1),
     };
+    const choose = isDetecting ? groupsFromPageTable : groupsFromPrefixes;
+    const groups = choose(attention, device.costModel, batch, limits);
+    return groups.members.length === 0 ? undefined : groups;
+  }
+
+  /** The plan buffer to write into: the budget's own, or one that is large enough. */
+  private bufferFor(requestCount: number, groupsOfBatch: PrefixGroups | undefined): Plan {
+    const { pieces, merges, budget, current, needed } = this;
+    needed.workers = pieces.workers;
+    needed.requests = requestCount;
+    needed.pieces = pieces.recordCount;
+    needed.merges = merges.mergeCount;
+    needed.mergeSources = merges.sourceCount;
+    needed.partialSlots = merges.slotCount;
+    needed.groups = 0;
+    needed.groupMembers = 0;
+    for (const members of groupsOfBatch?.members ?? NO_GROUPS) {
+      needed.groups++;
+      needed.groupMembers += members.length;
+    }
     const has = current?.layout.capacities;
-    const overfull = has === undefined ? "workers" : CAPACITY_NAMES.find((name) => needed[name] > has[name]);
+    let overfull: keyof PlanCapacities | undefined;
+    for (let i = 0; i < CAPACITY_NAMES.length; i++) {
+      const name = CAPACITY_NAMES[i]!;
+      if (has === undefined || needed[name] > has[name]) overfull = name;
+    }
     if (overfull === undefined) return current!;
     if (budget !== undefined) {
       // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
       throw new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
     }
-    this.current = this.allocate({
-      workers: Math.max(roundUp(needed.workers), has?.workers ?? 0),
-      requests: Math.max(roundUp(needed.requests), has?.requests ?? 0),
-      pieces: Math.max(roundUp(needed.pieces), has?.pieces ?? 0),
-      merges: Math.max(roundUp(needed.merges), has?.merges ?? 0),
-      mergeSources: Math.max(roundUp(needed.mergeSources), has?.mergeSources ?? 0),
-      partialSlots: Math.max(roundUp(needed.partialSlots), has?.partialSlots ?? 0),
-      groups: 0,
-      groupMembers: 0,
-    });
+    const grown = { ...needed };
+    for (const name of CAPACITY_NAMES) {
+      grown[name] = Math.max(needed[name] === 0 ? 0 : roundUp(needed[name]), has?.[name] ?? 0);
+    }
+    this.current = this.allocate(grown);
     return this.current;
   }
 
@@ -188,13 +307,14 @@ class BatchPlanner implements Planner {
     header[Header.workerMergeIndptrOffset] = layout.workerMergeIndptr;
     header[Header.groupIndptrOffset] = layout.groupIndptr;
     header[Header.groupMembersOffset] = layout.groupMembers;
+    header[Header.groupRangesOffset] = layout.groupRanges;
     header[Header.mergesOffset] = layout.merges;
     header[Header.mergeSourcesOffset] = layout.mergeSources;
     header[Header.piecesOffset] = layout.pieces;
     return plan;
   }
 
-  private write(plan: Plan, batch: AttentionBatch, shape: LaunchShape): void {
+  private write(plan: Plan, batch: AttentionBatch, shape: LaunchShape, groups: PrefixGroups | undefined): void {
     const { pieces, merges, device, attention } = this;
     const { header, headerFloat64 } = plan;
     const isPersistent = shape.launch === "persistent";
@@ -203,6 +323,7 @@ class BatchPlanner implements Planner {
     const packedHeads = shape.packsGroup === false ? 1 : attention.queryHeads / attention.kvHeads;
 
     writeRequests(plan, batch, attention.pageSize);
+    writeGroups(plan, groups);
     replace(plan.workerPieceIndptr, pieces.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
     replace(plan.workerMergeIndptr, merges.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
     replace(plan.merges, merges.records, merges.mergeCount * Merge.stride, header[Header.mergeCount]! * Merge.stride);
@@ -233,20 +354,33 @@ class BatchPlanner implements Planner {
     header[Header.partialSlotCount] = merges.slotCount;
     header[Header.splitJobCount] = merges.splitJobCount;
     header[Header.mergeRowCount] = merges.rowCount;
-    headerFloat64[Header.makespanNs / 2] = makespanNs(
-      pieces.records,
-      pieces.workerIndptr,
-      pieces.workers,
-      isPersistent,
-      launchSlots(device, ctasPerSm, ctasPerWorker),
-      device,
-    );
+    headerFloat64[Header.makespanNs / 2] = Number.isNaN(pieces.makespanNs)
+      ? makespanNs(
+          pieces.records,
+          pieces.workerIndptr,
+          pieces.workers,
+          isPersistent,
+          launchSlots(device, ctasPerSm, ctasPerWorker),
+          device,
+        )
+      : pieces.makespanNs;
     headerFloat64[Header.lowerBoundNs / 2] = this.bound.lowerBoundNs;
     header[Header.fingerprint] = fingerprint(header);
   }
 }
 
-const CAPACITY_NAMES = ["workers", "requests", "pieces", "merges", "mergeSources", "partialSlots"] as const;
+const NO_GROUPS: readonly (readonly number[])[] = [];
+
+const CAPACITY_NAMES = [
+  "workers",
+  "requests",
+  "pieces",
+  "merges",
+  "mergeSources",
+  "partialSlots",
+  "groups",
+  "groupMembers",
+] as const;
 
 function checkLimits(budget: Budget, batch: AttentionBatch): void {
   const { qoLens, kvLens } = batch;
@@ -300,9 +434,26 @@ function writeRequests(plan: Plan, batch: AttentionBatch, pageSize: number): voi
   for (let at = qoLens.length * Request.stride; at < previousRequests * Request.stride; at++) requests[at] = 0;
 }
 
-/** Writes a section and clears what the last plan left behind it: the same batch always gives the same bytes. No views. */
+function writeGroups(plan: Plan, groups: PrefixGroups | undefined): void {
+  const { header, groupIndptr, groupMembers, groupRanges } = plan;
+  if (groups === undefined && header[Header.groupCount] === 0) return;
+  groupIndptr.fill(0);
+  groupMembers.fill(0);
+  groupRanges.fill(0);
+  let member = 0;
+  for (const [g, members] of groups?.members.entries() ?? []) {
+    groupRanges[g * GroupRange.stride + GroupRange.kvStart] = groups!.kvStart[g]!;
+    groupRanges[g * GroupRange.stride + GroupRange.kvEnd] = groups!.kvEnd[g]!;
+    for (const request of members) groupMembers[member++] = request;
+    groupIndptr[g + 1] = member;
+  }
+  header[Header.groupCount] = groups?.members.length ?? 0;
+  header[Header.groupMemberCount] = member;
+}
+
+/** Fills a section, unless it was written in place, and clears what the last plan left behind: same batch, same bytes. */
 function replace(section: Int32Array, from: Int32Array, length: number, previousLength: number): void {
-  for (let i = 0; i < length; i++) section[i] = from[i]!;
+  if (from !== section) for (let i = 0; i < length; i++) section[i] = from[i]!;
   for (let i = length; i < previousLength; i++) section[i] = 0;
 }
 

@@ -13,7 +13,11 @@ import { checkPlan } from "./verify.ts";
 /** Part of every JavaScript host (Node, Deno, Bun, browsers); the language's own library does not declare it. */
 declare const performance: { now(): number };
 
-/** Runs a plan. Throws PlanViolation for a plan that is not sound and InvalidTensorError for tensors that do not fit. */
+/**
+ * Runs a plan, piece by piece and merge by merge, in the plan's own order. float64, or float32 with a rounding after every
+ * operation, for claims about bits. Time is proportional to rows × KV tokens × head dimension, in plain TypeScript.
+ * Throws PlanViolation for a plan that is not sound and InvalidTensorError for tensors that do not fit.
+ */
 export function runPlan(
   plan: Plan,
   tensors: AttentionTensors,
@@ -39,6 +43,7 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
   const slotRows = header[Header.slotRows]!;
   const packedHeads = header[Header.packedHeads]!;
   const slots: CanonicalNode[] = new Array(plan.partialSlotCount * slotRows);
+  const owners = groupRowOwners(plan);
   for (let record = 0; record < plan.pieceRecordCount; record++) {
     const at = record * Piece.stride;
     const request = pieces[at + Piece.request]!;
@@ -48,8 +53,17 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
       let states = 0;
       for (let r = 0; r < rowCount; r++) {
         const row = pieces[at + Piece.rowStart]! + r;
-        const token = Math.floor(row / packedHeads);
         const head = (pieces[at + Piece.head]! + h) * packedHeads + (row % packedHeads);
+        if (request < 0) {
+          const { member, token } = owners[-1 - request]![Math.floor(row / packedHeads)]!;
+          const pagesOf = plan.groupMembers[plan.groupIndptr[-1 - request]!]!;
+          const kvStart = pieces[at + Piece.kvStart]!;
+          const state = rows.attend(member, token, head, kvStart, pieces[at + Piece.kvEnd]!, pagesOf);
+          states = 1;
+          slots[slot * slotRows + r] = { state, chunk: 0, size: 0 };
+          continue;
+        }
+        const token = Math.floor(row / packedHeads);
         const nodes = pieceStates(plan, rows, at, request, token, head);
         states = nodes.length;
         if (slot < 0) rows.write(request, token, head, combine(plan, rows, nodes));
@@ -59,6 +73,19 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
     }
   }
   return slots;
+}
+
+/** For each shared-prefix group: which member's which query token stands behind each packed token. */
+function groupRowOwners(plan: Plan): { readonly member: number; readonly token: number }[][] {
+  return Array.from({ length: plan.groupCount }, (_, g) => {
+    const members = Array.from(plan.groupMembers.subarray(plan.groupIndptr[g]!, plan.groupIndptr[g + 1]!));
+    return members.flatMap((member) =>
+      Array.from({ length: plan.requests[member * Request.stride + Request.qoLen]! }, (_, token) => ({
+        member,
+        token,
+      })),
+    );
+  });
 }
 
 /** What one piece leaves for one row: one state, or the canonical nodes of its chunks from left to right. */

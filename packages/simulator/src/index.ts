@@ -1,3 +1,13 @@
+export type {
+  BatchingContext,
+  BatchingPolicy,
+  BatchLimits,
+  CreateBatchingPolicy,
+  ScheduledStep,
+  SchedulerRequests,
+} from "./batching/batching-policy.ts";
+export type { BatchingName } from "./batching/policies.ts";
+export { BATCHING_POLICIES } from "./batching/policies.ts";
 export type { BatchDocument } from "./documents/batch.ts";
 export { attentionSchema, batchSchema } from "./documents/batch.ts";
 export { generatorSchema } from "./documents/generator.ts";
@@ -14,4 +24,64 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export type { DeploymentOptions, DisaggregationOptions } from "./engine/deployment.ts";
+export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
+export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";
+export { gpuFacts } from "./engine/gpu-facts.ts";
+export { EventQueue } from "./events/event-queue.ts";
+export {
+  findProfile,
+  InvalidProfileError,
+  listProfiles,
+  parseProfile,
+  UnknownProfileError,
+} from "./gpu/find-profile.ts";
+export { plannerDevice } from "./gpu/planner-device.ts";
+export type { AttentionKernelProfile, CurveTable, GpuProfile, ProfileSource, Quantity } from "./gpu/profile.ts";
+export { gpuProfileSchema, SOURCE_BASES } from "./gpu/profile.ts";
+export { PlanProfileMismatchError } from "./kernel/kernel-costs.ts";
+export type { Sharing } from "./kernel/kernel-simulator.ts";
+export { KernelSimulator } from "./kernel/kernel-simulator.ts";
+export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
+export { simulateKernel } from "./kernel/simulate-kernel.ts";
+export { KvCache } from "./kv-cache/kv-cache.ts";
+export type { StepName } from "./metrics/batch-keeper.ts";
+export { Distribution } from "./metrics/distribution.ts";
+export type { ServiceLevel } from "./metrics/step-observer.ts";
+export { findModel, MODEL_NAMES } from "./model/find-model.ts";
+export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
+export type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model/model-config.ts";
+export { rankAttention, rankKvHeads } from "./model/model-config.ts";
+export {
+  attentionFlopsPerPair,
+  DTYPE_BYTES,
+  flopsPerToken,
+  headFlops,
+  parameterCount,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "./model/model-cost.ts";
+export { RandomStream } from "./random.ts";
+export type { ReplayOptions, ReplayProgress } from "./replay.ts";
+export { replay } from "./replay.ts";
+export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
+export type { RouterName } from "./routing/routers.ts";
+export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
+export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
+export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
+export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
+export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";
+export { inspectTrace } from "./trace/inspect-trace.ts";
+export type { TraceOptions } from "./trace/open-trace.ts";
+export { openTrace } from "./trace/open-trace.ts";
+export type { Arrivals, Lengths, SyntheticTrace } from "./trace/synthetic-trace.ts";
+export { syntheticTrace } from "./trace/synthetic-trace.ts";
+export type { Trace, TraceRequest } from "./trace/trace.ts";
+export { traceOf } from "./trace/trace.ts";
+export { TraceError } from "./trace/trace-error.ts";
+export type { TraceFormatName } from "./trace/trace-formats.ts";
+export { TRACE_FORMAT_NAMES, TRACE_FORMATS } from "./trace/trace-formats.ts";
+export { writeTrace } from "./trace/write-trace.ts";
+export { requestLines, writeReport, writeWhole } from "./write-report.ts";

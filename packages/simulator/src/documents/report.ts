@@ -47,6 +47,16 @@ export interface Deployment {
   readonly prefixCaching: boolean;
   /** Arrival rate relative to the trace. */
   readonly rate: number;
+  /** Closed loop: requests in flight, sent as others end; absent where arrivals are the trace's. */
+  readonly concurrency?: number | undefined;
+  /** The first replicas compute prompts, the others go on from there; absent where every replica does both. */
+  readonly disaggregation?:
+    | {
+        readonly prefillReplicas: number;
+        readonly kvTransferGBps: number;
+        readonly kvTransferLatencyUs: number;
+      }
+    | undefined;
   readonly slo: {
     readonly ttftMs?: number | undefined;
     readonly tpotMs?: number | undefined;
@@ -232,6 +242,10 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     maxBatchedTokens: number,
     prefixCaching: z.boolean(),
     rate: number,
+    concurrency: number.optional(),
+    disaggregation: z
+      .strictObject({ prefillReplicas: number, kvTransferGBps: number, kvTransferLatencyUs: number })
+      .optional(),
     slo: z.strictObject({ ttftMs: number.optional(), tpotMs: number.optional(), e2eMs: number.optional() }),
   }),
   metrics: z.strictObject({

@@ -1,0 +1,105 @@
+// `isochron plan`: plans one batch, with one policy or with all of them side by side.
+
+import type { PolicyName } from "@isochron/planner";
+import { type BatchDocument, type GpuProfile, plannerDevice, simulateKernel } from "@isochron/simulator";
+import type { Command } from "commander";
+import { type CommonOptions, newCommand, print, warn } from "../command.ts";
+import type { Context } from "../context.ts";
+import { writePlan } from "../documents/write.ts";
+import { explain } from "../errors.ts";
+import { generatorOf } from "../generator.ts";
+import { allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { type PlannedBatch, planBatch } from "../plan-batch.ts";
+import { bytes, fixed, integer } from "../terminal/numbers.ts";
+import type { Painter } from "../terminal/style.ts";
+import { table } from "../terminal/table.ts";
+
+interface PlanOptions extends CommonOptions {
+  readonly gpu: string;
+  readonly policy: PolicyName;
+  readonly compare?: true;
+  readonly out?: string;
+}
+
+interface PolicyRow extends PlannedBatch {
+  readonly simulatedUs: number;
+}
+
+export function addPlanCommand(program: Command, context: Context): void {
+  newCommand(program, {
+    usage: "plan <batch>",
+    summary: "plan one batch and say how far the plan is from the lower bound",
+    examples: ["isochron plan batch.json --compare", "isochron plan batch.json --policy tight --out plan.bin"],
+  })
+    .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
+    .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
+    .option("--compare", "plan with every policy")
+    .option("--out <file>", "write the plan: binary, or JSON when the name ends in .json")
+    .addHelpText("after", policyHelp())
+    .action((path: string, options: PlanOptions) => {
+      const batch = readBatch(path);
+      const profile = findGpu(options.gpu);
+      const rows: PolicyRow[] = [];
+      for (const policy of options.compare === true ? allPolicies() : [options.policy]) {
+        try {
+          rows.push(planAndSimulate(batch, profile, policy));
+        } catch (error) {
+          if (options.compare !== true) throw error;
+          warn(context, `${policy} cannot plan this batch: ${explain(error).line}`);
+        }
+      }
+      if (options.out !== undefined) {
+        writePlan(options.out, planBatch(batch, plannerDevice(profile), options.policy).plan);
+      }
+      const document = {
+        isochron: "plan-summary/1",
+        generator: generatorOf(context),
+        gpu: profile.name,
+        batch: summarise(batch),
+        policies: rows,
+      };
+      print(context, options, document, (paint) => planText(batch, profile, rows, paint));
+    });
+}
+
+function planAndSimulate(batch: BatchDocument, profile: GpuProfile, policy: PolicyName): PolicyRow {
+  const { plan, planned } = planBatch(batch, plannerDevice(profile), policy);
+  return { ...planned, simulatedUs: simulateKernel(plan, profile).durationUs };
+}
+
+function summarise(batch: BatchDocument): Record<string, unknown> {
+  const sum = (lengths: readonly number[]): number => lengths.reduce((total, length) => total + length, 0);
+  return {
+    requests: batch.qoLens.length,
+    queryTokens: sum(batch.qoLens),
+    kvTokens: sum(batch.kvLens),
+    longestKvTokens: batch.kvLens.reduce((longest, length) => Math.max(longest, length), 0),
+    attention: batch.attention,
+  };
+}
+
+function planText(batch: BatchDocument, profile: GpuProfile, rows: readonly PolicyRow[], paint: Painter): string {
+  const { requests, queryTokens, kvTokens } = summarise(batch);
+  const shape = `${batch.attention.queryHeads}/${batch.attention.kvHeads} heads × ${batch.attention.headDim}`;
+  const title = `${integer(Number(requests))} requests, ${integer(Number(queryTokens))} query tokens, ${integer(Number(kvTokens))} KV tokens, ${shape}, on ${profile.name}\n\n`;
+  return (
+    title +
+    table(
+      rows,
+      [
+        { title: "policy", value: (row) => row.policy },
+        { title: "pieces", align: "right", value: (row) => integer(row.stats.pieces) },
+        { title: "split jobs", align: "right", value: (row) => integer(row.stats.splitJobs) },
+        { title: "partial slots", align: "right", value: (row) => integer(row.stats.partialSlots) },
+        { title: "makespan µs", align: "right", value: (row) => fixed(row.stats.makespanUs, 1) },
+        { title: "bound µs", align: "right", value: (row) => fixed(row.stats.lowerBoundUs, 1) },
+        { title: "imbalance", align: "right", value: (row) => fixed(row.stats.imbalance, 3) },
+        { title: "simulated µs", align: "right", value: (row) => fixed(row.simulatedUs, 1) },
+        { title: "workspace", align: "right", value: (row) => bytes(row.workspaceBytes) },
+        { title: "plan", align: "right", value: (row) => bytes(row.planBytes) },
+        { title: "plan time µs", align: "right", value: (row) => fixed(row.planTimeUs, 1) },
+      ],
+      paint,
+    )
+  );
+}

@@ -1,0 +1,154 @@
+// `isochron traces`: what traces there are, what is in one, and how to turn it into our own format.
+
+import { existsSync } from "node:fs";
+import {
+  BUNDLED_TRACES,
+  inspectTrace,
+  openTrace,
+  type TokenSummary,
+  TRACE_FORMAT_NAMES,
+  type Trace,
+  type TraceFormatName,
+  type TraceInspection,
+} from "@isochron/simulator";
+import type { Command } from "commander";
+import { type CommonOptions, newCommand, print } from "../command.ts";
+import type { Context } from "../context.ts";
+import { writeTrace } from "../documents/write-trace.ts";
+import { integerOption, nameOption } from "../options.ts";
+import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
+import type { Painter } from "../terminal/style.ts";
+import { table } from "../terminal/table.ts";
+import { traceFile } from "../trace-files.ts";
+
+interface ReadOptions extends CommonOptions {
+  readonly format?: TraceFormatName;
+  readonly limit?: number;
+  readonly skipInvalid?: true;
+}
+
+export function addTracesCommand(program: Command, context: Context): void {
+  const traces = program
+    .command("traces")
+    .summary("list, inspect and convert traces")
+    .description("list, inspect and convert traces")
+    .addHelpText("before", "  $ isochron traces inspect azure-conv-2023\n");
+  addList(traces, context);
+  addInspect(traces, context);
+  addConvert(traces, context);
+}
+
+function addList(traces: Command, context: Context): void {
+  newCommand(traces, {
+    usage: "list",
+    summary: "list the bundled traces",
+    examples: ["isochron traces list"],
+  }).action((options: CommonOptions) => {
+    const rows = Object.entries(BUNDLED_TRACES).map(([name, trace]) => {
+      const { file } = traceFile(name);
+      return {
+        name,
+        summary: trace.summary,
+        license: trace.license,
+        source: trace.source,
+        isPresent: existsSync(file),
+      };
+    });
+    print(context, options, { isochron: "traces/1", traces: rows }, (paint) =>
+      table(
+        rows,
+        [
+          { title: "trace", value: (row) => (row.isPresent ? row.name : paint("red", `${row.name} (missing)`)) },
+          { title: "licence", value: (row) => row.license },
+          { title: "content", value: (row) => row.summary },
+        ],
+        paint,
+      ),
+    );
+  });
+}
+
+function addInspect(traces: Command, context: Context): void {
+  const command = newCommand(traces, {
+    usage: "inspect <trace>",
+    summary: "say what is in a trace",
+    examples: ["isochron traces inspect azure-conv-2023"],
+  });
+  readingOptions(command).action(async (nameOrPath: string, options: ReadOptions) => {
+    const inspection = await inspectTrace(await open(nameOrPath, options));
+    print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) =>
+      inspectionText(inspection, paint),
+    );
+  });
+}
+
+function addConvert(traces: Command, context: Context): void {
+  const command = newCommand(traces, {
+    usage: "convert <trace> <file>",
+    summary: "write a trace as trace/1 JSON lines (gzip when the name ends in .gz)",
+    examples: ["isochron traces convert azure-conv-2023 conversations.jsonl.gz"],
+  });
+  readingOptions(command).action(async (nameOrPath: string, target: string, options: ReadOptions) => {
+    const trace = await open(nameOrPath, options);
+    const requests = await writeTrace(target, trace);
+    const document = { isochron: "trace-conversion/1", file: target, requests, from: trace.identity() };
+    print(context, options, document, () => `wrote ${integer(requests)} requests to ${target}\n`);
+  });
+}
+
+function readingOptions(command: Command): Command {
+  return command
+    .option(
+      "--format <name>",
+      "format of the file, instead of recognising it",
+      nameOption("--format", "format", TRACE_FORMAT_NAMES),
+    )
+    .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
+    .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first");
+}
+
+async function open(nameOrPath: string, options: ReadOptions): Promise<Trace> {
+  const { file, name } = traceFile(nameOrPath);
+  return openTrace(file, { name, format: options.format, limit: options.limit, skipInvalid: options.skipInvalid });
+}
+
+function inspectionText(inspection: TraceInspection, paint: Painter): string {
+  const { identity, requests, spanS, requestsPerS, gapCv, input, output, prefixHitBound, warnings } = inspection;
+  const prefixes =
+    prefixHitBound === null ? "not identified" : `${percent(prefixHitBound)} of prompt tokens seen before`;
+  const facts = [
+    ["format", identity.format],
+    ["sha256", identity.sha256],
+    ["requests", integer(requests)],
+    ["span", `${clock(spanS)} (${fixed(requestsPerS, 2)} requests / s, gaps vary by ${fixed(gapCv, 2)} × their mean)`],
+    ["prefixes", prefixes],
+    ...(identity.linesSkipped > 0 ? [["lines skipped", integer(identity.linesSkipped)]] : []),
+  ];
+  const rows: (readonly [string, TokenSummary])[] = [
+    ["input", input],
+    ["output", output],
+  ];
+  const column = (title: string, key: keyof TokenSummary) => ({
+    title,
+    align: "right" as const,
+    value: ([, tokens]: (typeof rows)[number]) => integer(tokens[key]),
+  });
+  return [
+    `${paint("bold", identity.name)}\n${facts.map(([name, value]) => `${name!.padEnd(14)} ${value}\n`).join("")}`,
+    table(
+      rows,
+      [
+        { title: "tokens", value: ([name]) => name },
+        column("total", "total"),
+        column("mean", "mean"),
+        column("min", "min"),
+        column("p50", "p50"),
+        column("p90", "p90"),
+        column("p99", "p99"),
+        column("max", "max"),
+      ],
+      paint,
+    ),
+    ...warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
+  ].join("\n");
+}

@@ -1,0 +1,93 @@
+// Files and folders that the viewer can show → documents with everything that belongs to them.
+
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  findModel,
+  findProfile,
+  REQUEST_STATUS,
+  type Report,
+  type RequestSeries,
+  reportSchema,
+  timelineSchema,
+  type ViewerBundle,
+} from "@isochron/simulator";
+import { InputError } from "../errors.ts";
+import { stepTimelines } from "../step-timelines.ts";
+import { checkDocument, documentKind, readJson, readText } from "./read.ts";
+
+export interface Viewable extends ViewerBundle {
+  readonly path: string;
+  /** Whether the file holds all that is to be shown. */
+  readonly isWhole: boolean;
+  /** What could not be added. */
+  readonly warnings: readonly string[];
+}
+
+/** Reads a report (a file, or the folder of `replay --out`) or a timeline. Throws InputError for anything else. */
+export function readViewable(given: string): Viewable {
+  const isFolder = statSync(given, { throwIfNoEntry: false })?.isDirectory() === true;
+  const path = isFolder ? join(given, "report.json") : given;
+  const document = readJson(path, "report/1 or timeline/1");
+  switch (documentKind(document)) {
+    case "report/1":
+      return withDetails(checkDocument(document, path, "report/1", reportSchema), path);
+    case "timeline/1": {
+      const timelines = [checkDocument(document, path, "timeline/1", timelineSchema)];
+      return { path, reports: [], timelines, isWhole: true, warnings: [] };
+    }
+    default: {
+      const found = JSON.stringify(documentKind(document)) ?? "nothing";
+      throw new InputError(`${path}: field isochron: found ${found}, expected "report/1" or "timeline/1"`);
+    }
+  }
+}
+
+/** Adds the records that lie beside a report, and the timelines of the steps that it keeps. */
+function withDetails(plain: Report, path: string): Viewable {
+  const file = join(dirname(path), "requests.jsonl");
+  const hasRecords = plain.requests === undefined && existsSync(file);
+  const report = hasRecords
+    ? checkDocument({ ...plain, requests: readRecords(file) }, file, "report/1", reportSchema)
+    : plain;
+  try {
+    const { model, gpu } = report.deployment;
+    const timelines = stepTimelines(report, findModel(model), findProfile(gpu));
+    return { path, reports: [report], timelines, isWhole: false, warnings: [] };
+  } catch (error) {
+    // Models and profiles from files are known to a report by name only.
+    const warnings = [`${path}: its steps cannot be opened (${(error as Error).message})`];
+    return { path, reports: [report], timelines: [], isWhole: !hasRecords, warnings };
+  }
+}
+
+function readRecords(file: string): RequestSeries {
+  const requests: { [Column in keyof RequestSeries]: number[] } = {
+    id: [],
+    replica: [],
+    status: [],
+    arrivalUs: [],
+    scheduledUs: [],
+    firstTokenUs: [],
+    endUs: [],
+    inputTokens: [],
+    outputTokens: [],
+    cachedTokens: [],
+    preemptions: [],
+    firstStep: [],
+    lastStep: [],
+  };
+  const columns = Object.entries(requests);
+  const lines = readText(file).trimEnd().split("\n");
+  lines.forEach((line, i) => {
+    let record: Record<string, unknown>;
+    try {
+      record = JSON.parse(line);
+    } catch {
+      throw new InputError(`${file}:${i + 1}: not JSON, expected the record of a request`);
+    }
+    const status = (REQUEST_STATUS as readonly unknown[]).indexOf(record["status"]);
+    for (const [name, values] of columns) values.push(name === "status" ? status : Number(record[name] ?? -1));
+  });
+  return requests;
+}

@@ -1,0 +1,81 @@
+// Writes files whole or not at all: into a temporary file beside the target, which then takes its name.
+
+import { accessSync, constants, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { encodePlan, type Plan, planToJson } from "@isochron/planner";
+import { InputError, systemReason } from "../errors.ts";
+
+/** JSON with typed arrays as arrays, ended by a line break. */
+export function toJson(document: unknown): string {
+  return `${JSON.stringify(document, (_, value) => (ArrayBuffer.isView(value) ? Array.from(value as never) : value))}\n`;
+}
+
+export function writeJson(path: string, document: unknown): void {
+  writeWhole(path, toJson(document));
+}
+
+/** A plan in its binary form, or as JSON where the name says so. */
+export function writePlan(path: string, plan: Plan): void {
+  if (path.endsWith(".json")) writeJson(path, planToJson(plan));
+  else writeWhole(path, encodePlan(plan));
+}
+
+/** Throws InputError naming the path and the reason. */
+export function writeWhole(path: string, content: string | Uint8Array): void {
+  const temporary = temporaryName(path);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(temporary, content);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeQuietly(temporary);
+    throw cannotWrite(path, error);
+  }
+}
+
+/** The same for content that is streamed into the temporary file by `write`, whose own errors pass as they are. */
+export async function writeThrough(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path);
+  prepareDirectory(dirname(path));
+  try {
+    await write(temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    removeQuietly(temporary);
+    throw (error as NodeJS.ErrnoException).path === temporary ? cannotWrite(path, error) : error;
+  }
+}
+
+/** Beside the target, so that the rename stays inside one file system. */
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}.part`);
+}
+
+/** The first error is the one to report. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {}
+}
+
+/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
+export function prepareDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+    accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** The same for a file that is to be written. */
+export function prepareFile(path: string): void {
+  prepareDirectory(dirname(path));
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new InputError(`${path}: cannot be written (is a directory, expected a file)`);
+  }
+}
+
+function cannotWrite(path: string, error: unknown): InputError {
+  return new InputError(`${path}: cannot be written (${systemReason(error)})`);
+}

@@ -1,0 +1,62 @@
+// Names and paths that users type → the things they mean, with a suggestion where a name is nearly right.
+
+import { existsSync } from "node:fs";
+import { POLICIES, POLICY_NAMES, type PolicyName, validateAttentionShape, validateBatch } from "@isochron/planner";
+import {
+  type BatchDocument,
+  batchSchema,
+  findModel,
+  findProfile,
+  type GpuProfile,
+  listProfiles,
+  MODEL_NAMES,
+  type ModelConfig,
+} from "@isochron/simulator";
+import { readDocument } from "./documents/read.ts";
+import { InputError, unknownName } from "./errors.ts";
+import { nameOption } from "./options.ts";
+
+/** A bundled profile, or a profile file. */
+export function findGpu(nameOrPath: string): GpuProfile {
+  const known = listProfiles();
+  if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw unknownName("unknown GPU", nameOrPath, known);
+  return findProfile(nameOrPath);
+}
+
+/** A bundled model, a config.json, or a folder that holds one. */
+export function findServedModel(nameOrPath: string): ModelConfig {
+  try {
+    return findModel(nameOrPath);
+  } catch (error) {
+    if (existsSync(nameOrPath)) throw error;
+    throw unknownName("unknown model", nameOrPath, MODEL_NAMES);
+  }
+}
+
+/** Every policy that can plan, in the order of their numbers. */
+export function allPolicies(): PolicyName[] {
+  return POLICY_NAMES.filter((name) => POLICIES[name] !== undefined);
+}
+
+/** What each policy does, for the end of a help text. */
+export function policyHelp(): string {
+  const lines = allPolicies().map((name) => `  ${name.padEnd(24)} ${POLICIES[name]!.summary}\n`);
+  return `\nAttention policies:\n${lines.join("")}`;
+}
+
+/** Parses the value of a flag that names an attention policy. */
+export function policyOption(flag: string): (text: string) => PolicyName {
+  return nameOption(flag, "policy", allPolicies());
+}
+
+/** A `batch/1` file that the planner can plan. */
+export function readBatch(path: string): BatchDocument {
+  const batch = readDocument(path, "batch/1", batchSchema);
+  try {
+    validateAttentionShape(batch.attention);
+    validateBatch(batch, batch.attention.pageSize);
+  } catch (error) {
+    throw new InputError(`${path}: ${(error as Error).message}`);
+  }
+  return batch;
+}

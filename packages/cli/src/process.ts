@@ -1,0 +1,38 @@
+// Binds the command to this process: its streams, Ctrl-C and broken pipes.
+
+import { ExitCode } from "./context.ts";
+import { explain } from "./errors.ts";
+import { main } from "./main.ts";
+
+export async function runProcess(): Promise<void> {
+  // `isochron … | head` closes the pipe when it has seen enough: that is no error.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      process.exit(process.exitCode ?? ExitCode.success);
+    });
+  }
+  // An error that no promise or callback took is a bug of ours; it ends the process like every other error, in one line.
+  process.on("uncaughtException", (error) => {
+    process.stderr.write(`isochron: ${explain(error).line}\n`);
+    if (process.argv.includes("--debug")) process.stderr.write(`${error.stack}\n`);
+    process.exit(explain(error).exitCode);
+  });
+  // The first Ctrl-C asks the command to finish what can be kept; the second one ends the process.
+  const interrupt = new AbortController();
+  process.once("SIGINT", () => interrupt.abort());
+
+  const args = process.argv.slice(2);
+  process.exitCode = await main(args, {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    commandLine: ["isochron", ...args].map(quote).join(" "),
+    interrupt: interrupt.signal,
+    exitCode: ExitCode.success,
+  });
+}
+
+function quote(argument: string): string {
+  return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,40 @@
+// One line of progress that rewrites itself, on a terminal only; elsewhere it is silent.
+
+import type { Output } from "../context.ts";
+
+export interface Progress {
+  /** `share` from 0 to 1, or undefined where the end is not known. */
+  update(share: number | undefined, text: string): void;
+  /** Clears the line. */
+  end(): void;
+}
+
+/** Chosen: because ten pictures a second look smooth and cost nothing. */
+const INTERVAL_MS = 100;
+const BAR_CELLS = 24;
+
+export function startProgress(output: Output): Progress {
+  if (output.isTTY !== true) return { update: () => {}, end: () => {} };
+  let lastAtMs = Number.NEGATIVE_INFINITY;
+  let isShown = false;
+  return {
+    update(share, text) {
+      const nowMs = performance.now();
+      if (nowMs - lastAtMs < INTERVAL_MS) return;
+      lastAtMs = nowMs;
+      isShown = true;
+      const line =
+        share === undefined ? text : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  ${text}`;
+      output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns ?? 80) - 1))}`);
+    },
+    end() {
+      if (isShown) output.write("\r\u001b[K");
+      isShown = false;
+    },
+  };
+}
+
+function bar(share: number): string {
+  const filled = Math.round(Math.min(1, Math.max(0, share)) * BAR_CELLS);
+  return "━".repeat(filled) + "╌".repeat(BAR_CELLS - filled);
+}

@@ -1,0 +1,102 @@
+// A report as people read it: what was replayed, throughput, a table of latencies, and where the time went.
+
+import type { Metrics, Report, Summary } from "@isochron/simulator";
+import { fixed, integer, percent } from "./numbers.ts";
+import type { Painter } from "./style.ts";
+import { table } from "./table.ts";
+
+const LATENCIES: readonly (readonly [string, keyof Metrics & `${string}Ms`])[] = [
+  ["TTFT ms", "ttftMs"],
+  ["TPOT ms", "tpotMs"],
+  ["ITL ms", "itlMs"],
+  ["E2E ms", "e2eMs"],
+  ["queue ms", "queueMs"],
+];
+
+/** Ends with a line break. */
+export function reportText(report: Report, paint: Painter): string {
+  const { metrics } = report;
+  return [
+    header(report, paint),
+    facts([
+      ["completed", `${integer(metrics.completed)} requests${others(metrics)}`],
+      ["simulated time", `${fixed(metrics.durationS, 1)} s`],
+      ["tokens", `${integer(metrics.inputTokens)} in, ${integer(metrics.outputTokens)} out`],
+      ["requests / s", fixed(metrics.requestThroughput, 2)],
+      ["output tokens / s", fixed(metrics.outputTokenThroughput, 1)],
+      ["total tokens / s", fixed(metrics.totalTokenThroughput, 1)],
+      ...(metrics.goodput === null ? [] : ([["goodput / s", fixed(metrics.goodput, 2)]] as const)),
+    ]),
+    latencyTable(metrics, paint),
+    facts([
+      ["concurrency", `${fixed(metrics.meanConcurrency, 1)} mean, ${integer(metrics.peakConcurrency)} peak`],
+      ["steps", `${integer(metrics.steps)}, ${fixed(metrics.tokensPerStep.mean, 1)} tokens each`],
+      ["KV cache used", `${percent(metrics.kvUsage.mean)} mean, ${percent(metrics.kvUsage.max)} peak`],
+      ["prefix hits", percent(metrics.prefixHitRatio)],
+      ["preemptions", `${integer(metrics.preemptions)} (${integer(metrics.recomputedTokens)} tokens computed again)`],
+      ["SMs busy", `${percent(metrics.smBusyFraction)} of attention time`],
+      ["imbalance", imbalance(metrics)],
+      ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
+      ["step time", shares(metrics)],
+    ]),
+    ...report.warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
+  ].join("\n");
+}
+
+function header({ trace, deployment, partial }: Report, paint: Painter): string {
+  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
+  const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const prefill = deployment.disaggregation?.prefillReplicas;
+  const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
+  const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
+  const lines = [
+    `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
+    `${kinds} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
+  ];
+  return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
+}
+
+function others({ rejected, unfinished }: Metrics): string {
+  const parts = [
+    ...(rejected > 0 ? [`${integer(rejected)} rejected`] : []),
+    ...(unfinished > 0 ? [`${integer(unfinished)} unfinished`] : []),
+  ];
+  return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
+}
+
+function latencyTable(metrics: Metrics, paint: Painter): string {
+  const column = (title: string, key: keyof Summary) => ({
+    title,
+    align: "right" as const,
+    value: ([, latency]: (typeof LATENCIES)[number]) => fixed(metrics[latency][key], 2),
+  });
+  return table(
+    LATENCIES,
+    [
+      { title: "", value: ([name]) => name },
+      column("mean", "mean"),
+      column("median", "median"),
+      column("p75", "p75"),
+      column("p90", "p90"),
+      column("p95", "p95"),
+      column("p99", "p99"),
+      column("max", "max"),
+    ],
+    paint,
+  );
+}
+
+function imbalance({ attentionImbalance }: Metrics): string {
+  if (attentionImbalance === null) return "–";
+  return `${fixed(attentionImbalance.mean, 3)} mean, ${fixed(attentionImbalance.max, 3)} worst (attention makespan / lower bound)`;
+}
+
+function shares({ stepTimeShare }: Metrics): string {
+  const { attention, gemm, collective, other, host } = stepTimeShare;
+  return `attention ${percent(attention)}, GEMM ${percent(gemm)}, collectives ${percent(collective)}, other kernels ${percent(other)}, host ${percent(host)}`;
+}
+
+function facts(lines: readonly (readonly [string, string])[]): string {
+  return lines.map(([name, value]) => `${name.padEnd(18)} ${value}\n`).join("");
+}

@@ -1,0 +1,288 @@
+// Every field of a plan against its range. Nothing here trusts an index before it is checked.
+
+import { canonicalNodeCount } from "./canonical-tree.ts";
+import {
+  DTYPES,
+  GroupRange,
+  HEADER_BYTES,
+  Header,
+  Launch,
+  MASK_KINDS,
+  Merge,
+  MergeLaunch,
+  MergeOrder,
+  MergeSource,
+  Piece,
+  PLAN_MAGIC,
+  PLAN_VERSION,
+  Request,
+} from "./layout.ts";
+import type { Plan } from "./plan.ts";
+import { type PlanRule, PlanViolation } from "./plan-violation.ts";
+import { POLICY_NAMES } from "./policy-names.ts";
+
+/** Header, request table, groups, worker ranges, and every field of every record. After it, all indices are in range. */
+export function checkFields(plan: Plan): void {
+  checkHeader(plan);
+  checkRequests(plan);
+  checkGroups(plan);
+  checkRanges("workerPieceIndptr", plan.workerPieceIndptr, plan.workers, plan.pieceRecordCount);
+  checkRanges("workerMergeIndptr", plan.workerMergeIndptr, plan.workers, plan.mergeCount);
+  checkPieceFields(plan);
+  checkMergeFields(plan);
+}
+
+function checkHeader(plan: Plan): void {
+  const { header, layout } = plan;
+  const { capacities } = layout;
+  const expect = (field: keyof typeof Header, low: number, high: number, rule: PlanRule = "header"): void => {
+    const value = header[Header[field]]!;
+    if (value < low || value > high) {
+      const range = low === high ? `${low}` : `${low} to ${high}`;
+      throw new PlanViolation(rule, `header field ${field}`, `is ${value}, expected ${range}`);
+    }
+  };
+  expect("magic", PLAN_MAGIC, PLAN_MAGIC);
+  expect("version", PLAN_VERSION, PLAN_VERSION);
+  expect("headerBytes", HEADER_BYTES, HEADER_BYTES);
+  expect("totalBytes", layout.totalBytes, layout.totalBytes, "layout");
+  expect("policy", 0, POLICY_NAMES.length - 1);
+  expect("launch", Launch.persistent, Launch.grid);
+  expect("mergeLaunch", MergeLaunch.none, MergeLaunch.separate);
+  expect("mergeOrder", MergeOrder.sequential, MergeOrder.canonicalTree);
+  const isCanonical = header[Header.mergeOrder] === MergeOrder.canonicalTree;
+  expect("mergeGridTokens", isCanonical ? 1 : 0, isCanonical ? 1 << 20 : 0);
+  expect("smCount", 1, 4096);
+  expect("ctasPerSm", 1, 32);
+  expect("ctasPerWorker", 1, 16);
+  expect("queryHeads", 1, 65_535);
+  expect("kvHeads", 1, 65_535);
+  const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
+  if (!Number.isInteger(group)) {
+    throw new PlanViolation("header", "header field queryHeads", "is not a multiple of kvHeads");
+  }
+  if (header[Header.packedHeads] !== group && header[Header.packedHeads] !== 1) {
+    throw new PlanViolation(
+      "header",
+      "header field packedHeads",
+      `is ${header[Header.packedHeads]}, expected ${group} or 1`,
+    );
+  }
+  expect("headDim", 1, 1024);
+  expect("valueHeadDim", 1, 1024);
+  expect("dtype", 0, 2);
+  expect("kvDtype", 0, DTYPES.length - 1);
+  expect("pageSize", 1, 256);
+  expect("maskKind", 0, MASK_KINDS.length - 1);
+  const isWindow = MASK_KINDS[header[Header.maskKind]!] === "sliding-window";
+  expect("window", isWindow ? 1 : 0, isWindow ? 0x7fff_ffff : 0);
+  expect("kvTileTokens", 1, 4096);
+  expect("slotRows", 0, 65_535);
+  expect("sinks", 0, 1);
+  const softCap = new Float32Array(header.buffer, header.byteOffset + Header.softCapBits * 4, 1)[0]!;
+  if (!(softCap >= 0 && Number.isFinite(softCap))) {
+    throw new PlanViolation("header", "header field softCapBits", `is ${softCap}, expected a finite number ≥ 0`);
+  }
+  expect("requestCount", 0, capacities.requests, "capacity");
+  expect("workers", 0, capacities.workers, "capacity");
+  expect("pieceRecordCount", 0, capacities.pieces, "capacity");
+  expect("mergeCount", 0, capacities.merges, "capacity");
+  expect("mergeSourceCount", 0, capacities.mergeSources, "capacity");
+  expect("partialSlotCount", 0, capacities.partialSlots, "capacity");
+  expect("groupCount", 0, capacities.groups, "capacity");
+  expect("groupMemberCount", 0, capacities.groupMembers, "capacity");
+  const usedBytes = layout.pieces + header[Header.pieceRecordCount]! * Piece.stride * 4;
+  expect("usedBytes", usedBytes, usedBytes, "layout");
+  expect("workerCapacity", capacities.workers, capacities.workers, "layout");
+  expect("requestCapacity", capacities.requests, capacities.requests, "layout");
+  expect("pieceCapacity", capacities.pieces, capacities.pieces, "layout");
+  expect("mergeCapacity", capacities.merges, capacities.merges, "layout");
+  expect("mergeSourceCapacity", capacities.mergeSources, capacities.mergeSources, "layout");
+  expect("partialSlotCapacity", capacities.partialSlots, capacities.partialSlots, "layout");
+  expect("groupCapacity", capacities.groups, capacities.groups, "layout");
+  expect("groupMemberCapacity", capacities.groupMembers, capacities.groupMembers, "layout");
+  expect("requestsOffset", layout.requests, layout.requests, "layout");
+  expect("workerPieceIndptrOffset", layout.workerPieceIndptr, layout.workerPieceIndptr, "layout");
+  expect("workerMergeIndptrOffset", layout.workerMergeIndptr, layout.workerMergeIndptr, "layout");
+  expect("groupIndptrOffset", layout.groupIndptr, layout.groupIndptr, "layout");
+  expect("groupMembersOffset", layout.groupMembers, layout.groupMembers, "layout");
+  expect("groupRangesOffset", layout.groupRanges, layout.groupRanges, "layout");
+  expect("mergesOffset", layout.merges, layout.merges, "layout");
+  expect("mergeSourcesOffset", layout.mergeSources, layout.mergeSources, "layout");
+  expect("piecesOffset", layout.pieces, layout.pieces, "layout");
+  const { makespanUs, lowerBoundUs } = plan.stats;
+  if (!(makespanUs >= 0 && lowerBoundUs >= 0 && Number.isFinite(makespanUs) && Number.isFinite(lowerBoundUs))) {
+    throw new PlanViolation("stats", "makespan or lower bound", "is not a finite number ≥ 0");
+  }
+}
+
+function checkRequests(plan: Plan): void {
+  let queryStart = 0;
+  const packedHeads = plan.header[Header.packedHeads]!;
+  for (let i = 0; i < plan.requestCount; i++) {
+    const at = i * Request.stride;
+    const qoLen = plan.requests[at + Request.qoLen]!;
+    const fail = (problem: string): never => {
+      throw new PlanViolation("request table", `request ${i}`, problem);
+    };
+    if (plan.requests[at + Request.queryStart] !== queryStart) fail(`queryStart is not ${queryStart}`);
+    if (qoLen < 0 || qoLen * packedHeads > 0x7fff_ffff) fail(`qoLen is ${qoLen}`);
+    if (plan.requests[at + Request.kvLen]! < 0) fail("kvLen is negative");
+    if (plan.requests[at + Request.pageStart]! < 0) fail("pageStart is negative");
+    queryStart += qoLen;
+    if (queryStart > 0x7fff_ffff) fail("query tokens overflow");
+  }
+}
+
+/** Groups have at least two members each, ascending, and their ranges tile the beginning of every member's KV. */
+function checkGroups(plan: Plan): void {
+  const { header, groupIndptr, groupMembers, groupRanges, requests } = plan;
+  const sharedKv = new Int32Array(plan.requestCount);
+  let member = 0;
+  for (let g = 0; g < plan.groupCount; g++) {
+    const fail = (problem: string): never => {
+      throw new PlanViolation("groups", `group ${g}`, problem);
+    };
+    const end = groupIndptr[g + 1]!;
+    if (groupIndptr[g] !== member || end < member + 2 || end > header[Header.groupMemberCount]!) {
+      fail(`members are [${groupIndptr[g]}, ${end}), expected to start at ${member}`);
+    }
+    const kvStart = groupRanges[g * GroupRange.stride + GroupRange.kvStart]!;
+    const kvEnd = groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!;
+    if (kvStart < 0 || kvEnd <= kvStart) fail(`KV range is [${kvStart}, ${kvEnd})`);
+    for (let previous = -1; member < end; member++) {
+      const request = groupMembers[member]!;
+      if (request <= previous || request >= plan.requestCount) fail(`member ${request} after ${previous}`);
+      const at = request * Request.stride;
+      if (sharedKv[request] !== kvStart)
+        fail(`starts at ${kvStart}, request ${request} shares ${sharedKv[request]} so far`);
+      if (kvEnd > requests[at + Request.kvLen]! - requests[at + Request.qoLen]!) {
+        fail(`ends at ${kvEnd}, behind the first query token of request ${request}`);
+      }
+      sharedKv[request] = kvEnd;
+      previous = request;
+    }
+  }
+  if (member !== header[Header.groupMemberCount]) {
+    throw new PlanViolation("groups", "groupMemberCount", `is ${header[Header.groupMemberCount]}, recounted ${member}`);
+  }
+  if (plan.groupCount > 0 && MASK_KINDS[header[Header.maskKind]!] === "sliding-window") {
+    throw new PlanViolation("groups", "group 0", "a sliding window sees only a part of a shared prefix");
+  }
+  if (plan.groupCount > 0 && header[Header.mergeOrder] === MergeOrder.canonicalTree) {
+    throw new PlanViolation("groups", "group 0", "shared prefixes have no canonical merge tree");
+  }
+}
+
+/** Packed rows and KV tokens of a request, or of group −1 − request. */
+export function ownerSize(plan: Plan, request: number): { readonly rows: number; readonly kvLen: number } {
+  const packedHeads = plan.header[Header.packedHeads]!;
+  const qoLen = (member: number): number => plan.requests[member * Request.stride + Request.qoLen]!;
+  if (request >= 0) {
+    return { rows: qoLen(request) * packedHeads, kvLen: plan.requests[request * Request.stride + Request.kvLen]! };
+  }
+  const g = -1 - request;
+  let tokens = 0;
+  for (let m = plan.groupIndptr[g]!; m < plan.groupIndptr[g + 1]!; m++) tokens += qoLen(plan.groupMembers[m]!);
+  return { rows: tokens * packedHeads, kvLen: plan.groupRanges[g * GroupRange.stride + GroupRange.kvEnd]! };
+}
+
+function checkRanges(name: string, indptr: Int32Array, workers: number, count: number): void {
+  let previous = 0;
+  for (let w = 0; w <= workers; w++) {
+    const value = indptr[w]!;
+    if ((w === 0 && value !== 0) || value < previous || value > count) {
+      throw new PlanViolation("worker ranges", `${name}[${w}]`, `is ${value} after ${previous}, of ${count}`);
+    }
+    previous = value;
+  }
+  if (previous !== count) {
+    throw new PlanViolation("worker ranges", `${name}[${workers}]`, `is ${previous}, expected ${count}`);
+  }
+}
+
+function checkPieceFields(plan: Plan): void {
+  const { pieces, header } = plan;
+  const heads = header[Header.queryHeads]! / header[Header.packedHeads]!;
+  const slotRows = header[Header.slotRows]!;
+  let pieceCount = 0;
+  for (let i = 0; i < plan.pieceRecordCount; i++) {
+    const at = i * Piece.stride;
+    const fail = (problem: string): never => {
+      throw new PlanViolation("piece fields", `piece record ${i}`, problem);
+    };
+    const request = pieces[at + Piece.request]!;
+    if (request < -plan.groupCount || request >= plan.requestCount) {
+      fail(`request is ${request} of ${plan.requestCount}, groups ${plan.groupCount}`);
+    }
+    const owner = ownerSize(plan, request);
+    const head = pieces[at + Piece.head]!;
+    const headCount = pieces[at + Piece.headCount]!;
+    if (head < 0 || headCount < 1 || headCount > heads || head + headCount > heads) {
+      fail(`heads are ${head} + ${headCount} of ${heads}`);
+    }
+    const rows = pieces[at + Piece.rows]! & 0xffff;
+    const tileRows = pieces[at + Piece.rows]! >>> 16;
+    const rowStart = pieces[at + Piece.rowStart]!;
+    if (rows < 1 || rows > tileRows) fail(`rows are ${rows} in a tile of ${tileRows}`);
+    if (rowStart < 0 || rowStart + rows > owner.rows) fail(`rows ${rowStart} + ${rows} of ${owner.rows}`);
+    const kvStart = pieces[at + Piece.kvStart]!;
+    const kvEnd = pieces[at + Piece.kvEnd]!;
+    if (kvStart < 0 || kvEnd < kvStart || kvEnd > owner.kvLen) {
+      fail(`KV range is [${kvStart}, ${kvEnd}) of ${owner.kvLen} tokens`);
+    }
+    const slot = pieces[at + Piece.slot]!;
+    const slots = headCount * partialStates(plan, at);
+    if (slot < -1 || (slot >= 0 && slot + slots > plan.partialSlotCount)) {
+      fail(`slot is ${slot} (${slots} of them) of ${plan.partialSlotCount}`);
+    }
+    if (slot >= 0 && rows > slotRows) fail(`${rows} rows do not fit a slot of ${slotRows}`);
+    pieceCount += headCount;
+  }
+  if (pieceCount !== header[Header.pieceCount]) {
+    throw new PlanViolation("stats", "pieceCount", `is ${header[Header.pieceCount]}, recounted ${pieceCount}`);
+  }
+}
+
+/** Partial states that one head of a piece leaves: one, or the canonical nodes of its chunks. */
+export function partialStates(plan: Plan, at: number): number {
+  if (plan.header[Header.mergeOrder] !== MergeOrder.canonicalTree) return 1;
+  const grid = plan.header[Header.mergeGridTokens]!;
+  const { pieces } = plan;
+  return canonicalNodeCount(
+    Math.floor(pieces[at + Piece.kvStart]! / grid),
+    Math.ceil(pieces[at + Piece.kvEnd]! / grid),
+  );
+}
+
+function checkMergeFields(plan: Plan): void {
+  const { merges, mergeSources, header } = plan;
+  let sources = 0;
+  for (let m = 0; m < plan.mergeCount; m++) {
+    const at = m * Merge.stride;
+    const start = merges[at + Merge.sourceStart]!;
+    const end = merges[at + Merge.sourceEnd]!;
+    if (start !== sources || end <= start || end > header[Header.mergeSourceCount]!) {
+      throw new PlanViolation(
+        "merges",
+        `merge ${m}`,
+        `sources are [${start}, ${end}), expected to start at ${sources}`,
+      );
+    }
+    if (merges[at + Merge.reserved] !== 0) throw new PlanViolation("merges", `merge ${m}`, "reserved field is not 0");
+    sources = end;
+  }
+  if (sources !== header[Header.mergeSourceCount]) {
+    throw new PlanViolation(
+      "merges",
+      "mergeSourceCount",
+      `is ${header[Header.mergeSourceCount]}, recounted ${sources}`,
+    );
+  }
+  for (let s = 0; s < sources; s++) {
+    const slot = mergeSources[s * MergeSource.stride + MergeSource.slot]!;
+    if (slot < 0 || slot >= plan.partialSlotCount) {
+      throw new PlanViolation("merges", `merge source ${s}`, `slot is ${slot} of ${plan.partialSlotCount}`);
+    }
+  }
+}

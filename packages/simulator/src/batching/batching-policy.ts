@@ -1,0 +1,100 @@
+// What a batching policy is: it is told of requests that arrive and end, and decides what each step computes.
+//
+// It sees what an engine sees: prompt, tokens so far, KV blocks. How long an answer will be is not among it. Requests are
+// named by slot, a small integer that is reused once a request is gone.
+
+import type { KvCache } from "../kv-cache/kv-cache.ts";
+import type { Step } from "../step.ts";
+
+/** Requests as a scheduler may see them, by slot. The arrays are replaced when they grow: read them anew in each call. */
+export interface SchedulerRequests {
+  readonly inputTokens: Int32Array;
+  /** Prompt and the tokens generated so far. */
+  readonly knownTokens: Int32Array;
+  /** Known tokens whose KV is in the cache. The policy advances it for what it schedules, and resets it on preemption. */
+  readonly computedTokens: Int32Array;
+  /** Prompt tokens whose KV came from another replica and goes into blocks at admission; 0 after a preemption. */
+  readonly transferredTokens: Int32Array;
+}
+
+/** Limits of one replica, under the names that vLLM has for them. */
+export interface BatchLimits {
+  /** max_num_seqs */
+  readonly maxRunningRequests: number;
+  /** max_num_batched_tokens */
+  readonly maxBatchedTokens: number;
+  /** max_model_len */
+  readonly maxContextTokens: number;
+  /** long_prefill_token_threshold; 0 for none. */
+  readonly longPrefillTokenThreshold: number;
+  /** enable_chunked_prefill */
+  readonly chunkedPrefill: boolean;
+  /** scheduler_reserve_full_isl: admit only what fits with its whole prompt. */
+  readonly reserveFullInput: boolean;
+  /** Share of the KV blocks that an admission must leave free while others run. */
+  readonly watermark: number;
+}
+
+/** What one step computes. The engine owns it; a policy fills it from empty. */
+export interface ScheduledStep extends Step {
+  /** Slot of each entry. */
+  readonly slots: Int32Array;
+  /** Tokens of requests that are still computing their prompt, or computing again what a preemption lost. */
+  prefillTokens: number;
+  /** Requests that left the queue, and how many of their tokens the prefix cache had. */
+  admittedCount: number;
+  readonly admitted: Int32Array;
+  readonly admittedCachedTokens: Int32Array;
+  /** Requests that lost their blocks and went back to the queue, and how many computed tokens each lost. */
+  preemptedCount: number;
+  readonly preempted: Int32Array;
+  readonly preemptedTokens: Int32Array;
+}
+
+export interface BatchingPolicy {
+  readonly waitingCount: number;
+  readonly runningCount: number;
+  /** A request has arrived. The KV cache knows it. */
+  enqueue(slot: number): void;
+  /** Decides the next step. Called with nothing in flight; fills `step`, which comes in empty. */
+  schedule(step: ScheduledStep): void;
+  /** A running request has its last token. Its blocks are freed by the engine. */
+  finish(slot: number): void;
+}
+
+export interface BatchingContext {
+  readonly requests: SchedulerRequests;
+  readonly kvCache: KvCache;
+  readonly limits: BatchLimits;
+}
+
+export type CreateBatchingPolicy = (context: BatchingContext) => BatchingPolicy;
+
+/** An empty step with room for as many requests as may run, and preemptions of all of them. */
+export function createScheduledStep(maxRunningRequests: number): ScheduledStep {
+  const room = () => new Int32Array(maxRunningRequests);
+  return {
+    count: 0,
+    qoLens: room(),
+    kvLens: room(),
+    tokens: 0,
+    sampled: 0,
+    slots: room(),
+    prefillTokens: 0,
+    admittedCount: 0,
+    admitted: room(),
+    admittedCachedTokens: room(),
+    preemptedCount: 0,
+    preempted: room(),
+    preemptedTokens: room(),
+  };
+}
+
+export function clearScheduledStep(step: ScheduledStep): void {
+  step.count = 0;
+  step.tokens = 0;
+  step.sampled = 0;
+  step.prefillTokens = 0;
+  step.admittedCount = 0;
+  step.preemptedCount = 0;
+}

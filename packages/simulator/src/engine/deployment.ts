@@ -1,0 +1,220 @@
+// What is deployed: options with the engine's defaults filled in, and how many KV blocks fit into the GPU.
+
+import type { BatchLimits } from "../batching/batching-policy.ts";
+import { BATCHING_POLICIES, type BatchingName } from "../batching/policies.ts";
+import type { Deployment } from "../documents/report.ts";
+import type { ServiceLevel } from "../metrics/step-observer.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import { DTYPE_BYTES, rankKvBytesPerToken, rankWeightBytes } from "../model/model-cost.ts";
+import { ROUTERS, type RouterName } from "../routing/routers.ts";
+import type { GpuFacts } from "./gpu-facts.ts";
+
+export interface DeploymentOptions {
+  readonly model: ModelConfig;
+  readonly gpu: GpuFacts;
+  /** Name of the attention policy whose plans the step timer times; for the report. */
+  readonly attention: string;
+  readonly tensorParallel?: number | undefined;
+  readonly replicas?: number | undefined;
+  readonly router?: RouterName | undefined;
+  readonly batching?: BatchingName | undefined;
+  /** vLLM's block_size. Default 16. */
+  readonly blockSizeTokens?: number | undefined;
+  /** vLLM's num_gpu_blocks. Default: what fits into the GPU's memory. */
+  readonly kvBlocks?: number | undefined;
+  /** Default 0.9. */
+  readonly gpuMemoryUtilization?: number | undefined;
+  /** Default 1024 on GPUs of 70 GiB and more other than A100, else 256, as in vLLM. */
+  readonly maxRunningRequests?: number | undefined;
+  /** Default 8192 on those, else 2048, as in vLLM's server. */
+  readonly maxBatchedTokens?: number | undefined;
+  /** Default: the model's context. */
+  readonly maxContextTokens?: number | undefined;
+  /** Default true. */
+  readonly prefixCaching?: boolean | undefined;
+  /** Default 0: none. */
+  readonly longPrefillTokenThreshold?: number | undefined;
+  /** Default true. */
+  readonly chunkedPrefill?: boolean | undefined;
+  /** Default true. */
+  readonly reserveFullInput?: boolean | undefined;
+  /** Default 0. */
+  readonly watermark?: number | undefined;
+  readonly slo?: ServiceLevel | undefined;
+  /** Replicas of two kinds, as vLLM and Dynamo have them. Default: every replica does everything. */
+  readonly disaggregation?: DisaggregationOptions | undefined;
+}
+
+export interface DisaggregationOptions {
+  /** So many of the replicas compute prompts, the others generate. */
+  readonly prefillReplicas: number;
+  /** Of each GPU of a prefill replica, one direction. */
+  readonly kvTransferGBps: number;
+  /** Default 0. */
+  readonly kvTransferLatencyUs?: number | undefined;
+}
+
+export interface ResolvedDeployment {
+  readonly description: Omit<Deployment, "stepTimer" | "rate">;
+  readonly limits: BatchLimits;
+  readonly router: RouterName;
+  readonly batching: BatchingName;
+}
+
+/** A deployment that cannot be. */
+export class DeploymentError extends Error {
+  override readonly name = "DeploymentError";
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+
+  constructor(field: string, value: unknown, expected: string) {
+    super(`${field} is ${String(value)}, expected ${expected}`);
+    this.field = field;
+    this.value = value;
+    this.expected = expected;
+  }
+}
+
+/** @throws DeploymentError at the first option that is out of its range or contradicts another */
+export function resolveDeployment(options: DeploymentOptions): ResolvedDeployment {
+  const { model, gpu } = options;
+  const isLarge = gpu.memoryBytes >= 70 * 2 ** 30 && !/a100/i.test(gpu.name);
+  const tensorParallel = integer("tensorParallel", options.tensorParallel ?? 1, 1);
+  if (model.queryHeads % tensorParallel !== 0) {
+    throw new DeploymentError("tensorParallel", tensorParallel, `a divisor of ${model.queryHeads} query heads`);
+  }
+  if (Math.max(model.kvHeads, tensorParallel) % Math.min(model.kvHeads, tensorParallel) !== 0) {
+    throw new DeploymentError("tensorParallel", tensorParallel, `a divisor or multiple of ${model.kvHeads} KV heads`);
+  }
+  const replicas = integer("replicas", options.replicas ?? 1, 1);
+  const blockSizeTokens = integer("blockSizeTokens", options.blockSizeTokens ?? 16, 1);
+  const maxRunningRequests = integer("maxRunningRequests", options.maxRunningRequests ?? (isLarge ? 1024 : 256), 1);
+  const maxBatchedTokens = integer("maxBatchedTokens", options.maxBatchedTokens ?? (isLarge ? 8192 : 2048), 1);
+  const maxContextTokens = integer("maxContextTokens", options.maxContextTokens ?? model.maxContextTokens, 1);
+  const chunkedPrefill = options.chunkedPrefill ?? true;
+  if (!chunkedPrefill && maxBatchedTokens < maxContextTokens) {
+    const expected = `at least maxContextTokens (${maxContextTokens}) where prompts are not chunked`;
+    throw new DeploymentError("maxBatchedTokens", maxBatchedTokens, expected);
+  }
+  const utilization = share("gpuMemoryUtilization", options.gpuMemoryUtilization ?? 0.9);
+  const kvBlocks =
+    options.kvBlocks === undefined
+      ? fittingKvBlocks(model, gpu, {
+          tensorParallel,
+          utilization,
+          blockSizeTokens,
+          maxBatchedTokens,
+          maxRunningRequests,
+        })
+      : integer("kvBlocks", options.kvBlocks, 2);
+  const router = known("router", options.router ?? "round-robin", ROUTERS);
+  const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
+  const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
+  const slo = options.slo ?? {};
+  for (const [field, limitMs] of Object.entries(slo)) {
+    if (limitMs !== undefined && !(limitMs > 0)) throw new DeploymentError(`slo.${field}`, limitMs, "more than 0 ms");
+  }
+  return {
+    description: {
+      model: model.name,
+      gpu: gpu.name,
+      tensorParallel,
+      replicas,
+      router,
+      batching,
+      attention: options.attention,
+      blockSizeTokens,
+      kvBlocks,
+      maxRunningRequests,
+      maxBatchedTokens,
+      prefixCaching: options.prefixCaching ?? true,
+      slo,
+      ...(disaggregation === undefined ? {} : { disaggregation }),
+    },
+    limits: {
+      maxRunningRequests,
+      maxBatchedTokens,
+      maxContextTokens,
+      longPrefillTokenThreshold: integer("longPrefillTokenThreshold", options.longPrefillTokenThreshold ?? 0, 0),
+      chunkedPrefill,
+      reserveFullInput: options.reserveFullInput ?? true,
+      watermark: share("watermark", options.watermark ?? 0),
+    },
+    router,
+    batching,
+  };
+}
+
+function resolveDisaggregation(
+  options: DisaggregationOptions | undefined,
+  replicas: number,
+  batching: BatchingName,
+): Deployment["disaggregation"] {
+  if (options === undefined) return undefined;
+  const { prefillReplicas, kvTransferGBps, kvTransferLatencyUs = 0 } = options;
+  integer("disaggregation.prefillReplicas", prefillReplicas, 1);
+  if (prefillReplicas >= replicas) {
+    throw new DeploymentError("disaggregation.prefillReplicas", prefillReplicas, `less than ${replicas} replicas`);
+  }
+  if (!(kvTransferGBps > 0)) throw new DeploymentError("disaggregation.kvTransferGBps", kvTransferGBps, "more than 0");
+  if (!(kvTransferLatencyUs >= 0)) {
+    throw new DeploymentError("disaggregation.kvTransferLatencyUs", kvTransferLatencyUs, "0 or more");
+  }
+  if (batching !== "vllm-v1")
+    throw new DeploymentError("batching", batching, "vllm-v1 where replicas are disaggregated");
+  return { prefillReplicas, kvTransferGBps, kvTransferLatencyUs };
+}
+
+/**
+ * What a GPU of a serving process holds besides weights, activations and KV cache: CUDA context, libraries' workspaces,
+ * captured graphs, fragmentation. From the one engine log at hand (vLLM 0.19, Llama-3.1-8B on an RTX 4090 of 25.25 GB:
+ * 2,588 blocks at 0.9): 0.9 × memory − weights − KV − the activations counted below.
+ */
+const RESERVE_BYTES = 0.88e9;
+
+interface KvBlockInputs {
+  readonly tensorParallel: number;
+  readonly utilization: number;
+  readonly blockSizeTokens: number;
+  readonly maxBatchedTokens: number;
+  readonly maxRunningRequests: number;
+}
+
+/**
+ * KV blocks of one replica: the used share of memory less weights, activations of the largest step and a reserve. An
+ * estimate; an engine's own num_gpu_blocks is better where it is known.
+ */
+function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInputs): number {
+  const { tensorParallel, maxBatchedTokens, maxRunningRequests } = inputs;
+  const bytes = DTYPE_BYTES[model.dtype];
+  // The widest moment of a layer: residual, its copy and the gate and up projections; then 16- and 32-bit logits.
+  const layerBytes = maxBatchedTokens * bytes * (3 * model.hiddenSize + (2 * model.intermediateSize) / tensorParallel);
+  const logitBytes = maxRunningRequests * model.vocabSize * (bytes + 4);
+  const weightBytes = rankWeightBytes(model, tensorParallel);
+  const available = inputs.utilization * gpu.memoryBytes - weightBytes - layerBytes - logitBytes - RESERVE_BYTES;
+  const blocks = Math.floor(available / (rankKvBytesPerToken(model, tensorParallel) * inputs.blockSizeTokens));
+  if (blocks < 2) {
+    const needed = (weightBytes / 2 ** 30).toFixed(1);
+    const expected = `more memory or tensor parallelism: ${model.name} takes ${needed} GiB of weights on each of ${tensorParallel} GPUs`;
+    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+  }
+  return blocks;
+}
+
+function integer(field: string, value: number, least: number): number {
+  if (!Number.isInteger(value) || value < least || value > 2 ** 31 - 1) {
+    throw new DeploymentError(field, value, `an integer of at least ${least}`);
+  }
+  return value;
+}
+
+function share(field: string, value: number): number {
+  if (!(value >= 0 && value <= 1)) throw new DeploymentError(field, value, "a number from 0 to 1");
+  return value;
+}
+
+function known<Name extends string>(field: string, name: Name, table: Readonly<Record<Name, unknown>>): Name {
+  if (!Object.hasOwn(table, name)) throw new DeploymentError(field, name, `one of ${Object.keys(table).join(", ")}`);
+  return name;
+}

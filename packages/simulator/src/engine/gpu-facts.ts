@@ -1,0 +1,32 @@
+// What a replay needs to know of a GPU, whoever times its steps: how much KV cache fits, and what full use would be.
+
+export interface GpuFacts {
+  readonly name: string;
+  readonly memoryBytes: number;
+  readonly memoryBandwidthGBps: number;
+  /** Dense, by data type. */
+  readonly peakTensorTflops: Readonly<Partial<Record<string, number>>>;
+}
+
+interface Quantity {
+  readonly value: number;
+}
+
+/** The part of a GPU profile that holds these facts. */
+export interface ProfiledGpu {
+  readonly name: string;
+  readonly device: { readonly memoryBytes: Quantity };
+  readonly memory: { readonly dataSheetGBps: Quantity };
+  readonly tensor: { readonly peakTflops: { readonly bf16: Quantity } };
+}
+
+export function gpuFacts(profile: ProfiledGpu): GpuFacts {
+  const tflops = profile.tensor.peakTflops.bf16.value;
+  return {
+    name: profile.name,
+    memoryBytes: profile.device.memoryBytes.value,
+    memoryBandwidthGBps: profile.memory.dataSheetGBps.value,
+    // Both 16-bit types run at the same rate on every GPU with tensor cores for them.
+    peakTensorTflops: { bf16: tflops, fp16: tflops },
+  };
+}

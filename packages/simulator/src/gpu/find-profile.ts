@@ -1,0 +1,84 @@
+// Finds a GPU profile by its bundled name or by the path of a file.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { GpuProfile } from "./profile.ts";
+import { gpuProfileSchema } from "./profile.ts";
+
+/** Same relative path from src/gpu and from dist/gpu. */
+const BUNDLED: URL = new URL("../../profiles/", import.meta.url);
+
+/** Neither a bundled profile nor a file has this name. */
+export class UnknownProfileError extends Error {
+  override readonly name = "UnknownProfileError";
+  readonly profile: string;
+  readonly known: readonly string[];
+
+  constructor(profile: string, known: readonly string[]) {
+    super(
+      `no GPU profile is called ${JSON.stringify(profile)}: expected one of ${known.join(", ")}, or the path of a profile file (.json)`,
+    );
+    this.profile = profile;
+    this.known = known;
+  }
+}
+
+/** A profile file that cannot be used: which file, which field, and what was expected there. */
+export class InvalidProfileError extends Error {
+  override readonly name = "InvalidProfileError";
+  readonly file: string;
+  /** Dotted path of the first bad field; empty when the file is no JSON object. */
+  readonly field: string;
+  readonly problem: string;
+
+  constructor(file: string, field: string, problem: string) {
+    super(`${file}: ${field === "" ? "" : `${field}: `}${problem}`);
+    this.file = file;
+    this.field = field;
+    this.problem = problem;
+  }
+}
+
+/** Names of the bundled profiles, sorted. */
+export function listProfiles(): string[] {
+  return readdirSync(BUNDLED)
+    .filter((file) => file.endsWith(".json"))
+    .map((file) => file.slice(0, -".json".length))
+    .sort();
+}
+
+/**
+ * The profile of this bundled name, or in this file. A name with a dot or a slash is a path.
+ * @throws UnknownProfileError, InvalidProfileError, or the system error of an unreadable file
+ */
+export function findProfile(nameOrPath: string): GpuProfile {
+  if (/[./\\]/.test(nameOrPath)) return readProfile(nameOrPath);
+  const known = listProfiles();
+  if (!known.includes(nameOrPath)) throw new UnknownProfileError(nameOrPath, known);
+  return readProfile(fileURLToPath(new URL(`${nameOrPath}.json`, BUNDLED)));
+}
+
+function readProfile(path: string): GpuProfile {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new UnknownProfileError(path, listProfiles());
+    throw error;
+  }
+  return parseProfile(text, path);
+}
+
+/** A profile from the text of a file. `file` is used in errors only. */
+export function parseProfile(text: string, file: string): GpuProfile {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidProfileError(file, "", `not JSON (${(error as Error).message})`);
+  }
+  const parsed = gpuProfileSchema.safeParse(document);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new InvalidProfileError(file, issue.path.map(String).join("."), issue.message);
+}

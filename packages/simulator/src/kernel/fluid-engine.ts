@@ -1,0 +1,216 @@
+// Runs the pieces of a plan on lanes (resident CTAs) that share memory bandwidth and tensor throughput.
+//
+// A piece waits its start-up latency, then moves its bytes and does its flops side by side, then waits its write-out
+// latency. Bytes: the n lanes that stream at a moment get an equal share each, `streamBytesPerUs[n]`; in the virtual
+// time V, which advances by that share, a stream of b bytes that starts at V ends at V + b however n changes, so one
+// heap orders all ends. Latencies are the same for all pieces of a launch, so their ends come in the order of their
+// starts: a queue. An event costs O(log lanes); nothing is allocated once the arrays have grown to the plan.
+
+import type { Plan } from "@isochron/planner";
+import { Header, Piece } from "@isochron/planner";
+import type { KernelCosts } from "./kernel-costs.ts";
+import { KvResidency } from "./kv-residency.ts";
+import type { PieceRecorder } from "./piece-recorder.ts";
+import { StreamHeap } from "./stream-heap.ts";
+import { TensorShares } from "./tensor-shares.ts";
+import type { WorkTotals } from "./work-totals.ts";
+
+export class FluidEngine {
+  /** When the last piece was written out; the launch latency when there is none. */
+  endUs = 0;
+  /** Bytes that came from or went to HBM, and bytes that L2 served. */
+  hbmBytes = 0;
+  l2ServedBytes = 0;
+  /** By lane: end of its last piece (launchUs when it had none), and time in start-up and write-out. */
+  laneEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
+  laneLatencyUs: Float64Array<ArrayBuffer> = new Float64Array(0);
+  laneBusyUs: Float64Array<ArrayBuffer> = new Float64Array(0);
+  /** By partial slot: when it was written; 0 for slots no piece names. */
+  slotEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
+
+  private heap = new StreamHeap(0);
+  private tensor = new TensorShares(1, 0, 1);
+  private readonly residency = new KvResidency();
+  private queueLane = new Int32Array(0);
+  private queueUs = new Float64Array(0);
+  private laneRecord = new Int32Array(0);
+  private laneRecordEnd = new Int32Array(0);
+  private laneHead = new Int32Array(0);
+  private laneParts = new Int32Array(0);
+  private laneTakenUs = new Float64Array(0);
+  private laneHbmShare = new Float64Array(0);
+
+  run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
+    const { header, pieces, workerPieceIndptr } = plan;
+    const { laneCount, unitCount, streamBytesPerUs, launchUs, startUs, writeOutUs, l2ByteCost } = costs;
+    this.grow(laneCount, unitCount, costs.leastSharers, plan.partialSlotCount);
+    const { heap, tensor, residency, queueLane, queueUs } = this;
+    const { laneRecord, laneRecordEnd, laneHead, laneParts, laneTakenUs, laneHbmShare } = this;
+    const { laneEndUs, laneLatencyUs, laneBusyUs, slotEndUs } = this;
+    const { tensorMayBind, kvIsShared } = totals;
+    const persistent = plan.isPersistent;
+    const workers = plan.workers;
+    // CTAs of a grid start afresh, pieces of a persistent worker may have been prefetched.
+    const nextStartUs = persistent ? costs.nextStartUs : startUs;
+    const latencyUs = startUs + writeOutUs;
+    const nextLatencyUs = nextStartUs + writeOutUs;
+    const headsPerKvHead = header[Header.packedHeads]! === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
+    const kvHeads = header[Header.kvHeads]!;
+    const requestCount = plan.requestCount;
+    if (kvIsShared) residency.reset((requestCount + header[Header.groupCount]!) * kvHeads, costs.l2Bytes);
+
+    let queueHead = 0;
+    let queued = 0;
+    let nextWorker = 0;
+    for (let lane = 0; lane < laneCount; lane++) {
+      laneEndUs[lane] = launchUs;
+      let record = 0;
+      let recordEnd = 0;
+      // Persistent: worker = lane. Grid: the first CTAs that have work, in order.
+      while (record === recordEnd && nextWorker < workers) {
+        record = workerPieceIndptr[nextWorker]!;
+        recordEnd = workerPieceIndptr[++nextWorker]!;
+        if (persistent) break;
+      }
+      if (record === recordEnd) continue;
+      laneRecord[lane] = record;
+      laneRecordEnd[lane] = recordEnd;
+      laneHead[lane] = 0;
+      laneTakenUs[lane] = launchUs;
+      laneLatencyUs[lane] = latencyUs;
+      queueLane[queued] = lane;
+      queueUs[queued++] = launchUs + startUs;
+    }
+
+    let nowUs = launchUs;
+    let endUs = launchUs;
+    let virtualBytes = 0;
+    let hbmBytes = 0;
+    let l2ServedBytes = 0;
+    let hbmShares = 0;
+    for (;;) {
+      const streams = heap.size;
+      const rate = streamBytesPerUs[streams]!;
+      const queueAt = queued > 0 ? queueUs[queueHead]! : Number.POSITIVE_INFINITY;
+      const streamAt = streams > 0 ? nowUs + (heap.firstKey() - virtualBytes) / rate : Number.POSITIVE_INFINITY;
+      const tensorAt = tensorMayBind ? tensor.firstUs : Number.POSITIVE_INFINITY;
+      let lane: number;
+      if (queueAt <= streamAt && queueAt <= tensorAt) {
+        if (queueAt === Number.POSITIVE_INFINITY) break;
+        // A start-up is over: the lane begins to stream and to compute.
+        if (recorder !== null) recorder.advance(nowUs, queueAt, (hbmShares * rate) / 1000);
+        virtualBytes += (queueAt - nowUs) * rate;
+        nowUs = queueAt;
+        lane = queueLane[queueHead]!;
+        queueHead = queueHead + 1 === laneCount ? 0 : queueHead + 1;
+        queued--;
+        const at = laneRecord[lane]! * Piece.stride;
+        const kvStart = pieces[at + Piece.kvStart]!;
+        const kvEnd = pieces[at + Piece.kvEnd]!;
+        const rowsField = pieces[at + Piece.rows]!;
+        const rows = rowsField & 0xffff;
+        const rowBytes =
+          costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
+        let fromHbm = (kvEnd - kvStart) * costs.kvBytesPerToken + rows * rowBytes;
+        let cost = fromHbm;
+        if (kvIsShared && kvEnd > kvStart) {
+          const request = pieces[at + Piece.request]!;
+          const owner = request >= 0 ? request : requestCount - 1 - request;
+          const head = ((pieces[at + Piece.head]! + laneHead[lane]!) / headsPerKvHead) | 0;
+          const hit = residency.touch(owner * kvHeads + head, kvStart, kvEnd, hbmBytes) * costs.kvBytesPerToken;
+          fromHbm -= hit;
+          cost = fromHbm + hit * l2ByteCost;
+          l2ServedBytes += hit;
+        }
+        hbmBytes += fromHbm;
+        if (recorder !== null) {
+          laneHbmShare[lane] = cost > 0 ? fromHbm / cost : 0;
+          hbmShares += laneHbmShare[lane]!;
+        }
+        heap.push(lane, virtualBytes + cost);
+        if (!tensorMayBind) continue;
+        laneParts[lane] = 2;
+        const tileRows = rowsField >>> 16;
+        const flopRows = costs.computesPadding ? tileRows : rows;
+        tensor.begin(
+          lane,
+          ((kvEnd - kvStart) * flopRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
+          nowUs,
+        );
+        continue;
+      }
+      if (streamAt <= tensorAt) {
+        if (recorder !== null) recorder.advance(nowUs, streamAt, (hbmShares * rate) / 1000);
+        nowUs = streamAt;
+        virtualBytes = heap.firstKey();
+        lane = heap.pop();
+        if (recorder !== null) hbmShares = heap.size === 0 ? 0 : hbmShares - laneHbmShare[lane]!;
+      } else {
+        if (recorder !== null) recorder.advance(nowUs, tensorAt, (hbmShares * rate) / 1000);
+        virtualBytes += (tensorAt - nowUs) * rate;
+        nowUs = tensorAt;
+        lane = tensor.endFirst();
+      }
+      if (tensorMayBind && --laneParts[lane]! > 0) continue;
+
+      // All of the piece is there: write out, and take the next one.
+      const pieceEndUs = nowUs + writeOutUs;
+      if (pieceEndUs > endUs) endUs = pieceEndUs;
+      let record = laneRecord[lane]!;
+      let head = laneHead[lane]!;
+      const slot = pieces[record * Piece.stride + Piece.slot]!;
+      if (slot >= 0) slotEndUs[slot + head] = pieceEndUs;
+      if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
+      laneBusyUs[lane]! += pieceEndUs - laneTakenUs[lane]!;
+      laneTakenUs[lane] = pieceEndUs;
+      laneEndUs[lane] = pieceEndUs;
+      if (++head === pieces[record * Piece.stride + Piece.headCount]!) {
+        head = 0;
+        record++;
+        let recordEnd = laneRecordEnd[lane]!;
+        if (record === recordEnd && !persistent) {
+          while (record === recordEnd && nextWorker < workers) {
+            record = workerPieceIndptr[nextWorker]!;
+            recordEnd = workerPieceIndptr[++nextWorker]!;
+          }
+          laneRecordEnd[lane] = recordEnd;
+        }
+        if (record === recordEnd) continue;
+        laneRecord[lane] = record;
+      }
+      laneHead[lane] = head;
+      laneLatencyUs[lane]! += nextLatencyUs;
+      let tail = queueHead + queued++;
+      if (tail >= laneCount) tail -= laneCount;
+      queueLane[tail] = lane;
+      queueUs[tail] = pieceEndUs + nextStartUs;
+    }
+    this.endUs = endUs;
+    this.hbmBytes = hbmBytes;
+    this.l2ServedBytes = l2ServedBytes;
+  }
+
+  private grow(laneCount: number, unitCount: number, leastSharers: number, slots: number): void {
+    if (this.laneRecord.length < laneCount) {
+      this.heap = new StreamHeap(laneCount);
+      this.queueLane = new Int32Array(laneCount);
+      this.queueUs = new Float64Array(laneCount);
+      this.laneRecord = new Int32Array(laneCount);
+      this.laneRecordEnd = new Int32Array(laneCount);
+      this.laneHead = new Int32Array(laneCount);
+      this.laneParts = new Int32Array(laneCount);
+      this.laneTakenUs = new Float64Array(laneCount);
+      this.laneHbmShare = new Float64Array(laneCount);
+      this.laneEndUs = new Float64Array(laneCount);
+      this.laneLatencyUs = new Float64Array(laneCount);
+      this.laneBusyUs = new Float64Array(laneCount);
+    }
+    if (!this.tensor.fits(unitCount, laneCount, leastSharers)) {
+      this.tensor = new TensorShares(unitCount, laneCount, leastSharers);
+    }
+    if (this.slotEndUs.length < slots) this.slotEndUs = new Float64Array(slots * 2);
+    this.slotEndUs.fill(0, 0, slots);
+    this.laneLatencyUs.fill(0);
+    this.laneBusyUs.fill(0);
+  }
+}

@@ -1,0 +1,204 @@
+// The constants of one launch: a GPU profile resolved for a plan's device and attention shape.
+//
+// `streamGBps[n]` is what each of n CTAs gets that move KV at the same time: the measured curve shared equally, at most
+// what one CTA can pull, at most an equal share of what its SM can take in. A CTA's rate never rises when another one
+// joins (the table is made non-increasing), which is what makes every simulated time at most the unshared one.
+
+import type { KvDtype, Plan } from "@isochron/planner";
+import { DTYPES, Header } from "@isochron/planner";
+import { interpolate } from "../gpu/curve.ts";
+import { plannerDevice } from "../gpu/planner-device.ts";
+import type { AttentionKernelProfile, GpuProfile } from "../gpu/profile.ts";
+
+/** A plan for more SMs than the GPU of the profile has. */
+export class PlanProfileMismatchError extends Error {
+  override readonly name = "PlanProfileMismatchError";
+  readonly profile: string;
+  readonly planSms: number;
+  readonly profileSms: number;
+
+  constructor(profile: string, planSms: number, profileSms: number) {
+    super(
+      `the plan is for ${planSms} SMs and profile ${profile} has ${profileSms}: plan for plannerDevice(profile), or choose another profile`,
+    );
+    this.profile = profile;
+    this.planSms = planSms;
+    this.profileSms = profileSms;
+  }
+}
+
+const ELEMENT_BYTES = { bf16: 2, fp16: 2, fp32: 4, fp8_e4m3: 1, fp8_e5m2: 1 } as const;
+
+/** Partial states are kept in float32, with one log-sum-exp for each row. */
+const PARTIAL_ELEMENT_BYTES = 4;
+
+export interface KernelCosts {
+  /** SMs that one worker spans: 1, or the cluster size. */
+  readonly smsPerWorker: number;
+  /** SMs, or clusters of them: lane l runs on unit l mod unitCount. */
+  readonly unitCount: number;
+  /** Workers that can be resident: lanes on which pieces run. */
+  readonly laneCount: number;
+  /** Rate of each of n streaming lanes, bytes per µs. */
+  readonly streamBytesPerUs: Float64Array;
+  /** Most bytes per µs that any number of CTAs reaches. */
+  readonly peakBytesPerUs: number;
+  /** HBM bytes that cost as much time as one byte served by L2. */
+  readonly l2ByteCost: number;
+  readonly l2Bytes: number;
+  readonly launchUs: number;
+  readonly startUs: number;
+  readonly nextStartUs: number;
+  readonly writeOutUs: number;
+  readonly barrierUs: number;
+  readonly separateLaunchUs: number;
+  readonly mergeFixedUs: number;
+  readonly mergeRoundUs: number;
+  readonly mergePartialUs: number;
+  readonly mergeRowsAtOnce: number;
+  readonly kvTileTokens: number;
+  readonly kvBytesPerToken: number;
+  readonly queryRowBytes: number;
+  readonly outputRowBytes: number;
+  readonly partialRowBytes: number;
+  /** Whether padding rows of a query tile cost flops. */
+  readonly computesPadding: boolean;
+  /** A lane never gets more of its unit's throughput than if it shared it with this many, itself included. */
+  readonly leastSharers: number;
+  /** flops of one on one KV token. */
+  readonly flopsPerRowToken: number;
+  /** Tensor throughput of one unit by rows of the query tile (index), in flops per µs. */
+  readonly unitFlopsPerUs: Float64Array;
+  /** What the planner charges, in µs, by rows of the query tile: for the model without sharing. */
+  readonly unsharedPieceUs: Float64Array;
+  readonly unsharedTileUs: Float64Array;
+}
+
+/** Rows of a query tile are at most this (16 bits of a field of the plan, and no kernel goes near). */
+const MAX_TILE_ROWS = 512;
+
+/** What a launch is about: where it runs, and the shape of its attention. */
+export interface LaunchDescription {
+  readonly smCount: number;
+  readonly ctasPerSm: number;
+  readonly ctasPerWorker: number;
+  readonly headDim: number;
+  readonly valueHeadDim: number;
+  readonly kvHeads: number;
+  readonly policy: string;
+  readonly dtype: KvDtype;
+  readonly kvDtype: KvDtype;
+  readonly kvTileTokens: number;
+}
+
+/** Resolves a profile for the device and the shape of a plan. */
+export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
+  const { header } = plan;
+  return resolveCosts(
+    {
+      smCount: header[Header.smCount]!,
+      ctasPerSm: header[Header.ctasPerSm]!,
+      ctasPerWorker: header[Header.ctasPerWorker]!,
+      headDim: header[Header.headDim]!,
+      valueHeadDim: header[Header.valueHeadDim]!,
+      kvHeads: header[Header.kvHeads]!,
+      policy: plan.policy,
+      dtype: DTYPES[header[Header.dtype]!]!,
+      kvDtype: DTYPES[header[Header.kvDtype]!]!,
+      kvTileTokens: header[Header.kvTileTokens]!,
+    },
+    profile,
+  );
+}
+
+/** @throws PlanProfileMismatchError */
+export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): KernelCosts {
+  const { smCount, ctasPerSm, headDim, valueHeadDim } = launchOf;
+  if (smCount > profile.device.smCount.value) {
+    throw new PlanProfileMismatchError(profile.name, smCount, profile.device.smCount.value);
+  }
+  const smsPerWorker = Math.max(1, launchOf.ctasPerWorker);
+  const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
+  const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
+  const { memory, launch, merge } = profile;
+  const attention =
+    profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention);
+  let peakBytesPerUs = 0;
+  for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
+
+  const elementBytes = ELEMENT_BYTES[launchOf.dtype];
+  const kvElementBytes = ELEMENT_BYTES[launchOf.kvDtype];
+  // With latent attention (MLA) the value is a slice of the one key head: it is read once.
+  const isLatent = launchOf.kvHeads === 1 && valueHeadDim < headDim;
+  const kvWidth = isLatent ? headDim : headDim + valueHeadDim;
+
+  const unitFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
+  const unsharedPieceUs = new Float64Array(MAX_TILE_ROWS + 1);
+  const unsharedTileUs = new Float64Array(MAX_TILE_ROWS + 1);
+  const { queryTiles } = plannerDevice(profile).costModel;
+  for (let rows = 0; rows <= MAX_TILE_ROWS; rows++) {
+    // 1 TFLOP/s is 10⁶ flops per µs.
+    unitFlopsPerUs[rows] =
+      (interpolate(attention.tensorTflops.rows, rows) * 1e6 * smsPerWorker) / profile.device.smCount.value;
+    const tile = queryTiles.find((candidate) => candidate.rows >= rows) ?? queryTiles[queryTiles.length - 1]!;
+    unsharedPieceUs[rows] = tile.pieceNs / 1000;
+    // As the planner has it: a tile beyond the largest that the model knows does proportionally more arithmetic.
+    unsharedTileUs[rows] = (tile.kvTileNs / 1000) * Math.max(1, rows / tile.rows);
+  }
+  return {
+    smsPerWorker,
+    unitCount,
+    laneCount,
+    streamBytesPerUs,
+    peakBytesPerUs,
+    l2ByteCost: peakBytesPerUs / Math.max(peakBytesPerUs, memory.l2GBps.value * 1000),
+    l2Bytes: profile.device.l2Bytes.value,
+    launchUs: launch.graphNodeUs.value + (attention.preparationUs?.value ?? 0),
+    startUs: attention.startUs.value,
+    nextStartUs: attention.nextStartUs.value,
+    writeOutUs: attention.writeOutUs.value,
+    barrierUs: interpolate(launch.gridBarrierUs.rows, laneCount),
+    separateLaunchUs: launch.graphNodeUs.value,
+    mergeFixedUs: merge.fixedUs.value,
+    mergeRoundUs: merge.roundUs.value,
+    mergePartialUs: merge.partialUs.value,
+    mergeRowsAtOnce: merge.rowsAtOnce.value,
+    kvTileTokens: launchOf.kvTileTokens,
+    kvBytesPerToken: kvWidth * kvElementBytes,
+    queryRowBytes: headDim * elementBytes,
+    outputRowBytes: valueHeadDim * elementBytes,
+    partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,
+    computesPadding: attention.computesPadding ?? true,
+    leastSharers: 1 / (attention.ctaShare?.value ?? 1),
+    flopsPerRowToken: 2 * (headDim + valueHeadDim),
+    unitFlopsPerUs,
+    unsharedPieceUs,
+    unsharedTileUs,
+  };
+}
+
+function streamRates(
+  profile: GpuProfile,
+  laneCount: number,
+  smCount: number,
+  ctasPerLane: number,
+  attention: AttentionKernelProfile,
+): Float64Array {
+  const { memory } = profile;
+  const ctaStreams = attention.ctaStreams?.value ?? 1;
+  const perCta =
+    Math.min(memory.perCtaGBps.value * ctaStreams, attention.ctaGBps?.value ?? Number.POSITIVE_INFINITY) *
+    ctasPerLane *
+    1000;
+  const rates = new Float64Array(laneCount + 1);
+  rates[0] = perCta;
+  for (let n = 1; n <= laneCount; n++) {
+    const shared = (interpolate(memory.achievedGBps.rows, n * ctasPerLane * ctaStreams) * 1000) / n;
+    // Streaming CTAs are taken to be spread over the SMs, as the hardware and the persistent workers start them.
+    const onOneSm = Math.ceil((n * ctasPerLane) / smCount);
+    const port = (memory.perSmGBps.value * ctasPerLane * 1000) / onOneSm;
+    rates[n] = Math.min(perCta, shared, port, rates[n - 1]!);
+  }
+  return rates;
+}

@@ -1,0 +1,194 @@
+// Everything a replay measures while it runs. One object for all replicas; called at each start of a step, each first
+// token and each end of a request, so it only adds and stores.
+
+import type { ScheduledStep } from "../batching/batching-policy.ts";
+import type { RequestTable } from "../engine/request-table.ts";
+import type { StepTiming } from "../step.ts";
+import { BatchKeeper, type StepName } from "./batch-keeper.ts";
+import { Distribution } from "./distribution.ts";
+import { COMPLETED, RequestSeriesRecorder } from "./request-series.ts";
+import { StepSeriesRecorder } from "./step-series.ts";
+
+/** Limits in milliseconds; a request is good when it meets all that are given. */
+export interface ServiceLevel {
+  readonly ttftMs?: number | undefined;
+  readonly tpotMs?: number | undefined;
+  readonly e2eMs?: number | undefined;
+}
+
+export interface StepObserverOptions {
+  readonly slo: ServiceLevel;
+  readonly seriesLimit: number;
+  readonly recordLimit: number;
+  readonly recordSteps: readonly StepName[];
+}
+
+export class StepObserver {
+  readonly ttftUs: Distribution = new Distribution();
+  readonly tpotUs: Distribution = new Distribution();
+  readonly itlUs: Distribution = new Distribution();
+  readonly e2eUs: Distribution = new Distribution();
+  readonly queueUs: Distribution = new Distribution();
+  readonly steps: StepSeriesRecorder;
+  readonly batches: BatchKeeper;
+  readonly requests: RequestSeriesRecorder;
+
+  completed = 0;
+  good = 0;
+  inputTokens = 0;
+  outputTokens = 0;
+  lastTokenUs = 0;
+  latencySumUs = 0;
+  preemptions = 0;
+  recomputedTokens = 0;
+  lookedUpTokens = 0;
+  hitTokens = 0;
+
+  stepCount = 0;
+  busyUs = 0;
+  attentionUs = 0;
+  gemmUs = 0;
+  collectiveUs = 0;
+  otherUs = 0;
+  hostUs = 0;
+  batchSum = 0;
+  batchMax = 0;
+  tokenSum = 0;
+  tokenMax = 0;
+  sampledSum = 0;
+  /** KV tokens read, and (query token, KV token) pairs, summed over steps. */
+  kvTokenSum = 0;
+  pairSum = 0;
+  /** Used blocks × µs. */
+  kvBlockUs = 0;
+  kvBlocksMax = 0;
+  /** Sums over the steps whose timer knows, weighted by attention time. */
+  smBusyUs = 0;
+  smKnownUs = 0;
+  imbalanceUs = 0;
+  imbalanceKnownUs = 0;
+  imbalanceMax = 0;
+
+  readonly #slo: ServiceLevel;
+
+  constructor(options: StepObserverOptions) {
+    this.#slo = options.slo;
+    this.steps = new StepSeriesRecorder(options.seriesLimit);
+    this.batches = new BatchKeeper(options.recordSteps);
+    this.requests = new RequestSeriesRecorder(options.recordLimit);
+  }
+
+  stepStarted(
+    replica: number,
+    number: number,
+    startUs: number,
+    step: ScheduledStep,
+    timing: StepTiming,
+    waiting: number,
+    kvBlocksUsed: number,
+    requests: RequestTable,
+  ): void {
+    const { count, tokens, qoLens, kvLens } = step;
+    const { durationUs, attentionUs, attentionImbalance, smBusyFraction } = timing;
+    let kvTokens = 0;
+    let pairs = 0;
+    for (let i = 0; i < count; i++) {
+      const kv = kvLens[i]!;
+      const query = qoLens[i]!;
+      kvTokens += kv;
+      // Query token j of q sees kv − q + j + 1 tokens.
+      pairs += query === 1 ? kv : query * (kv - (query - 1) / 2);
+    }
+    this.kvTokenSum += kvTokens;
+    this.pairSum += pairs;
+    this.stepCount++;
+    this.busyUs += durationUs;
+    this.attentionUs += attentionUs;
+    this.gemmUs += timing.gemmUs;
+    this.collectiveUs += timing.collectiveUs;
+    this.otherUs += timing.otherUs;
+    this.hostUs += timing.hostUs;
+    this.batchSum += count;
+    if (count > this.batchMax) this.batchMax = count;
+    this.tokenSum += tokens;
+    if (tokens > this.tokenMax) this.tokenMax = tokens;
+    this.sampledSum += step.sampled;
+    this.kvBlockUs += kvBlocksUsed * durationUs;
+    if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
+    if (smBusyFraction >= 0) {
+      this.smBusyUs += smBusyFraction * attentionUs;
+      this.smKnownUs += attentionUs;
+    }
+    if (attentionImbalance >= 0) {
+      this.imbalanceUs += attentionImbalance * attentionUs;
+      this.imbalanceKnownUs += attentionUs;
+      if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
+    }
+    this.batches.stepStarted(replica, number, step, requests, durationUs, attentionImbalance);
+    if ((number & (this.steps.stride - 1)) === 0) {
+      this.steps.add(
+        replica,
+        number,
+        startUs,
+        durationUs,
+        count,
+        waiting,
+        tokens,
+        step.prefillTokens,
+        kvBlocksUsed,
+        attentionUs,
+        attentionImbalance,
+        step.preemptedCount,
+      );
+    }
+  }
+
+  preempted(count: number): void {
+    this.preemptions += count;
+  }
+
+  recomputed(tokens: number): void {
+    this.recomputedTokens += tokens;
+  }
+
+  prefixLookedUp(hitTokens: number, inputTokens: number): void {
+    this.hitTokens += hitTokens;
+    this.lookedUpTokens += inputTokens;
+  }
+
+  /** `count` output tokens came `gapUs` after their predecessors. */
+  tokenGap(gapUs: number, count: number): void {
+    this.itlUs.add(gapUs, count);
+  }
+
+  firstToken(replica: number, number: number, step: ScheduledStep, requests: RequestTable, slot: number): void {
+    const ttftUs = requests.firstTokenUs[slot]! - requests.arrivalUs[slot]!;
+    this.batches.firstToken(replica, number, step, requests, ttftUs);
+  }
+
+  requestFinished(replica: number, number: number, requests: RequestTable, slot: number): void {
+    const arrivalUs = requests.arrivalUs[slot]!;
+    const endUs = requests.lastTokenUs[slot]!;
+    const outputTokens = requests.outputTokens[slot]!;
+    const ttftUs = requests.firstTokenUs[slot]! - arrivalUs;
+    const e2eUs = endUs - arrivalUs;
+    // One token has no time per further token: it counts as 0 for goodput and not at all in the summary.
+    const tpotUs = outputTokens > 1 ? (e2eUs - ttftUs) / (outputTokens - 1) : 0;
+    this.ttftUs.add(ttftUs, 1);
+    if (outputTokens > 1) this.tpotUs.add(tpotUs, 1);
+    this.e2eUs.add(e2eUs, 1);
+    this.queueUs.add(requests.scheduledUs[slot]! - arrivalUs, 1);
+    this.completed++;
+    this.inputTokens += requests.visible.inputTokens[slot]!;
+    this.outputTokens += outputTokens;
+    this.latencySumUs += e2eUs;
+    if (endUs > this.lastTokenUs) this.lastTokenUs = endUs;
+    const { ttftMs, tpotMs, e2eMs } = this.#slo;
+    const isGood =
+      (ttftMs === undefined || ttftUs <= ttftMs * 1000) &&
+      (tpotMs === undefined || tpotUs <= tpotMs * 1000) &&
+      (e2eMs === undefined || e2eUs <= e2eMs * 1000);
+    if (isGood) this.good++;
+    this.requests.record(COMPLETED, replica, number, requests, slot);
+  }
+}

@@ -1,0 +1,119 @@
+// What was measured, turned into the metrics of a report, as vLLM's serving benchmark defines them. Times are open loop:
+// from the arrival that the trace states.
+
+import type { Metrics } from "../documents/report.ts";
+import type { GpuFacts } from "../engine/gpu-facts.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import {
+  attentionFlopsPerPair,
+  DTYPE_BYTES,
+  flopsPerToken,
+  headFlops,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "../model/model-cost.ts";
+import type { StepObserver } from "./step-observer.ts";
+
+/** Hardware and model as far as utilisation needs them, for one replica. */
+export interface UtilisationPeaks {
+  readonly flopsPerToken: number;
+  readonly headFlops: number;
+  readonly attentionFlopsPerPair: number;
+  /** On each GPU. */
+  readonly weightBytesPerStep: number;
+  readonly kvBytesPerToken: number;
+  /** Of each GPU. */
+  readonly peakFlopsPerS: number;
+  readonly peakBytesPerS: number;
+  readonly gpus: number;
+}
+
+export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParallel: number): UtilisationPeaks {
+  const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
+  return {
+    flopsPerToken: flopsPerToken(model),
+    headFlops: headFlops(model),
+    attentionFlopsPerPair: attentionFlopsPerPair(model),
+    // A lookup reads single rows of the embedding table.
+    weightBytesPerStep: rankWeightBytes(model, tensorParallel) - (model.tiedEmbeddings ? 0 : embeddingBytes),
+    kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
+    peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
+    peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
+    gpus: tensorParallel,
+  };
+}
+
+export interface ReplayCounts {
+  readonly rejected: number;
+  readonly unfinished: number;
+  readonly peakConcurrency: number;
+  /** Where a partial replay stopped, else the last token: the end of the measured time. */
+  readonly endUs: number;
+  readonly kvBlocks: number;
+  readonly hasSlo: boolean;
+}
+
+export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: UtilisationPeaks): Metrics {
+  const durationS = counts.endUs / 1e6;
+  const perSecond = (amount: number): number => ratio(amount, durationS);
+  const busyS = observer.busyUs / 1e6;
+  const flops =
+    observer.tokenSum * peaks.flopsPerToken +
+    observer.sampledSum * peaks.headFlops +
+    observer.pairSum * peaks.attentionFlopsPerPair;
+  const bytes = observer.stepCount * peaks.weightBytesPerStep + observer.kvTokenSum * peaks.kvBytesPerToken;
+  const parts = {
+    attention: observer.attentionUs,
+    gemm: observer.gemmUs,
+    collective: observer.collectiveUs,
+    other: observer.otherUs,
+    host: observer.hostUs,
+  };
+  return {
+    completed: observer.completed,
+    rejected: counts.rejected,
+    unfinished: counts.unfinished,
+    durationS,
+    inputTokens: observer.inputTokens,
+    outputTokens: observer.outputTokens,
+    requestThroughput: perSecond(observer.completed),
+    outputTokenThroughput: perSecond(observer.outputTokens),
+    totalTokenThroughput: perSecond(observer.inputTokens + observer.outputTokens),
+    goodput: counts.hasSlo ? perSecond(observer.good) : null,
+    ttftMs: observer.ttftUs.summary(1e-3),
+    tpotMs: observer.tpotUs.summary(1e-3),
+    itlMs: observer.itlUs.summary(1e-3),
+    e2eMs: observer.e2eUs.summary(1e-3),
+    queueMs: observer.queueUs.summary(1e-3),
+    preemptions: observer.preemptions,
+    recomputedTokens: observer.recomputedTokens,
+    prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
+    kvUsage: {
+      mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),
+      max: ratio(observer.kvBlocksMax, counts.kvBlocks),
+    },
+    meanConcurrency: ratio(observer.latencySumUs, counts.endUs),
+    peakConcurrency: counts.peakConcurrency,
+    steps: observer.stepCount,
+    tokensPerStep: { mean: ratio(observer.tokenSum, observer.stepCount), max: observer.tokenMax },
+    batchSize: { mean: ratio(observer.batchSum, observer.stepCount), max: observer.batchMax },
+    smBusyFraction: observer.smKnownUs > 0 ? observer.smBusyUs / observer.smKnownUs : null,
+    attentionImbalance:
+      observer.imbalanceKnownUs > 0
+        ? { mean: observer.imbalanceUs / observer.imbalanceKnownUs, max: observer.imbalanceMax }
+        : null,
+    mfu: ratio(flops, busyS * peaks.peakFlopsPerS * peaks.gpus),
+    mbu: ratio(bytes, busyS * peaks.peakBytesPerS),
+    stepTimeShare: {
+      attention: ratio(parts.attention, observer.busyUs),
+      gemm: ratio(parts.gemm, observer.busyUs),
+      collective: ratio(parts.collective, observer.busyUs),
+      other: ratio(parts.other, observer.busyUs),
+      host: ratio(parts.host, observer.busyUs),
+    },
+  };
+}
+
+function ratio(part: number, whole: number): number {
+  return whole > 0 ? part / whole : 0;
+}

@@ -1,0 +1,44 @@
+// Name or path → ModelConfig. Bundled models are Hugging Face config files next to the package's sources.
+
+import { readFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ModelError, parseModelConfig } from "./hugging-face.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/** Bundled models, smallest first. */
+export const MODEL_NAMES = ["llama-3.1-8b", "qwen3-32b", "llama-3.1-70b"] as const;
+
+// Holds for src/model/ and for dist/model/ alike.
+const bundled = new URL("../../models/", import.meta.url);
+
+/**
+ * Finds a model by bundled name (`llama-3.1-8b`; case and organisation are ignored: `meta-llama/Llama-3.1-8B` works) or
+ * reads a `config.json`, or a folder that holds one.
+ * @throws ModelError when there is no such model or the file cannot be used
+ */
+export function findModel(nameOrPath: string): ModelConfig {
+  const short = nameOrPath.split("/").at(-1)!.toLowerCase();
+  const name = MODEL_NAMES.find((candidate) => candidate === short);
+  if (name !== undefined) return readModel(fileURLToPath(new URL(`${name}.json`, bundled)), name);
+  const file = nameOrPath.endsWith(".json") ? nameOrPath : `${nameOrPath}/config.json`;
+  const isConfig = basename(file) === "config.json";
+  return readModel(file, isConfig ? basename(dirname(file)) : basename(file, ".json"), nameOrPath);
+}
+
+function readModel(file: string, name: string, asked: string = name): ModelConfig {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch {
+    const names = MODEL_NAMES.join(", ");
+    throw new ModelError(asked, "", `is no bundled model (${names}) and no readable config.json`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ModelError(asked, "", `${file} is not JSON: ${(error as Error).message}`);
+  }
+  return parseModelConfig(json, name);
+}

@@ -1,0 +1,389 @@
+// Replays a trace on a deployment: arrivals are routed to replicas, replicas run steps, a step timer says how long each
+// takes. The result is a function of trace, deployment, timer and seed alone.
+
+import type { Generator } from "@isochron/planner";
+import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
+import { BATCHING_POLICIES } from "./batching/policies.ts";
+import type { Report } from "./documents/report.ts";
+import { checkBlockSizes, contentIn } from "./engine/block-content.ts";
+import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
+import { Replica } from "./engine/replica.ts";
+import { RequestTable } from "./engine/request-table.ts";
+import { EventQueue } from "./events/event-queue.ts";
+import { KvCache } from "./kv-cache/kv-cache.ts";
+import type { StepName } from "./metrics/batch-keeper.ts";
+import { UNFINISHED } from "./metrics/request-series.ts";
+import { StepObserver } from "./metrics/step-observer.ts";
+import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
+import { rankKvBytesPerToken } from "./model/model-cost.ts";
+import { RandomStream } from "./random.ts";
+import { leastOutstanding } from "./routing/least-outstanding.ts";
+import type { Router } from "./routing/router.ts";
+import { ROUTERS } from "./routing/routers.ts";
+import type { StepTimer } from "./step.ts";
+import type { Trace, TraceRequest } from "./trace/trace.ts";
+
+export interface ReplayProgress {
+  readonly arrived: number;
+  readonly completed: number;
+  /** How far the simulated clock is. */
+  readonly simulatedUs: number;
+}
+
+export interface ReplayOptions {
+  readonly trace: Trace;
+  readonly deployment: DeploymentOptions;
+  /** One for all replicas, or one for each. */
+  readonly stepTimer: StepTimer | readonly StepTimer[];
+  readonly seed?: number | undefined;
+  /** What the report says made it. */
+  readonly generator?: Generator | undefined;
+  /**
+   * Closed loop: so many requests are in flight, the next one is sent at the instant another ends, and the trace's times
+   * are ignored. Default: open loop.
+   */
+  readonly concurrency?: number | undefined;
+  /** A batching policy of one's own, in place of the deployment's. */
+  readonly batchingPolicy?: { readonly name: string; readonly create: CreateBatchingPolicy } | undefined;
+  /** Stops the replay: the report is then partial. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called some times a second. */
+  readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
+  /** Most entries of the per-step series. Default 20,000. */
+  readonly seriesLimit?: number | undefined;
+  /** Replays of more requests keep no per-request records. Default 1,000,000. */
+  readonly recordLimit?: number | undefined;
+  /** Steps whose batches are to be in the report, whatever they are like. */
+  readonly recordSteps?: readonly StepName[] | undefined;
+}
+
+/** Chosen: a breath every few milliseconds of real time, so that signals and progress get through. */
+const STEPS_PER_TURN = 10_000;
+const BREATH_MS = 40;
+
+/**
+ * @throws DeploymentError when the deployment cannot be
+ * @throws TraceError when the trace cannot be read
+ */
+export async function replay(options: ReplayOptions): Promise<Report> {
+  const run = new ReplayRun(options);
+  await run.run();
+  return run.report();
+}
+
+class ReplayRun {
+  readonly #options: ReplayOptions;
+  readonly #deployment: ResolvedDeployment;
+  readonly #observer: StepObserver;
+  readonly #replicas: Replica[];
+  readonly #router: Router;
+  /** Where arrivals go: all replicas, or those that compute prompts. */
+  readonly #entryReplicas: Replica[];
+  readonly #transfers: KvTransfers | undefined;
+  /** Whether replicas depend on one another between two arrivals. */
+  readonly #isCoupled: boolean;
+  readonly #timers: readonly StepTimer[];
+  /** When each replica with work has to be looked at next. */
+  readonly #wakes = new EventQueue();
+  /** Where replicas depend on one another: those that may have work and have no step in flight. */
+  readonly #between = new Set<number>();
+  /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
+  readonly #usableBlocks: number;
+  readonly #startedAt = new Date();
+  readonly #startedMs = performance.now();
+  #breathMs = performance.now();
+  #nowUs = 0;
+  #arrived = 0;
+  #rejected = 0;
+  #peakConcurrency = 0;
+  #isPartial = false;
+
+  constructor(options: ReplayOptions) {
+    this.#options = options;
+    const { trace, seed = 0 } = options;
+    this.#deployment = resolveDeployment(options.deployment);
+    const { description, limits, router, batching } = this.#deployment;
+    const { replicas, blockSizeTokens } = description;
+    const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
+    if (timers.length !== 1 && timers.length !== replicas) {
+      throw new RangeError(`${timers.length} step timers for ${replicas} replicas, expected one or one each`);
+    }
+    this.#timers = timers;
+    this.#usableBlocks = description.kvBlocks - 1;
+    this.#observer = new StepObserver({
+      slo: description.slo,
+      seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
+      recordLimit: options.recordLimit ?? 1_000_000,
+      recordSteps: options.recordSteps ?? [],
+    });
+    const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
+    const blocksPerContent = Math.max(1, Math.floor(trace.blockTokens / blockSizeTokens));
+    this.#replicas = Array.from({ length: replicas }, (_, index) => {
+      const requests = new RequestTable();
+      const kvCache = new KvCache({
+        blocks: this.#usableBlocks,
+        blockSizeTokens,
+        blocksPerContent,
+        prefixCaching: description.prefixCaching,
+      });
+      return new Replica({
+        index,
+        requests,
+        kvCache,
+        policy: create({ requests: requests.visible, kvCache, limits }),
+        maxRunningRequests: limits.maxRunningRequests,
+        stepTimer: timers[index % timers.length]!,
+        observer: this.#observer,
+      });
+    });
+    const { disaggregation } = description;
+    this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
+    if (disaggregation !== undefined) {
+      const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
+      const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
+      this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
+      for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
+    }
+    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined;
+    this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
+    if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
+      throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
+    }
+    checkBlockSizes(trace.blockTokens, blockSizeTokens);
+  }
+
+  async run(): Promise<void> {
+    if (this.#options.concurrency !== undefined) await this.#runClosedLoop(this.#options.concurrency);
+    else if (this.#transfers !== undefined) await this.#runCoupled();
+    else await this.#runOpenLoop();
+    if (!this.#isPartial) this.#checkEnd();
+  }
+
+  async #runOpenLoop(): Promise<void> {
+    for await (const requests of this.#options.trace.chunks()) {
+      for (const request of requests) {
+        if (this.#wakes.nextTimeUs < request.arrivalUs) await this.#runUntil(request.arrivalUs);
+        if (this.#isPartial) return;
+        this.#arrive(request);
+      }
+    }
+    await this.#runUntil(Number.POSITIVE_INFINITY);
+  }
+
+  /** Open loop where replicas hand requests to one another, so that events come to pass in the order of all. */
+  async #runCoupled(): Promise<void> {
+    for await (const requests of this.#options.trace.chunks()) {
+      for (const request of requests) {
+        // Arrivals of one instant come before any step that begins at it.
+        while (this.#nowUs < request.arrivalUs && (await this.#passEvent(request.arrivalUs)));
+        if (this.#isPartial) return;
+        this.#nowUs = request.arrivalUs;
+        this.#arrive(request);
+      }
+    }
+    while (await this.#passEvent(Number.POSITIVE_INFINITY));
+  }
+
+  async #runClosedLoop(concurrency: number): Promise<void> {
+    for await (const requests of this.#options.trace.chunks()) {
+      for (const request of requests) {
+        while (this.#inFlight() >= concurrency) await this.#passEvent(Number.POSITIVE_INFINITY);
+        if (this.#isPartial) return;
+        this.#arrive({ ...request, arrivalUs: this.#nowUs });
+      }
+    }
+    while (await this.#passEvent(Number.POSITIVE_INFINITY));
+  }
+
+  #inFlight(): number {
+    // A replay that was stopped takes no more.
+    return this.#isPartial ? 0 : this.#arrived - this.#rejected - this.#observer.completed;
+  }
+
+  /**
+   * Starts steps on replicas that stand between two; then the earliest event before the horizon comes to pass. False when
+   * there is none, or the replay was stopped.
+   */
+  async #passEvent(horizonUs: number): Promise<boolean> {
+    const wakes = this.#wakes;
+    for (const index of this.#between) {
+      const endUs = this.#replicas[index]!.begin(this.#nowUs);
+      if (endUs !== Number.POSITIVE_INFINITY) wakes.push(endUs, index);
+    }
+    this.#between.clear();
+    if (this.#isPartial || wakes.nextTimeUs >= horizonUs) return false;
+    this.#nowUs = wakes.nextTimeUs;
+    const event = wakes.pop();
+    if (event >= 0) {
+      this.#replicas[event]!.end();
+      this.#between.add(event);
+    } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
+    if (this.#isBreathDue()) await this.#breathe();
+    return true;
+  }
+
+  /** Whoever ended has given back what it held. */
+  #checkEnd(): void {
+    for (const { index, requests, kvCache } of this.#replicas) {
+      if (requests.count === 0 && kvCache.usedBlocks === 0) continue;
+      throw new Error(`replica ${index} ended with ${requests.count} requests and ${kvCache.usedBlocks} used blocks`);
+    }
+  }
+
+  /** Runs all replicas until nothing more happens before the horizon. */
+  async #runUntil(horizonUs: number): Promise<void> {
+    const wakes = this.#wakes;
+    while (wakes.nextTimeUs < horizonUs) {
+      const atUs = wakes.nextTimeUs;
+      const index = wakes.pop();
+      const nextUs = this.#replicas[index]!.run(atUs, horizonUs, STEPS_PER_TURN);
+      if (nextUs !== Number.POSITIVE_INFINITY) wakes.push(nextUs, index);
+      this.#nowUs = atUs;
+      if (this.#isBreathDue()) await this.#breathe();
+      if (this.#isPartial) return;
+    }
+    if (horizonUs !== Number.POSITIVE_INFINITY) this.#nowUs = horizonUs;
+    else this.#nowUs = this.#observer.lastTokenUs;
+  }
+
+  /** Also looks for the signal to stop. */
+  #isBreathDue(): boolean {
+    if (this.#options.signal?.aborted === true) this.#isPartial = true;
+    return performance.now() - this.#breathMs > BREATH_MS;
+  }
+
+  /** Lets the rest of the program do something. */
+  async #breathe(): Promise<void> {
+    this.#options.onProgress?.({
+      arrived: this.#arrived,
+      completed: this.#observer.completed,
+      simulatedUs: this.#nowUs,
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#breathMs = performance.now();
+  }
+
+  #arrive(request: TraceRequest): void {
+    const { arrivalUs, inputTokens, outputTokens } = request;
+    const id = this.#arrived++;
+    if (!this.#canEverFit(inputTokens, outputTokens)) {
+      this.#rejected++;
+      this.#observer.requests.rejected(id, arrivalUs, inputTokens, outputTokens);
+      return;
+    }
+    const content = contentIn(
+      request.content,
+      this.#options.trace.blockTokens,
+      this.#replicas[0]!.kvCache.blockSizeTokens,
+    );
+    const index = this.#router.route(this.#entryReplicas, content, inputTokens);
+    const replica = this.#replicas[index]!;
+    if (this.#isCoupled) this.#wakeUp(replica);
+    else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
+    replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
+    const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
+    if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
+  }
+
+  #wakeUp(replica: Replica): void {
+    if (!replica.isBusy) this.#between.add(replica.index);
+  }
+
+  #handOver(request: HandedOver): void {
+    const { transfer, arrivesUs } = this.#transfers!.send(request, this.#nowUs);
+    this.#wakes.push(arrivesUs, -1 - transfer);
+  }
+
+  #arriveTransferred(request: HandedOver): void {
+    const from = this.#replicas[request.from]!;
+    from.releaseHandedOver(request.slot);
+    this.#wakeUp(from);
+    const decoders = this.#replicas.slice(this.#entryReplicas.length);
+    const to = decoders[leastOutstanding(decoders)]!;
+    this.#wakeUp(to);
+    to.acceptTransferred(request);
+  }
+
+  /** The last token is sampled but its KV is never computed. */
+  #canEverFit(inputTokens: number, outputTokens: number): boolean {
+    const { limits, description } = this.#deployment;
+    const kvTokens = inputTokens + outputTokens - 1;
+    return (
+      inputTokens + outputTokens <= limits.maxContextTokens &&
+      Math.ceil(kvTokens / description.blockSizeTokens) <= this.#usableBlocks
+    );
+  }
+
+  report(): Report {
+    const { trace, deployment, generator, seed = 0, batchingPolicy, concurrency } = this.#options;
+    const observer = this.#observer;
+    let unfinished = 0;
+    for (const { index, requests } of this.#replicas) {
+      for (const slot of requests.slots()) {
+        unfinished++;
+        observer.requests.record(UNFINISHED, index, -1, requests, slot);
+      }
+    }
+    const endUs = this.#isPartial ? Math.max(this.#nowUs, observer.lastTokenUs) : observer.lastTokenUs;
+    const { description } = this.#deployment;
+    const metrics = summarize(
+      observer,
+      {
+        rejected: this.#rejected,
+        unfinished,
+        peakConcurrency: this.#peakConcurrency,
+        endUs,
+        kvBlocks: this.#usableBlocks,
+        hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
+      },
+      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
+    );
+    const requests = observer.requests.series();
+    const wallMs = performance.now() - this.#startedMs;
+    return {
+      isochron: "report/1",
+      generator: generator ?? { version: "0.1.0", command: "replay", seed },
+      partial: this.#isPartial,
+      trace: { ...trace.identity(), ...(this.#isPartial ? { requestsUsed: this.#arrived } : {}) },
+      deployment: {
+        ...description,
+        ...(batchingPolicy === undefined ? {} : { batching: batchingPolicy.name }),
+        stepTimer: this.#timers[0]!.name,
+        rate: trace.rate,
+        ...(concurrency === undefined ? {} : { concurrency }),
+      },
+      metrics,
+      steps: observer.steps.series(),
+      stepStride: observer.steps.stride,
+      stepBatches: observer.batches.batches(metrics.ttftMs),
+      ...(requests === undefined ? {} : { requests }),
+      warnings: this.#warnings(requests === undefined),
+      wallClock: {
+        startedAt: this.#startedAt.toISOString(),
+        durationMs: wallMs,
+        requestsPerSecond: this.#arrived / (wallMs / 1000),
+      },
+    };
+  }
+
+  #warnings(isWithoutRecords: boolean): string[] {
+    const warnings = [...this.#options.trace.warnings()];
+    const { limits, description } = this.#deployment;
+    if (this.#rejected > 0) {
+      const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+      warnings.push(
+        `${this.#rejected} requests rejected: longer than the context of ${limits.maxContextTokens} tokens or the KV cache of ${kvTokens}`,
+      );
+    }
+    if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");
+    if (isWithoutRecords) {
+      warnings.push(`no per-request records: more than ${this.#options.recordLimit ?? 1_000_000} requests`);
+    }
+    const { ttftUs, tpotUs, itlUs, e2eUs, queueUs } = this.#observer;
+    if (![ttftUs, tpotUs, itlUs, e2eUs, queueUs].every(({ isExact }) => isExact)) {
+      warnings.push("some percentiles come from histograms with bins of 0.1 %");
+    }
+    return warnings;
+  }
+}

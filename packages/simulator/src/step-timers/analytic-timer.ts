@@ -1,0 +1,163 @@
+// The `analytic` step timer: attention from sums over the batch, as if its work were spread evenly over all workers.
+//
+// A worker alternates between piece latencies, L in all, and streaming; so in a launch of length T a share 1 − L/T of
+// the P workers streams at a time, and T is where T · B(P · (1 − L/T)) meets the bytes, B being the measured bandwidth
+// of n streaming CTAs. Tensor throughput bounds T from below; a merge tail follows where jobs must be cut. What it
+// cannot see is imbalance: on even batches it agrees with the `kernel` timer, on others it is the optimist.
+
+import type { AttentionShape, Device } from "@isochron/planner";
+import { groupSize, queryTileFor } from "@isochron/planner";
+import { plannerDevice } from "../gpu/planner-device.ts";
+import type { GpuProfile } from "../gpu/profile.ts";
+import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import type { Step, StepTimer, StepTiming } from "../step.ts";
+import { StepCosts } from "./step-costs.ts";
+import { addUp, emptyTiming } from "./timing.ts";
+
+/** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
+const WHOLE_JOBS_SHARE = 1.1;
+
+/** Rows of one merge of a plan. */
+const MERGE_ROWS = 16;
+
+/** Halvings of the interval in which T lies: to 10⁻⁶ of it. */
+const BISECTIONS = 20;
+
+export class AnalyticTimer implements StepTimer {
+  readonly name = "analytic";
+  private readonly layers: number;
+  private readonly costs: StepCosts;
+  private readonly attention: AttentionShape;
+  private readonly device: Device;
+  private readonly launch: KernelCosts;
+  private readonly timing: StepTiming = emptyTiming();
+
+  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, attention: AttentionShape) {
+    this.layers = model.layers;
+    this.costs = new StepCosts(model, profile, tensorParallel);
+    this.attention = attention;
+    this.device = plannerDevice(profile);
+    this.launch = resolveCosts(
+      {
+        smCount: this.device.smCount,
+        ctasPerSm: this.device.ctasPerSm,
+        ctasPerWorker: 1,
+        policy: "",
+        headDim: attention.headDim,
+        valueHeadDim: attention.valueHeadDim ?? attention.headDim,
+        kvHeads: attention.kvHeads,
+        dtype: attention.dtype,
+        kvDtype: attention.kvDtype,
+        kvTileTokens: this.device.costModel.kvTileTokens,
+      },
+      profile,
+    );
+  }
+
+  time(step: Step): StepTiming {
+    const { timing } = this;
+    timing.attentionUs = this.layers * this.attentionUs(step);
+    return addUp(timing, this.costs, step);
+  }
+
+  /** One layer's attention launch. */
+  private attentionUs(step: Step): number {
+    const { attention, device, launch } = this;
+    const { costModel } = device;
+    const { kvHeads } = attention;
+    const group = groupSize(attention);
+    let jobs = 0;
+    let tiles = 0;
+    let longestTiles = 0;
+    let streamBytes = 0;
+    let tensorSmUs = 0;
+    let mergeRounds = 1;
+    for (let i = 0; i < step.count; i++) {
+      const qoLen = step.qoLens[i]!;
+      const kvLen = step.kvLens[i]!;
+      if (qoLen === 0) continue;
+      const tileRows = queryTileFor(costModel, qoLen * group).rows;
+      const queryTiles = Math.ceil((qoLen * group) / tileRows);
+      // A query tile sees the history and, of the new tokens, those up to its own last one.
+      const tileTokens = tileRows / group;
+      const seen =
+        queryTiles * (kvLen - qoLen) +
+        (tileTokens * queryTiles * (queryTiles + 1)) / 2 -
+        (queryTiles * tileTokens - qoLen);
+      jobs += queryTiles;
+      const jobTiles = Math.ceil(kvLen / costModel.kvTileTokens);
+      tiles += Math.ceil(seen / costModel.kvTileTokens);
+      if (jobTiles > longestTiles) longestTiles = jobTiles;
+      const rows = Math.min(tileRows, qoLen * group);
+      mergeRounds = Math.max(mergeRounds, Math.ceil(rows / launch.mergeRowsAtOnce));
+      streamBytes +=
+        (kvLen + (seen - kvLen) * launch.l2ByteCost) * launch.kvBytesPerToken +
+        qoLen * group * (launch.queryRowBytes + launch.outputRowBytes);
+      tensorSmUs += (seen * tileRows * launch.flopsPerRowToken) / launch.unitFlopsPerUs[tileRows]!;
+    }
+    if (jobs === 0) return launch.launchUs;
+    jobs *= kvHeads;
+    tiles *= kvHeads;
+    const bytes = kvHeads * streamBytes;
+    const smUs = kvHeads * tensorSmUs;
+    const { laneCount } = launch;
+    // Cut: every worker has the same load, and all but one boundary between workers cut a job.
+    const pieces = Math.max(jobs, Math.min(tiles, jobs + laneCount - 1));
+    const cutUs =
+      this.roundsUs(bytes, smUs, Math.min(laneCount, pieces), Math.max(1, pieces / laneCount)) +
+      this.mergeUs(Math.min(pieces - jobs, jobs), mergeRounds, tiles, longestTiles);
+    // Whole: jobs go round by round, and no worker is done before the longest of them.
+    const rounds = Math.ceil(jobs / laneCount);
+    const longestShare = (longestTiles * rounds * laneCount) / tiles;
+    const wholeUs =
+      longestShare > WHOLE_JOBS_SHARE
+        ? Number.POSITIVE_INFINITY
+        : this.roundsUs(bytes, smUs, Math.ceil(jobs / rounds), rounds);
+    return launch.launchUs + Math.min(cutUs, wholeUs);
+  }
+
+  /** Time of `lanes` equal workers with `rounds` pieces each that move the bytes and compute smUs of whole SMs. */
+  private roundsUs(bytes: number, smUs: number, lanes: number, rounds: number): number {
+    const { launch } = this;
+    const latencyUs = (launch.startUs + launch.writeOutUs) * rounds;
+    const tensorUs = latencyUs + smUs / Math.min(launch.unitCount, lanes);
+    return Math.max(this.streamUs(bytes, lanes, latencyUs), tensorUs);
+  }
+
+  /** The T at which `lanes` lanes, each waiting for latencyUs of it, have moved the bytes. */
+  private streamUs(bytes: number, lanes: number, latencyUs: number): number {
+    const { launch } = this;
+    let low = latencyUs + bytes / launch.peakBytesPerUs;
+    let high = latencyUs + bytes / (lanes * launch.streamBytesPerUs[lanes]!);
+    for (let i = 0; i < BISECTIONS; i++) {
+      const middle = (low + high) / 2;
+      const active = lanes * (1 - latencyUs / middle);
+      const below = Math.floor(active);
+      const rate =
+        totalRate(launch, below) + (active - below) * (totalRate(launch, below + 1) - totalRate(launch, below));
+      if (middle * rate < bytes) low = middle;
+      else high = middle;
+    }
+    return high;
+  }
+
+  /**
+   * The longest job is cut into about its share of all workers, and its partial states fold one after the other. The
+   * rows of all cut jobs are spread over the workers in merges of 16 rows.
+   */
+  private mergeUs(cutJobs: number, roundsPerJob: number, tiles: number, longestTiles: number): number {
+    const { launch } = this;
+    if (cutJobs === 0) return 0;
+    const least = Math.min(roundsPerJob, Math.ceil(MERGE_ROWS / launch.mergeRowsAtOnce));
+    const rounds = Math.max(least, (cutJobs * roundsPerJob) / launch.laneCount);
+    const partials = Math.max(2, Math.min(longestTiles, Math.ceil((longestTiles * launch.laneCount) / tiles)));
+    return launch.mergeFixedUs + rounds * (launch.mergeRoundUs + partials * launch.mergePartialUs);
+  }
+}
+
+/** Bytes per µs of n streaming lanes together. */
+function totalRate(launch: KernelCosts, n: number): number {
+  const lanes = Math.min(n, launch.laneCount);
+  return lanes * launch.streamBytesPerUs[lanes]!;
+}

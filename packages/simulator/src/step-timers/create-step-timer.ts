@@ -1,0 +1,76 @@
+// createStepTimer(): the timers by name.
+
+import type { AttentionShape, PolicyName } from "@isochron/planner";
+import type { GpuProfile } from "../gpu/profile.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import { rankAttention } from "../model/model-config.ts";
+import type { StepTimer } from "../step.ts";
+import { AnalyticTimer } from "./analytic-timer.ts";
+import { KernelTimer } from "./kernel-timer.ts";
+
+export interface StepTimerOptions {
+  readonly kind: StepTimerKind;
+  readonly model: ModelConfig;
+  readonly profile: GpuProfile;
+  /** GPUs that share every layer; 1 unless given. Must divide the model's query heads. */
+  readonly tensorParallel?: number;
+  /** Policy that plans each step's attention; balanced unless given. The analytic timer knows no policies. */
+  readonly attentionPolicy?: PolicyName;
+  /** KV tokens in one page; 16 unless given. */
+  readonly pageSize?: number;
+}
+
+type TimerFactory = (options: StepTimerOptions, attention: AttentionShape) => StepTimer;
+
+/** A row for each timer: adding one is one file and one row. */
+const TIMERS: Readonly<Record<"analytic" | "kernel", TimerFactory>> = {
+  analytic: ({ model, profile, tensorParallel = 1 }, attention) =>
+    new AnalyticTimer(model, profile, tensorParallel, attention),
+  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced" }, attention) =>
+    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy),
+};
+
+export type StepTimerKind = keyof typeof TIMERS;
+export const STEP_TIMER_KINDS: readonly StepTimerKind[] = Object.keys(TIMERS) as StepTimerKind[];
+
+/** A step timer that does not exist, or that cannot time this model on this many GPUs. */
+export class StepTimerError extends Error {
+  override readonly name = "StepTimerError";
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+
+  constructor(field: string, value: unknown, expected: string) {
+    super(`step timer: ${field} is ${JSON.stringify(value)}, expected ${expected}`);
+    this.field = field;
+    this.value = value;
+    this.expected = expected;
+  }
+}
+
+/**
+ * A timer of steps of one model on one group of GPUs.
+ * @throws StepTimerError
+ */
+export function createStepTimer(options: StepTimerOptions): StepTimer {
+  const { kind, model, tensorParallel = 1, pageSize = 16 } = options;
+  if (!Object.hasOwn(TIMERS, kind)) {
+    throw new StepTimerError("kind", kind, `one of ${STEP_TIMER_KINDS.join(", ")}`);
+  }
+  if (!Number.isInteger(tensorParallel) || tensorParallel < 1 || model.queryHeads % tensorParallel !== 0) {
+    throw new StepTimerError(
+      "tensorParallel",
+      tensorParallel,
+      `a divisor of the ${model.queryHeads} query heads of ${model.name}`,
+    );
+  }
+  return TIMERS[kind](options, attentionOf(model, tensorParallel, pageSize));
+}
+
+/** Latent attention runs as one KV head as wide as the latent, whose front is also the value. */
+function attentionOf(model: ModelConfig, tensorParallel: number, pageSize: number): AttentionShape {
+  const attention = rankAttention(model, tensorParallel, pageSize);
+  if (model.mla === undefined) return attention;
+  const { kvRank, ropeHeadDim } = model.mla;
+  return { ...attention, kvHeads: 1, headDim: kvRank + ropeHeadDim, valueHeadDim: kvRank };
+}

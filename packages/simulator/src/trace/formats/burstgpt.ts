@@ -1,0 +1,15 @@
+// BurstGPT (github.com/HPMLL/BurstGPT): seconds; the 8-column edition adds session and elapsed time. Failed requests have
+// no response tokens and are invalid lines.
+
+import { type CsvFormat, timeIn, tokenCount } from "../trace-format.ts";
+
+export const burstgpt: CsvFormat = {
+  title: "BurstGPT (CSV of 6 or 8 columns)",
+  kind: "csv",
+  columns: ["Timestamp", "Model", "Request tokens", "Response tokens"],
+  parse: (cell) => ({
+    timeUs: timeIn(1e6, "Timestamp", cell("Timestamp")),
+    inputTokens: tokenCount("Request tokens", cell("Request tokens")),
+    outputTokens: tokenCount("Response tokens", cell("Response tokens")),
+  }),
+};

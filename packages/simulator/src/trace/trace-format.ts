@@ -1,0 +1,84 @@
+// What a trace format is: how to know it by its first record, and how to read one record.
+
+import { LineError } from "./trace-error.ts";
+
+/** One record as the file has it. */
+export interface RawRequest {
+  /** Microseconds on the trace's own clock. */
+  timeUs: number;
+  inputTokens: number;
+  outputTokens: number;
+  /** Ids of prefix blocks as the file has them, in order. */
+  blockIds?: readonly number[] | undefined;
+}
+
+interface FormatFacts {
+  readonly title: string;
+}
+
+/** Comma-separated with a header line. */
+export interface CsvFormat extends FormatFacts {
+  readonly kind: "csv";
+  /** Columns that must be there; the header may have others too. */
+  readonly columns: readonly string[];
+  /** `cell` gives the content of a column. */
+  readonly parse: (cell: (column: string) => string) => RawRequest;
+}
+
+/** One JSON object per line. */
+export interface JsonLinesFormat extends FormatFacts {
+  readonly kind: "jsonl";
+  /** Keys that the first object must have. */
+  readonly keys: readonly string[];
+  /** Prompt tokens per block id, from the first object; 0 where the format has no block ids. */
+  readonly blockTokens: (first: Readonly<Record<string, unknown>>) => number;
+  /** Whether the first line is a header and no request. */
+  readonly hasHeader?: boolean;
+  /** A reader of one file's objects; formats that must remember what came before do so in it. */
+  readonly parser: () => (record: Readonly<Record<string, unknown>>) => RawRequest;
+}
+
+export type TraceFormat = CsvFormat | JsonLinesFormat;
+
+const MAX_TOKENS = 2 ** 31 - 1;
+
+/** A count of tokens, at least 1: a number, or the text of one. */
+export function tokenCount(field: string, value: unknown): number {
+  const count = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  if (typeof count !== "number" || !Number.isInteger(count) || count < 1 || count > MAX_TOKENS) {
+    throw new LineError(field, value, `an integer from 1 to ${MAX_TOKENS}`);
+  }
+  return count;
+}
+
+/** A time in microseconds from a number, or the text of one, in units of `unitUs`. */
+export function timeIn(unitUs: number, field: string, value: unknown): number {
+  const time = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  if (typeof time !== "number" || !Number.isFinite(time) || Math.abs(time * unitUs) > Number.MAX_SAFE_INTEGER) {
+    throw new LineError(field, value, "a time as a finite number");
+  }
+  return time * unitUs;
+}
+
+/** Block ids, if the record has any. */
+export function blockIdList(
+  field: string,
+  value: unknown,
+  inputTokens: number,
+  blockTokens: number,
+): readonly number[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!Array.isArray(value)) throw new LineError(field, value, "a list of block ids");
+  for (const id of value) {
+    if (!Number.isSafeInteger(id)) throw new LineError(field, id, "integers as block ids");
+  }
+  const most = Math.ceil(inputTokens / blockTokens);
+  if (value.length > most) {
+    throw new LineError(
+      field,
+      `a list of ${value.length} ids`,
+      `at most ${most} for ${inputTokens} tokens in blocks of ${blockTokens} (or another block size)`,
+    );
+  }
+  return value as number[];
+}

@@ -1,0 +1,57 @@
+// Reports on disk: checked against the schema, written beside their place and moved there when whole.
+
+import { createWriteStream } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { REQUEST_STATUS, type Report, type RequestSeries, reportSchema } from "./documents/report.ts";
+
+/**
+ * Writes `report.json` and, where the report has records, `requests.jsonl` into a folder, which is made if need be.
+ * @returns the paths written
+ */
+export async function writeReport(report: Report, folder: string): Promise<string[]> {
+  const { requests, ...rest } = report;
+  const document: Report = reportSchema.parse(rest);
+  await mkdir(folder, { recursive: true });
+  const paths = [join(folder, "report.json")];
+  await writeWhole(paths[0]!, [`${JSON.stringify(document)}\n`]);
+  if (requests !== undefined) {
+    paths.push(join(folder, "requests.jsonl"));
+    await writeWhole(paths[1]!, requestLines(requests));
+  }
+  return paths;
+}
+
+/** One JSON object per request, in arrival order; absent where something has not happened. */
+export function* requestLines(requests: RequestSeries): Generator<string> {
+  const { status, ...columns } = requests;
+  const fields = Object.entries(columns) as [keyof typeof columns, number[]][];
+  let lines = "";
+  for (let i = 0; i < requests.id.length; i++) {
+    const record: Record<string, unknown> = {};
+    for (const [field, column] of fields) {
+      if (column[i] !== -1) record[field] = column[i];
+    }
+    record["status"] = REQUEST_STATUS[status[i]!];
+    lines += `${JSON.stringify(record)}\n`;
+    if (lines.length > 2 ** 16) {
+      yield lines;
+      lines = "";
+    }
+  }
+  yield lines;
+}
+
+/** Writes a file under another name and moves it to its place once it is whole. */
+export async function writeWhole(path: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
+  const temporary = join(dirname(path), `.${process.pid}-${Date.now()}.partial`);
+  try {
+    await pipeline(Readable.from(parts), createWriteStream(temporary));
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,679 @@
+// Writes the bundled GPU profiles from measurements in validation/data and from data sheets.
+//
+//   node packages/simulator/validation/build-profiles.mjs
+//
+// Nothing here looks at an attention measurement that `npm run validate` judges: the H100's constants come from
+// microbenchmarks, GEMMs and collectives alone.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+
+const data = new URL("./data/", import.meta.url);
+const read = (path) => readFileSync(new URL(path, data), "utf8");
+const readTable = (path) => {
+  const [head, ...lines] = gunzipSync(readFileSync(new URL(path, data)))
+    .toString()
+    .trim()
+    .split(/\r?\n/);
+  const columns = head.split(",");
+  return lines.map((line) => Object.fromEntries(line.split(",").map((cell, i) => [columns[i], cell])));
+};
+const round = (value, digits = 4) => Number(value.toPrecision(digits));
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+const microbench = JSON.parse(read("h100/microbench.json"));
+const gemm = JSON.parse(read("h100/gemm-bf16.json"));
+
+const sources = {
+  datasheet: (what, when) => ({ basis: "data sheet", what, by: "NVIDIA", when }),
+  microbench: {
+    basis: "measured",
+    what: "microbench.json of one H100 80GB HBM3: reads by CTA count, piece times, L2 reads, barrier, last-arriver merge, launches",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  gemm: {
+    basis: "measured",
+    what: "gemm-bf16.json: torch 2.11 linear (cuBLAS) in graph replays on the same H100",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  gemmFit: {
+    basis: "fitted",
+    what: "gemm-bf16.json: fixed and bandwidth from m ≤ 64, throughput from the median of m ≥ 1024",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  thunderGqa: {
+    basis: "fitted",
+    what: "regression of ThunderGQA's piece times on an H100: 2.5 µs to start, 1.2 µs to write out",
+    by: "HazyResearch (ThunderMLA post)",
+    when: "2025-03",
+  },
+  pagedPrefill: {
+    basis: "measured",
+    what: "flashinfer.csv, causal paged prefill of 1 × 8192 by FlashInfer's FA2 kernel: 306 TFLOP/s; smaller tiles are taken to reach the same per padded flop",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  mergeFit: {
+    basis: "fitted",
+    what: "last_arriver_merge: slope per partial at 4 rows; one partial at 4 and at 64 rows (8 warps a CTA, one row each: 1 and 8 rounds) gives the round; the rest is fixed, less the intercept of piece_time (a launch that merges nothing)",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  allReduce: {
+    basis: "measured",
+    what: "vLLM 0.24 custom all-reduce in a CUDA graph (AIConfigurator 095f58a), bf16",
+    by: "NVIDIA",
+    when: "2026",
+  },
+  port: {
+    basis: "data sheet",
+    what: "an SM takes 64 bytes a clock from L2",
+    by: "NVIDIA (CUDA profiling guide)",
+    when: "2022",
+  },
+  chosen: {
+    basis: "estimated",
+    what: "CTAs of 16- and 64-row attention kernels that fit an SM: shared memory for two pipelines of 3 to 4 KV tiles",
+    by: "the project",
+    when: "2026-11",
+  },
+  host: {
+    basis: "fitted",
+    what: "vLLM 0.19 with CUDA graphs on an RTX PRO 6000 (LLMServingSim 5daddb2): decode steps of one request less the measured times of their layers, 0.1 to 0.2 ms; 1 µs per request is an estimate",
+    by: "the project",
+    when: "2026-11",
+  },
+  sampler: {
+    basis: "fitted",
+    what: "vLLM 0.19 sampler on an RTX 4090 (LLMServingSim 5daddb2, per_sequence.csv): 25 µs for one request, 311 µs for 256, as two passes over float32 logits",
+    by: "the project",
+    when: "2026-11",
+  },
+  vllmGemm: {
+    basis: "measured",
+    what: "vLLM 0.24 bf16 linear (AIConfigurator 095f58a), for shapes that the project did not measure",
+    by: "NVIDIA",
+    when: "2026",
+  },
+  cudaCores: {
+    basis: "fitted",
+    what: "flashinfer.csv, CUDA-core decode with 64/8 heads: throughput on 256 × 8192 (all SMs full), one CTA's share so that dec_b256_z8192 takes what was measured; `npm run validate` leaves both cases out",
+    by: "the project",
+    when: "2026-11-20",
+  },
+  fa3: {
+    basis: "fitted",
+    what: "vLLM 0.24 FlashAttention-3 on an H100 (AIConfigurator 095f58a), 32/8 heads: throughput from one causal prompt of 16,384 tokens, preparation from one decode of 2 tokens less launch and piece latency; `npm run validate` leaves both out",
+    by: "NVIDIA, the project",
+    when: "2026",
+  },
+  fa3Stages: {
+    basis: "estimated",
+    what: "FlashAttention-3 keeps two stages of K and V tiles in flight, 128 KiB and more where the measured CTA had 32 KiB: at least three of them",
+    by: "the project",
+    when: "2026-11",
+  },
+  smallKernel: {
+    basis: "measured",
+    what: "piece_time, 8 CTAs that read one tile of 32 KiB each: a small kernel inside a graph; bandwidth of two CTAs per SM",
+    by: "the project",
+    when: "2026-11-20",
+  },
+};
+
+const from = (source) => (value) => ({ value, source });
+const micro = from("microbench");
+
+/** Slope and intercept of y over x. */
+function line(points) {
+  const n = points.length;
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / n;
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
+  let xy = 0;
+  let xx = 0;
+  for (const [x, y] of points) {
+    xy += (x - meanX) * (y - meanY);
+    xx += (x - meanX) ** 2;
+  }
+  return { slope: xy / xx, intercept: meanY - (xy / xx) * meanX };
+}
+
+// ---- H100: everything from measurements -----------------------------------------------------------------------------
+
+const readCurve = [
+  ...new Map(
+    microbench.bandwidth_vs_ctas
+      .filter((row) => row.bytesInFlightPerCta === 32768)
+      .sort((a, b) => a.ctas - b.ctas || a.ctasPerSm - b.ctasPerSm)
+      .map((row) => [row.ctas, row.GBps]),
+  ),
+];
+const perCtaGBps = Math.max(...microbench.bandwidth_vs_ctas.filter((r) => r.ctas <= 8).map((r) => r.GBpsPerCta));
+const l2GBps = Math.min(...microbench.l2_read.map((row) => row.GBps));
+const mergeRows4 = microbench.last_arriver_merge.filter((row) => row.rows === 4);
+// Few jobs only: with 16 jobs and more the CTAs of the launch do not merge for most of it.
+const merge = line(mergeRows4.filter((row) => row.partials >= 8).map((row) => [row.partials, row.us]));
+const emptyLaunchUs = line(
+  microbench.piece_time.filter((r) => r.ctas === 132 && r.ctasPerSm === 1 && r.tiles <= 4).map((r) => [r.tiles, r.us]),
+).intercept;
+const onePartial = (rows) => microbench.last_arriver_merge.find((row) => row.rows === rows && row.partials === 1).us;
+// 4 rows are one round of 8 warps, 64 rows are eight.
+const mergeRoundUs = (onePartial(64) - onePartial(4)) / 7 - merge.slope;
+const mergeFixedUs = onePartial(4) - emptyLaunchUs - mergeRoundUs - merge.slope;
+const smallKernelUs = microbench.piece_time.find((r) => r.ctas === 8 && r.tiles === 1 && r.ctasPerSm === 1).us;
+
+// FlashInfer's CUDA-core decode does its arithmetic without tensor cores: 8 query heads per KV head are bound by it. Two
+// cases give its rates, and are not judged: all SMs full, and one long request that is left alone on 8 CTAs.
+const cudaCore = (name) =>
+  readTable("h100/flashinfer.csv.gz").find(
+    (row) =>
+      row.kernel === "fi_cuda" && row.sec === "decode" && row.case === name && row.heads === "64/8" && row.ps === "16",
+  );
+const flopsPerToken = 4 * 8 * 128;
+const cudaCoreTflops = (256 * 8192 * 8 * flopsPerToken) / Number(cudaCore("dec_b256_c8192").us) / 1e6;
+// Chosen so that the simulated time of dec_b256_z8192 is the measured one.
+const cudaCoreCtaShare = 0.41;
+
+const pieceSection = (source) => ({
+  startUs: { value: 2.5, source },
+  nextStartUs: { value: 2.5, source },
+  writeOutUs: { value: 1.2, source },
+});
+
+// vLLM's FlashAttention-3: a kernel that prepares the schedule, then attention with wgmma and deep TMA pipelines. Two
+// rows give its fixed time and its rate, and are not judged: one decode of 2 tokens, one prompt of 16,384.
+const fa3Row = (phase, columns) =>
+  readTable(`aiconfigurator/h100_sxm_vllm_0.24.0_${phase}_attention_bf16_hd128.csv.gz`).find((row) =>
+    Object.entries({ num_heads: "32", num_key_value_heads: "8", batch_size: "1", ...columns }).every(
+      ([name, value]) => row[name] === value,
+    ),
+  );
+const fa3FixedUs = Number(fa3Row("generation", { step: "1" }).latency) * 1000;
+const fa3Tflops =
+  (4 * 32 * 128 * 16_384 * (16_384 + 1)) /
+  2 /
+  (Number(fa3Row("context", { isl: "16384", step: "0" }).latency) * 1000) /
+  1e6;
+const fa3Kernel = {
+  policies: ["fa-uniform", "fa3-varlen", "flashinfer-fa3"],
+  ...pieceSection("thunderGqa"),
+  kvTileTokens: from("chosen")(64),
+  tensorTflops: { rows: [[16, round(fa3Tflops)]], source: "fa3" },
+  ctaStreams: from("fa3Stages")(3),
+  preparationUs: from("fa3")(round(fa3FixedUs - microbench.graph_null_node_us - 3.7, 3)),
+};
+
+/** Shapes of a GEMM table, [m, µs] ascending, and the model for shapes outside it. */
+function gemmSection(rows, shapesSource, fitSource) {
+  const shapes = new Map();
+  for (const { m, n, k, us } of rows) {
+    const key = `${n}x${k}`;
+    if (!shapes.has(key)) shapes.set(key, { n, k, rows: [], source: shapesSource });
+    shapes.get(key).rows.push([m, round(us)]);
+  }
+  for (const shape of shapes.values()) shape.rows.sort((a, b) => a[0] - b[0]);
+  const bytes = ({ m, n, k }) => 2 * (n * k + m * k + m * n);
+  const small = line(rows.filter((row) => row.m <= 64).map((row) => [bytes(row), row.us]));
+  const tflops = median(rows.filter((row) => row.m >= 1024).map((row) => (2 * row.m * row.n * row.k) / row.us / 1e6));
+  return {
+    shapes: [...shapes.values()].sort((a, b) => a.n - b.n || a.k - b.k),
+    fixedUs: { value: round(Math.max(0, small.intercept)), source: fitSource },
+    tflops: { value: round(tflops), source: fitSource },
+    memoryGBps: { value: round(1 / small.slope / 1000), source: fitSource },
+  };
+}
+
+function vllmGemm(gpu) {
+  return readTable(`aiconfigurator/${gpu}_vllm_0.24.0_gemm_bf16_llama_shapes.csv.gz`).map((row) => ({
+    m: Number(row.m),
+    n: Number(row.n),
+    k: Number(row.k),
+    us: Number(row.latency) * 1000,
+  }));
+}
+
+/** Adds the shapes of another table that are not there yet. */
+function withShapes(section, rows, source) {
+  const has = new Set(section.shapes.map(({ n, k }) => `${n}x${k}`));
+  const others = gemmSection(rows, source, source).shapes.filter(({ n, k }) => !has.has(`${n}x${k}`));
+  return { ...section, shapes: [...section.shapes, ...others].sort((a, b) => a.n - b.n || a.k - b.k) };
+}
+
+/** GEMMs of one model from LLMServingSim's layer tables: [layer, n, k]. */
+function servingGemm(folder, layers) {
+  const times = (file, m) =>
+    readTable(`llmservingsim/${folder}/${file}.csv.gz`).map((row) => ({ ...row, m: Number(row[m]) }));
+  return [...times("dense", "tokens"), ...times("per_sequence", "sequences")].flatMap((row) =>
+    layers.filter(([layer]) => layer === row.layer).map(([, n, k]) => ({ m: row.m, n, k, us: Number(row.time_us) })),
+  );
+}
+
+/** A scaled profile whose GEMMs and small kernels were measured on the GPU itself. */
+function servingProfile({ layerNormUs, prefillTflops, host, gemmRows, ...sheet }) {
+  const profile = scaled(sheet);
+  return {
+    ...profile,
+    calibrated: true,
+    sources: {
+      ...profile.sources,
+      layers: {
+        basis: "measured",
+        what: "vLLM 0.19 layers in bf16 (LLMServingSim 5daddb2: dense.csv, per_sequence.csv)",
+        by: "LLMServingSim",
+        when: "2026",
+      },
+      gemmFit: {
+        basis: "fitted",
+        what: "the same tables: fixed and bandwidth from m ≤ 64, throughput from the median of m ≥ 1024",
+        by: "the project",
+        when: "2026-11",
+      },
+      prefill: {
+        basis: "fitted",
+        what: "vLLM 0.19 attention (LLMServingSim 5daddb2, attention.csv): throughput of a chunk of 2,048 tokens behind 16,384",
+        by: "the project",
+        when: "2026-11",
+      },
+      ...(host === undefined ? {} : { host: host.source }),
+    },
+    attention: {
+      ...profile.attention,
+      tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, prefillTflops]), source: "prefill" },
+    },
+    gemm: gemmSection(gemmRows, "layers", "gemmFit"),
+    elementwise: { fixedUs: { value: layerNormUs, source: "layers" }, memoryGBps: profile.elementwise.memoryGBps },
+    ...(host === undefined
+      ? {}
+      : {
+          host: {
+            stepUs: { value: host.stepUs, source: "host" },
+            requestUs: { value: host.requestUs, source: "host" },
+          },
+        }),
+  };
+}
+
+const LLAMA_8B_LAYERS = [
+  ["qkv_proj", 6144, 4096],
+  ["o_proj", 4096, 4096],
+  ["gate_up_proj", 28_672, 4096],
+  ["down_proj", 4096, 14_336],
+  ["lm_head", 128_256, 4096],
+];
+const QWEN3_32B_LAYERS = [
+  ["qkv_proj", 10_240, 5120],
+  ["o_proj", 5120, 8192],
+  ["gate_up_proj", 51_200, 5120],
+  ["down_proj", 5120, 25_600],
+  ["lm_head", 151_936, 5120],
+];
+
+function allReduceTables(gpu) {
+  const rows = readTable(`aiconfigurator/${gpu}_vllm_0.24.0_custom_allreduce.csv.gz`).filter(
+    (row) => row.backend === "vllm_graph",
+  );
+  const counts = [...new Set(rows.map((row) => Number(row.num_gpus)))].sort((a, b) => a - b);
+  return counts.map((gpus) => ({
+    gpus,
+    rows: rows
+      .filter((row) => Number(row.num_gpus) === gpus)
+      .map((row) => [Number(row.message_size) * ALL_REDUCE_UNIT_BYTES, round(Number(row.latency) * 1000)])
+      .sort((a, b) => a[0] - b[0]),
+    source: "allReduce",
+  }));
+}
+/** message_size counts elements of bf16. */
+const ALL_REDUCE_UNIT_BYTES = 2;
+
+const h100 = {
+  isochron: "gpu-profile/1",
+  name: "h100-sxm",
+  title: "NVIDIA H100 SXM5 80 GB",
+  calibrated: true,
+  sources: {
+    datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
+    ...pick(
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores fa3 fa3Stages thunderGqa smallKernel",
+    ),
+  },
+  device: {
+    smCount: micro(microbench.sms),
+    ctasPerSm: from("chosen")(2),
+    clockMHz: from("datasheet")(1830),
+    l2Bytes: micro(microbench.l2),
+    memoryBytes: from("datasheet")(85_899_345_920),
+  },
+  memory: {
+    dataSheetGBps: from("datasheet")(3350),
+    achievedGBps: { rows: readCurve, source: "microbench" },
+    perCtaGBps: micro(round(perCtaGBps)),
+    perSmGBps: from("port")(round((64 * 1830) / 1000)),
+    l2GBps: micro(l2GBps),
+  },
+  tensor: { peakTflops: { bf16: from("datasheet")(989), fp8: from("datasheet")(1979) } },
+  attention: {
+    ...pieceSection("thunderGqa"),
+    kvTileTokens: from("chosen")(64),
+    tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, 306]), source: "pagedPrefill" },
+  },
+  attentionKernels: [
+    {
+      policies: ["flashinfer-decode", "flashinfer-decode-graph"],
+      ...pieceSection("thunderGqa"),
+      kvTileTokens: from("chosen")(64),
+      tensorTflops: { rows: [[16, round(cudaCoreTflops)]], source: "cudaCores" },
+      computesPadding: false,
+      ctaShare: from("cudaCores")(cudaCoreCtaShare),
+    },
+    fa3Kernel,
+  ],
+  merge: {
+    fixedUs: from("mergeFit")(round(mergeFixedUs, 3)),
+    roundUs: from("mergeFit")(round(mergeRoundUs, 3)),
+    partialUs: from("mergeFit")(round(merge.slope, 3)),
+    rowsAtOnce: from("mergeFit")(8),
+  },
+  launch: {
+    streamUs: micro(microbench.stream_null_launch_us),
+    graphNodeUs: micro(microbench.graph_null_node_us),
+    graphUs: micro(microbench.graph_one_null_event_us),
+    gridBarrierUs: { rows: microbench.grid_barrier.map((row) => [row.ctas, row.us]), source: "microbench" },
+  },
+  gemm: withShapes(gemmSection(gemm.rows, "gemm", "gemmFit"), vllmGemm("h100_sxm"), "vllmGemm"),
+  interconnectGBps: from("datasheet")(450),
+  allReduce: allReduceTables("h100_sxm"),
+  elementwise: { fixedUs: from("smallKernel")(smallKernelUs), memoryGBps: from("smallKernel")(3070) },
+  sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
+  host: { stepUs: from("host")(150), requestUs: from("host")(1) },
+};
+
+function pick(names) {
+  return Object.fromEntries(names.split(" ").map((name) => [name, sources[name]]));
+}
+
+// ---- The others: the H100's shape, scaled ---------------------------------------------------------------------------
+
+const h100Peak = Math.max(...readCurve.map(([, gbps]) => gbps));
+
+/**
+ * A profile of a GPU from its data sheet. What one CTA pulls is latency, much the same everywhere; where the GPU
+ * saturates scales with its bandwidth: B(n) = s · B_H100(n / s).
+ */
+function scaled({
+  name,
+  title,
+  by = "NVIDIA",
+  when,
+  sms,
+  clockMHz,
+  l2Bytes,
+  memoryBytes,
+  linkGBps,
+  gbps,
+  tflops,
+  fp8,
+  achieved,
+}) {
+  const s = (achieved?.gbps ?? (gbps * h100Peak) / 3350) / h100Peak;
+  const sheet = from("datasheet");
+  const estimate = from("scaled");
+  const peakRatio = tflops / 989;
+  return {
+    isochron: "gpu-profile/1",
+    name,
+    title,
+    calibrated: false,
+    sources: {
+      datasheet: { ...sources.datasheet(`${title} data sheet`, when), by },
+      scaled: {
+        basis: "estimated",
+        what: "scaled from the measured h100-sxm profile: latencies kept, bandwidths by data-sheet bandwidth, tensor throughput by data-sheet throughput",
+        by: "the project",
+        when: "2026-11",
+      },
+      ...pick("port chosen host sampler"),
+      ...(achieved === undefined ? {} : { achieved: achieved.source }),
+    },
+    device: {
+      smCount: sheet(sms),
+      ctasPerSm: from("chosen")(2),
+      clockMHz: sheet(clockMHz),
+      l2Bytes: sheet(l2Bytes),
+      memoryBytes: sheet(memoryBytes),
+    },
+    memory: {
+      dataSheetGBps: sheet(gbps),
+      achievedGBps: {
+        rows: readCurve.map(([n, value]) => [round(n * s), round(value * s)]),
+        source: achieved === undefined ? "scaled" : "achieved",
+      },
+      perCtaGBps: estimate(round(perCtaGBps)),
+      perSmGBps: from("port")(round((64 * clockMHz) / 1000)),
+      l2GBps: estimate(round((l2GBps * sms * clockMHz) / (132 * 1830))),
+    },
+    tensor: { peakTflops: { bf16: sheet(tflops), ...(fp8 === undefined ? {} : { fp8: sheet(fp8) }) } },
+    attention: {
+      ...pieceSection("scaled"),
+      kvTileTokens: from("chosen")(64),
+      tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, round(306 * peakRatio)]), source: "scaled" },
+    },
+    merge: {
+      fixedUs: estimate(h100.merge.fixedUs.value),
+      roundUs: estimate(h100.merge.roundUs.value),
+      partialUs: estimate(h100.merge.partialUs.value),
+      rowsAtOnce: estimate(8),
+    },
+    launch: {
+      streamUs: estimate(h100.launch.streamUs.value),
+      graphNodeUs: estimate(h100.launch.graphNodeUs.value),
+      graphUs: estimate(h100.launch.graphUs.value),
+      gridBarrierUs: { rows: h100.launch.gridBarrierUs.rows, source: "scaled" },
+    },
+    gemm: {
+      shapes: [],
+      fixedUs: estimate(h100.gemm.fixedUs.value),
+      tflops: estimate(round(h100.gemm.tflops.value * peakRatio)),
+      memoryGBps: estimate(round((h100.gemm.memoryGBps.value * gbps) / 3350)),
+    },
+    interconnectGBps: sheet(linkGBps),
+    allReduce: [],
+    elementwise: { fixedUs: estimate(smallKernelUs), memoryGBps: estimate(round((3070 * gbps) / 3350)) },
+    sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
+    host: { stepUs: from("host")(150), requestUs: from("host")(1) },
+  };
+}
+
+function h200() {
+  const attention = readTable("aiconfigurator/h200_sxm_vllm_0.24.0_generation_attention_bf16_hd128.csv.gz");
+  const best = Math.max(
+    ...attention.map(
+      (row) =>
+        (Number(row.batch_size) * (Number(row.step) + 1) * Number(row.num_key_value_heads) * 512) /
+        (Number(row.latency) * 1e6),
+    ),
+  );
+  const profile = scaled({
+    name: "h200-sxm",
+    title: "NVIDIA H200 SXM5 141 GB",
+    when: "2023",
+    sms: 132,
+    clockMHz: 1830,
+    l2Bytes: 52_428_800,
+    memoryBytes: 151_397_597_184,
+    linkGBps: 450,
+    gbps: 4800,
+    tflops: 989,
+    fp8: 1979,
+    achieved: {
+      gbps: best,
+      source: {
+        basis: "fitted",
+        what: `best decode attention of vLLM 0.24 (FA3) on an H200: ${Math.round(best)} GB/s of KV (AIConfigurator 095f58a); the H100's measured curve scaled to it, B(n) = s · B_H100(n / s)`,
+        by: "NVIDIA, the project",
+        when: "2026",
+      },
+    },
+  });
+  return {
+    ...profile,
+    calibrated: true,
+    sources: {
+      ...profile.sources,
+      gemm: {
+        basis: "measured",
+        what: "vLLM 0.24 bf16 linear on an H200 (AIConfigurator 095f58a)",
+        by: "NVIDIA",
+        when: "2026",
+      },
+      gemmFit: {
+        basis: "fitted",
+        what: "the same table: fixed and bandwidth from m ≤ 64, throughput from the median of m ≥ 1024",
+        by: "the project",
+        when: "2026-11",
+      },
+      allReduce: sources.allReduce,
+      ...pick("fa3 fa3Stages thunderGqa"),
+    },
+    attentionKernels: [fa3Kernel],
+    gemm: gemmSection(vllmGemm("h200_sxm"), "gemm", "gemmFit"),
+    allReduce: allReduceTables("h200_sxm"),
+  };
+}
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+const decodeBandwidth = (gbps) => ({
+  gbps,
+  source: {
+    basis: "fitted",
+    what: `best even decode batch of vLLM 0.19 (LLMServingSim 5daddb2, attention.csv): ${gbps} GB/s of KV; the H100's measured curve scaled to it, B(n) = s · B_H100(n / s)`,
+    by: "the project",
+    when: "2026-11",
+  },
+});
+
+const profiles = [
+  h100,
+  h200(),
+  scaled({
+    name: "a100-sxm",
+    title: "NVIDIA A100 SXM4 80 GB",
+    when: "2021",
+    sms: 108,
+    clockMHz: 1410,
+    l2Bytes: 40 * MIB,
+    memoryBytes: 80 * GIB,
+    linkGBps: 300,
+    gbps: 2039,
+    tflops: 312,
+  }),
+  scaled({
+    name: "b200",
+    title: "NVIDIA B200 180 GB",
+    when: "2024",
+    sms: 148,
+    clockMHz: 1965,
+    l2Bytes: 126 * MIB,
+    memoryBytes: 180 * GIB,
+    linkGBps: 900,
+    gbps: 8000,
+    tflops: 2250,
+    fp8: 4500,
+  }),
+  scaled({
+    name: "l40s",
+    title: "NVIDIA L40S 48 GB",
+    when: "2023",
+    sms: 142,
+    clockMHz: 2520,
+    l2Bytes: 96 * MIB,
+    memoryBytes: 48 * GIB,
+    linkGBps: 32,
+    gbps: 864,
+    tflops: 362,
+    fp8: 733,
+  }),
+  servingProfile({
+    name: "rtx-4090",
+    title: "NVIDIA GeForce RTX 4090 24 GB",
+    when: "2022",
+    sms: 128,
+    clockMHz: 2520,
+    l2Bytes: 72 * MIB,
+    memoryBytes: 24 * GIB,
+    linkGBps: 32,
+    gbps: 1008,
+    tflops: 165,
+    fp8: 330,
+    achieved: decodeBandwidth(954),
+    prefillTflops: 140,
+    layerNormUs: 1.85,
+    gemmRows: servingGemm("RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1", LLAMA_8B_LAYERS),
+    host: {
+      stepUs: 0,
+      requestUs: 0,
+      source: {
+        basis: "estimated",
+        what: "vLLM 0.19 prepares the next step while this GPU's long ones run: a replay of its layer tables without host time meets the measured mean TPOT to 0.1 %",
+        by: "the project",
+        when: "2026-11",
+      },
+    },
+  }),
+  servingProfile({
+    name: "rtx-pro-6000",
+    title: "NVIDIA RTX PRO 6000 Blackwell Server Edition 96 GB",
+    when: "2025",
+    sms: 188,
+    clockMHz: 2617,
+    l2Bytes: 128 * MIB,
+    memoryBytes: 96 * GIB,
+    linkGBps: 64,
+    gbps: 1597,
+    tflops: 504,
+    fp8: 1007,
+    achieved: decodeBandwidth(1528),
+    prefillTflops: 272,
+    layerNormUs: 2.42,
+    gemmRows: [
+      ...servingGemm("RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1", LLAMA_8B_LAYERS),
+      ...servingGemm("RTXPRO6000_Qwen_Qwen3-32B_bf16_tp1", QWEN3_32B_LAYERS),
+    ],
+  }),
+  scaled({
+    name: "rx-7900-xtx",
+    title: "AMD Radeon RX 7900 XTX 24 GB",
+    by: "AMD",
+    when: "2022",
+    sms: 96,
+    clockMHz: 2500,
+    l2Bytes: 96 * MIB,
+    memoryBytes: 24 * GIB,
+    linkGBps: 32,
+    gbps: 960,
+    tflops: 123,
+  }),
+];
+for (const profile of profiles) {
+  const file = new URL(`../profiles/${profile.name}.json`, import.meta.url);
+  writeFileSync(file, `${compact(profile)}\n`);
+  console.log(
+    profile.name,
+    profile.merge.fixedUs.value,
+    profile.gemm.fixedUs.value,
+    profile.gemm.tflops.value,
+    profile.gemm.memoryGBps.value,
+  );
+}
+
+/** JSON with arrays of numbers, pairs and quantities on one line each. */
+function compact(value) {
+  return JSON.stringify(value, null, 2)
+    .replace(/\[\s+([-\d.e]+),\s+([-\d.e]+)\s+\]/g, "[$1, $2]")
+    .replace(/\{\s+"value": ([-\d.e]+),\s+"source": ("[^"]*")\s+\}/g, '{ "value": $1, "source": $2 }')
+    .replace(/(\[[-\d.e]+, [-\d.e]+\],)\s+(?=\[)/g, "$1 ")
+    .replace(/\[\s+(\[[^\]]*\](?:, \[[^\]]*\])*)\s+\]/g, "[$1]");
+}

@@ -1,0 +1,61 @@
+// Numbers as people read them: fixed digits, thousands grouped, units written out.
+
+import { format } from "d3-format";
+
+const grouped = format(",");
+const oneDigit = format(",.1f");
+const twoDigits = format(",.2f");
+const threeDigits = format(",.3f");
+
+export const integer = (value: number): string => grouped(Math.round(value));
+
+/** A duration in the unit that leaves one to four digits before the point. */
+export function duration(us: number): string {
+  const size = Math.abs(us);
+  if (size >= 60e6) return `${integer(Math.floor(us / 60e6))} min ${format("04.1f")((us % 60e6) / 1e6)} s`;
+  if (size >= 1e6) return `${twoDigits(us / 1e6)} s`;
+  if (size >= 1e4) return `${twoDigits(us / 1e3)} ms`;
+  if (size >= 100) return `${oneDigit(us)} µs`;
+  if (size >= 1 || size === 0) return `${twoDigits(us)} µs`;
+  return `${integer(us * 1e3)} ns`;
+}
+
+/** A time to the nanosecond, for details and tables. */
+export const microseconds = (us: number): string => `${threeDigits(us)} µs`;
+
+export const milliseconds = (ms: number | null): string =>
+  ms === null ? "–" : ms >= 1e3 ? `${twoDigits(ms / 1e3)} s` : ms >= 100 ? `${oneDigit(ms)} ms` : `${twoDigits(ms)} ms`;
+
+/** A round number of milliseconds, for axes and limits. */
+export const roundMs = (ms: number): string => (ms >= 1e3 ? `${format(",~r")(ms / 1e3)} s` : `${format(",~r")(ms)} ms`);
+
+export function percent(share: number): string {
+  const value = share * 100;
+  return value > 0 && value < 0.1 ? "< 0.1 %" : `${value >= 99.95 || value === 0 ? integer(value) : oneDigit(value)} %`;
+}
+
+export const times = (factor: number): string => `${factor >= 100 ? integer(factor) : twoDigits(factor)}×`;
+
+export function plural(count: number, noun: string, many = `${noun}s`): string {
+  return `${integer(count)} ${count === 1 ? noun : many}`;
+}
+
+/** 131072 → "131,072"; large counts shortened in tight places: "131 k". */
+export const short = (value: number): string =>
+  value >= 1e6 ? `${format(".3~s")(value)}` : value >= 1e4 ? `${integer(value / 1e3)} k` : integer(value);
+
+export function bytes(count: number): string {
+  if (count >= 2 ** 30) return `${twoDigits(count / 2 ** 30)} GiB`;
+  if (count >= 2 ** 20) return `${twoDigits(count / 2 ** 20)} MiB`;
+  if (count >= 2 ** 10) return `${oneDigit(count / 2 ** 10)} KiB`;
+  return `${integer(count)} B`;
+}
+
+/** Ticks of a time axis in one unit for the whole axis, chosen by the span that is shown. */
+export function timeTicks(spanUs: number): (us: number) => string {
+  const [unit, size] =
+    spanUs >= 2e6 ? ["s", 1e6] : spanUs >= 2e3 ? ["ms", 1e3] : spanUs >= 2 ? ["µs", 1] : ["ns", 1e-3];
+  const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(spanUs / (size as number)))));
+  const number = format(`,.${digits}~f`);
+  return (us) => `${number(us / (size as number))} ${unit as string}`;
+}

@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { isochron, isochronJson } from "../support/command.ts";
+
+describe("what there is", () => {
+  it("lists GPU profiles and says which rest on measurements", async () => {
+    const { gpus } = await isochronJson(["gpus"]);
+    const profiles = gpus as { name: string; calibrated: boolean }[];
+    expect(profiles.map((profile) => profile.name)).toContain("h100-sxm");
+    const { stdout } = await isochron(["gpus"]);
+    for (const { name, calibrated } of profiles) {
+      expect(stdout).toMatch(
+        new RegExp(`^${name} .*${calibrated ? "measurements" : "data sheets \\(uncalibrated\\)"}`, "m"),
+      );
+    }
+  });
+
+  it("lists models with the parameters that they publish", async () => {
+    const { models } = await isochronJson(["models"]);
+    const parameters = new Map((models as { name: string; parameters: number }[]).map((m) => [m.name, m.parameters]));
+    // From the model card of meta-llama/Llama-3.1-8B.
+    expect(parameters.get("llama-3.1-8b")).toBe(8_030_261_248);
+    expect((await isochron(["models"])).stdout).toMatch(/^llama-3\.1-8b +32 +32\/8 × 128 +8\.0 B/m);
+  });
+
+  it("says what works on this machine and what is missing, and needs no GPU to be well", async () => {
+    const doctor = await isochronJson(["doctor"]);
+    const findings = doctor["findings"] as { name: string; status: string; detail: string }[];
+    const status = new Map(findings.map((finding) => [finding.name, finding.status]));
+    for (const name of ["Node", "machine", "traces", "data"]) expect(status.get(name)).toBe("ok");
+    expect([...status.keys()].some((name) => name.startsWith("CUDA"))).toBe(true);
+    expect(findings.filter((finding) => finding.detail.includes("unexpected error"))).toEqual([]);
+    const { stdout, exitCode } = await isochron(["doctor"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^✓ Node +v\d+/);
+  });
+});

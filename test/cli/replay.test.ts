@@ -1,0 +1,206 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Report, reportSchema } from "@isochron/simulator";
+import { describe, expect, it } from "vitest";
+import { badTraces, unsortedTrace, writeBadTrace } from "../support/bad-traces.ts";
+import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+
+/** A report without what is allowed to differ from run to run. */
+function deterministic({ wallClock: _, ...rest }: Report): unknown {
+  return rest;
+}
+
+async function replayReport(args: readonly string[]): Promise<Report> {
+  return reportSchema.parse(await isochronJson(["replay", ...args]));
+}
+
+describe("isochron replay", () => {
+  it("prints a report that keeps to its schema", async () => {
+    const report = await replayReport(["azure-conv-2023", "--limit", "200", "--seed", "7"]);
+    expect(report.trace).toMatchObject({ name: "azure-conv-2023", requestsUsed: 200, linesSkipped: 0 });
+    expect(report.metrics).toMatchObject({ completed: 200, rejected: 0, unfinished: 0 });
+    expect(report.partial).toBe(false);
+    expect(report.deployment).toMatchObject({ model: "llama-3.1-8b", gpu: "h100-sxm", attention: "balanced" });
+    expect(report.generator).toMatchObject({ seed: 7 });
+    expect(report.generator.command).toContain("replay azure-conv-2023 --limit 200");
+    for (const latency of [report.metrics.ttftMs, report.metrics.tpotMs, report.metrics.e2eMs]) {
+      expect(latency.p99).toBeGreaterThanOrEqual(latency.median!);
+    }
+  });
+
+  it("prints throughput, a table of latencies and where the time went", async () => {
+    const { stdout, stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "200"]);
+    expect(exitCode).toBe(0);
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^azure-conv-2023 \(200 requests\)\n1 × llama-3.1-8b on h100-sxm, /);
+    expect(stdout).toMatch(/^completed +200 requests$/m);
+    for (const name of ["TTFT ms", "TPOT ms", "ITL ms", "E2E ms", "queue ms"]) {
+      expect(stdout).toMatch(new RegExp(`^${name}( +[\\d,]+\\.\\d\\d){7}$`, "m"));
+    }
+    expect(stdout).toMatch(/^step time +attention [\d.]+ %, GEMM [\d.]+ %/m);
+  });
+
+  it.each(["analytic", "kernel"])("gives the same bytes for the same inputs with the %s step timer", async (timer) => {
+    const args = ["azure-code-2023", "--limit", "150", "--step-timer", timer, "--replicas", "2", "--router", "random"];
+    const first = deterministic(await replayReport(args));
+    expect(JSON.stringify(deterministic(await replayReport(args)))).toBe(JSON.stringify(first));
+  });
+
+  it("writes the report and one line for each request", async () => {
+    const out = join(temporaryFolder(), "a", "b");
+    const { stdout, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "100", "--out", out]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`wrote ${join(out, "report.json")}`);
+    expect(stdout).toContain(`isochron view ${out}`);
+    reportSchema.parse(JSON.parse(readFileSync(join(out, "report.json"), "utf8")));
+    const lines = readFileSync(join(out, "requests.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => JSON.parse(line).id)).toEqual(Array.from({ length: 100 }, (_, id) => id));
+  });
+
+  it("counts requests that meet their limits", async () => {
+    const all = await replayReport(["azure-conv-2023", "--limit", "100", "--slo", "ttft=1e9,tpot=1e9,e2e=1e9"]);
+    expect(all.metrics.goodput).toBeCloseTo(all.metrics.requestThroughput, 9);
+    const none = await replayReport(["azure-conv-2023", "--limit", "100", "--slo", "ttft=0.001"]);
+    expect(none.metrics.goodput).toBe(0);
+    expect((await replayReport(["azure-conv-2023", "--limit", "10"])).metrics.goodput).toBeNull();
+  });
+
+  it("keeps so many requests outstanding in a closed loop", async () => {
+    const report = await replayReport(["azure-conv-2023", "--limit", "100", "--concurrency", "4"]);
+    expect(report.metrics.completed).toBe(100);
+    expect(report.metrics.peakConcurrency).toBe(4);
+  });
+
+  it("splits replicas into those that compute prompts and those that go on", async () => {
+    const args = ["azure-conv-2023", "--limit", "100", "--replicas", "3", "--prefill-replicas", "1"];
+    const report = await replayReport(args);
+    expect(report.metrics.completed).toBe(100);
+    expect(report.deployment.disaggregation).toMatchObject({ prefillReplicas: 1, kvTransferGBps: 50 });
+    expect((await isochron(["replay", ...args])).stdout).toContain("1 prefill + 2 decode × llama-3.1-8b");
+  });
+
+  it("rejects a request that can never fit, counts it, and goes on", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,5000,5\n2023-11-16 18:15:52.0000000,100,5\n`);
+    const report = await replayReport([path, "--kv-blocks", "100"]);
+    expect(report.metrics).toMatchObject({ completed: 4, rejected: 1, unfinished: 0 });
+    expect(report.warnings.some((warning) => /1 requests? rejected/.test(warning))).toBe(true);
+    const { stdout } = await isochron(["replay", path, "--kv-blocks", "100"]);
+    expect(stdout).toMatch(/^completed +4 requests, 1 rejected$/m);
+  });
+
+  it("sorts requests that came late, and warns", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, unsortedTrace);
+    const report = await replayReport([path]);
+    expect(report.warnings).toContain("1 requests were out of order and were sorted");
+    expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
+  });
+
+  it("shows progress on a terminal, and nothing of it elsewhere", async () => {
+    const onTerminal = await isochron(["replay", "azure-conv-2023", "--limit", "3000"], { isTerminal: true });
+    expect(onTerminal.stderr).toMatch(/\r.*[\d,]+ arrived, [\d,]+ completed, simulated \d+:\d\d/);
+    expect(onTerminal.stderr.endsWith("\r\u001b[K")).toBe(true);
+    expect((await isochron(["replay", "azure-conv-2023", "--limit", "3000"])).stderr).toBe("");
+  });
+
+  it("writes a partial report when it is interrupted, marks it, and exits 130", async () => {
+    const out = join(temporaryFolder(), "out");
+    const interrupt = new AbortController();
+    // The first picture of the progress line comes in the middle of the replay.
+    const result = await isochron(["replay", "mooncake-conversation", "--step-timer", "kernel", "--out", out], {
+      isTerminal: true,
+      interrupt: interrupt.signal,
+      onStderr: () => interrupt.abort(),
+    });
+    expect(result.exitCode).toBe(130);
+    expect(result.stdout).toContain("partial: stopped before the end of the trace");
+    const report = reportSchema.parse(JSON.parse(readFileSync(join(out, "report.json"), "utf8")));
+    expect(report.partial).toBe(true);
+    const { completed, rejected, unfinished } = report.metrics;
+    expect(completed + rejected + unfinished).toBe(report.trace.requestsUsed);
+    expect(report.trace.requestsUsed).toBeLessThan(12_031);
+    expect(readdirSync(out).sort()).toEqual(["report.json", "requests.jsonl"]);
+  });
+
+  it.each(badTraces.map((bad) => [bad.title, bad] as const))("refuses %s in one line", async (_, bad) => {
+    const folder = temporaryFolder();
+    const out = join(folder, "out");
+    const { exitCode, stdout, stderr } = await isochron(["replay", writeBadTrace(folder, bad), "--json", "--out", out]);
+    expect(stderr).toMatch(bad.line);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(stdout).toBe("");
+    expect(exitCode).toBe(2);
+    expect(existsSync(join(out, "report.json"))).toBe(false);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ["an unknown model", ["--model", "llama-3.1-8"], /unknown model "llama-3\.1-8"; did you mean "llama-3\.1-8b"\?/],
+    ["an unknown GPU", ["--gpu", "h200-smx"], /unknown GPU "h200-smx"; did you mean "h200-sxm"\?/],
+    ["an unknown router", ["--router", "leastkv"], /--router: unknown router "leastkv"; did you mean "least-kv"\?/],
+    [
+      "an unknown batching policy",
+      ["--batching", "vllm"],
+      /--batching: unknown batching policy "vllm"; did you mean "vllm-v1"\?/,
+    ],
+    [
+      "an unknown attention policy",
+      ["--attention", "ballanced"],
+      /--attention: unknown policy "ballanced"; did you mean "balanced"\?/,
+    ],
+    [
+      "an unknown step timer",
+      ["--step-timer", "kernal"],
+      /--step-timer: unknown step timer "kernal"; did you mean "kernel"\?/,
+    ],
+    ["an unknown flag", ["--replica", "2"], /unknown option '--replica' \(Did you mean --replicas\?\)/],
+    ["no replica", ["--replicas", "0"], /--replicas: found "0", expected an integer of at least 1/],
+    ["a fraction of a request", ["--limit", "1.5"], /--limit: found "1\.5", expected an integer of at least 1/],
+    ["a rate of zero", ["--rate", "0"], /--rate: found "0", expected a number above 0/],
+    ["an unknown limit", ["--slo", "tttf=5"], /--slo: unknown limit "tttf"; did you mean "ttft"\?/],
+    ["a limit without a number", ["--slo", "ttft"], /--slo ttft: found "", expected a number above 0/],
+    [
+      "GPUs that do not divide the heads",
+      ["--tp", "3"],
+      /tensorParallel is 3, expected a divisor of (the )?32 query heads/,
+    ],
+    [
+      "a model that does not fit",
+      ["--model", "llama-3.1-70b"],
+      /gpu is h100-sxm \(\d+ GiB\), expected more memory or tensor/,
+    ],
+  ])("refuses %s", async (_, args, line) => {
+    const { exitCode, stdout, stderr } = await isochron(["replay", "azure-conv-2023", "--limit", "10", ...args]);
+    expect(stderr).toMatch(line);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(stdout).toBe("");
+    expect(exitCode).toBe(2);
+  });
+
+  it("writes the page without timelines, and warns, where the attention policy cannot plan the model", async () => {
+    const html = join(temporaryFolder(), "page.html");
+    const args = ["replay", "azure-conv-2023", "--limit", "10", "--attention", "flashinfer-mla", "--html", html];
+    const { exitCode, stderr } = await isochron(args);
+    expect(stderr).toMatch(/^warning: the page has no timelines of steps: policy flashinfer-mla does not apply/);
+    expect(exitCode).toBe(0);
+    expect(existsSync(html)).toBe(true);
+  });
+
+  it("refuses blocks that do not fit the trace's", async () => {
+    const { exitCode, stderr } = await isochron(["replay", "mooncake-conversation", "--block-size", "24"]);
+    expect(stderr).toMatch(
+      /blockSizeTokens is 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
+    );
+    expect(exitCode).toBe(2);
+  });
+
+  it("refuses an output folder that cannot be written, before it replays anything", async () => {
+    const file = join(temporaryFolder(), "file");
+    writeFileSync(file, "");
+    for (const flag of ["--out", "--html"]) {
+      const { exitCode, stderr } = await isochron(["replay", "azure-conv-2023", flag, join(file, "deeper", "x")]);
+      expect(stderr).toMatch(/file\/deeper.*: cannot be written \(.*\)\n$/);
+      expect(exitCode).toBe(2);
+    }
+  });
+});

@@ -1,0 +1,89 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { badTraces, unsortedTrace, unsortedTraceGzip, writeBadTrace } from "../support/bad-traces.ts";
+import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+
+describe("isochron traces", () => {
+  it("lists the bundled traces with their licences", async () => {
+    const { traces } = await isochronJson(["traces", "list"]);
+    const names = (traces as { name: string; isPresent: boolean }[]).map((trace) => trace.name);
+    expect(names).toEqual(["azure-conv-2023", "azure-code-2023", "mooncake-conversation"]);
+    expect((traces as { isPresent: boolean }[]).every((trace) => trace.isPresent)).toBe(true);
+    expect((await isochron(["traces", "list"])).stdout).toContain("CC-BY-4.0");
+  });
+
+  it("inspects a bundled trace", async () => {
+    const inspection = await isochronJson(["traces", "inspect", "azure-code-2023"]);
+    // wc -l of the file, without its header.
+    expect(inspection).toMatchObject({ requests: 8819, identity: { name: "azure-code-2023", linesSkipped: 0 } });
+    const { stdout } = await isochron(["traces", "inspect", "azure-code-2023"]);
+    expect(stdout).toMatch(/^requests +8,819$/m);
+    expect(stdout).toMatch(/^output +[\d,]+ /m);
+  });
+
+  it("recognises gzip by content, sorts requests that came late, and says so", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, unsortedTraceGzip);
+    const inspection = await isochronJson(["traces", "inspect", path]);
+    expect(inspection).toMatchObject({ requests: 3, warnings: ["1 requests were out of order and were sorted"] });
+  });
+
+  it("converts a trace into one that reads the same", async () => {
+    const folder = temporaryFolder();
+    const target = join(folder, "out", "mooncake.jsonl.gz");
+    const from = await isochronJson(["traces", "inspect", "mooncake-conversation", "--limit", "500"]);
+    const { exitCode } = await isochron(["traces", "convert", "mooncake-conversation", target, "--limit", "500"]);
+    expect(exitCode).toBe(0);
+    const lines = gunzipSync(readFileSync(target)).toString("utf8").trimEnd().split("\n");
+    expect(lines).toHaveLength(501);
+    expect(JSON.parse(lines[0]!)).toEqual({ isochron: "trace/1", blockTokens: 512 });
+    const to = await isochronJson(["traces", "inspect", target]);
+    for (const key of ["requests", "spanS", "input", "output", "prefixHitBound"]) expect(to[key]).toEqual(from[key]);
+  });
+
+  it("leaves bad lines out where asked, and counts them", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,-1,5\n`);
+    expect((await isochron(["traces", "inspect", path])).exitCode).toBe(2);
+    const inspection = await isochronJson(["traces", "inspect", path, "--skip-invalid"]);
+    expect(inspection).toMatchObject({ requests: 3, identity: { linesSkipped: 1 } });
+  });
+
+  it.each(badTraces.map((bad) => [bad.title, bad] as const))("refuses %s in one line", async (_, bad) => {
+    const folder = temporaryFolder();
+    const path = writeBadTrace(folder, bad);
+    const { exitCode, stdout, stderr } = await isochron(["traces", "inspect", path]);
+    expect(stderr).toMatch(bad.line);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(stderr.length).toBeLessThan(1000);
+    expect(stdout).toBe("");
+    expect(exitCode).toBe(2);
+  });
+
+  it("refuses a missing file, an unknown name and an unknown format", async () => {
+    const missing = await isochron(["traces", "inspect", "./nowhere.csv"]);
+    expect(missing.stderr).toMatch(/nowhere\.csv: .*no such file/);
+    expect(missing.exitCode).toBe(2);
+    const unknown = await isochron(["traces", "inspect", "azure-conv-2032"]);
+    expect(unknown.stderr).toMatch(/unknown trace "azure-conv-2032"; did you mean "azure-conv-2023"\?/);
+    expect(unknown.exitCode).toBe(2);
+    const format = await isochron(["traces", "inspect", "azure-conv-2023", "--format", "azur-csv"]);
+    expect(format.stderr).toMatch(/--format: unknown format "azur-csv"; did you mean "azure-csv"\?/);
+    expect(format.exitCode).toBe(2);
+  });
+
+  it("leaves nothing behind when a conversion fails", async () => {
+    const folder = temporaryFolder();
+    const bad = badTraces.find((one) => one.file === "negative.csv")!;
+    const { exitCode } = await isochron([
+      "traces",
+      "convert",
+      writeBadTrace(folder, bad),
+      join(folder, "out", "x.jsonl"),
+    ]);
+    expect(exitCode).toBe(2);
+    expect(readdirSync(join(folder, "out"))).toEqual([]);
+  });
+});

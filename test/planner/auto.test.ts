@@ -1,0 +1,67 @@
+import type { Plan, PolicyName } from "@isochron/planner";
+import { budgetFor, createPlanner, H100_SXM, mergeCostNs } from "@isochron/planner";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { attentionShapes, batches, CASES, devices, LLAMA_8B } from "./support.ts";
+
+describe("auto", () => {
+  test("is never dearer than balanced, tight and none, merges included", () => {
+    fc.assert(
+      fc.property(attentionShapes, devices(false), batches(12, 200, 20_000), (attention, device, batch) => {
+        const price = (policy: PolicyName): number =>
+          priceNs(createPlanner({ attention, device, policy }).plan(batch), device.costModel);
+        const auto = price("auto");
+        for (const policy of ["balanced", "tight", "none"] as const)
+          expect(auto).toBeLessThanOrEqual(price(policy) + 1);
+      }),
+      { numRuns: Math.min(CASES, 500) },
+    );
+  });
+
+  test("does not split where a merge costs more than the imbalance", () => {
+    // A job for each worker, of 18 to 21 tiles: cuts save half a tile's time, and merges cost more than that.
+    const tiles = Array.from({ length: 33 }, (_, i) => 18 + (i % 4));
+    const batch = { qoLens: tiles.map(() => 1), kvLens: tiles.map((n) => 64 * n) };
+    const stats = (policy: PolicyName) =>
+      createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy }).plan(batch).stats;
+    expect(stats("balanced").partialSlots).toBeGreaterThan(0);
+    expect(stats("auto").partialSlots).toBe(0);
+  });
+
+  test("splits where it has to: one request of 131,072 tokens among 63 of 512", () => {
+    const batch = { qoLens: new Array<number>(64).fill(1), kvLens: [131_072, ...new Array<number>(63).fill(512)] };
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "auto" }).plan(batch);
+    expect(plan.stats.imbalance).toBeLessThanOrEqual(1.3);
+  });
+
+  test("cuts a long job into fewer parts than would be balanced where its serial merge is dear", () => {
+    const batch = { qoLens: [1], kvLens: [131_072] };
+    const attention = { ...LLAMA_8B, queryHeads: 128, kvHeads: 1 };
+    const auto = createPlanner({ attention, device: H100_SXM, policy: "auto" }).plan(batch);
+    const tight = createPlanner({ attention, device: H100_SXM, policy: "tight" }).plan(batch);
+    expect(auto.stats.partialSlots).toBeLessThan(tight.stats.partialSlots);
+    expect(auto.stats.partialSlots).toBeGreaterThan(1);
+    expect(priceNs(auto, H100_SXM.costModel)).toBeLessThan(priceNs(tight, H100_SXM.costModel));
+  });
+
+  test("has the largest budget of the three", () => {
+    const limits = { maxRequests: 64, maxQueryTokens: 64, attention: LLAMA_8B, device: H100_SXM };
+    const pieces = (policy: PolicyName): number => budgetFor({ ...limits, policy }).capacities.pieces;
+    const slots = (policy: PolicyName): number => budgetFor({ ...limits, policy }).capacities.partialSlots;
+    expect(pieces("auto")).toBe(Math.max(pieces("balanced"), pieces("tight"), pieces("none")));
+    expect(slots("auto")).toBe(2 * 263);
+  });
+});
+
+/** Makespan, then the merges of the worker that has most of them. */
+function priceNs(plan: Plan, costModel: typeof H100_SXM.costModel): number {
+  let longestNs = 0;
+  for (let w = 0; w < plan.workers; w++) {
+    let loadNs = 0;
+    for (let m = plan.workerMergeIndptr[w]!; m < plan.workerMergeIndptr[w + 1]!; m++) {
+      loadNs += mergeCostNs(plan.merges, m, costModel);
+    }
+    longestNs = Math.max(longestNs, loadNs);
+  }
+  return plan.stats.makespanUs * 1000 + longestNs;
+}

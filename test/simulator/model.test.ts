@@ -1,0 +1,111 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  findModel,
+  flopsPerToken,
+  MODEL_NAMES,
+  ModelError,
+  parameterCount,
+  parseModelConfig,
+  rankAttention,
+  rankKvBytesPerToken,
+  rankWeightBytes,
+} from "@isochron/simulator";
+import { describe, expect, it } from "vitest";
+
+describe("bundled models", () => {
+  // Totals that the publishers' safetensors indices state.
+  it.each([
+    ["llama-3.1-8b", 8_030_261_248],
+    ["llama-3.1-70b", 70_553_706_496],
+    ["qwen3-32b", 32_762_123_264],
+  ])("%s has the published number of parameters", (name, parameters) => {
+    expect(parameterCount(findModel(name))).toBe(parameters);
+    expect(rankWeightBytes(findModel(name), 1)).toBe(2 * parameters);
+  });
+
+  it("are found whatever the case and the organisation", () => {
+    for (const name of MODEL_NAMES) expect(findModel(findModel(name).huggingFaceId).name).toBe(name);
+  });
+
+  it("take 128 KiB of KV cache per token for 32 layers of 8 heads of 128, and half of it on each of two ranks", () => {
+    const model = findModel("llama-3.1-8b");
+    expect(rankKvBytesPerToken(model, 1)).toBe(131_072);
+    expect(rankKvBytesPerToken(model, 2)).toBe(65_536);
+    expect(rankKvBytesPerToken(model, 16)).toBe(16_384);
+    expect(rankAttention(model, 4, 16)).toMatchObject({ queryHeads: 8, kvHeads: 2, headDim: 128, pageSize: 16 });
+  });
+
+  it("cost two flops for each weight outside embedding, head and norms", () => {
+    const model = findModel("llama-3.1-8b");
+    const outside = 2 * model.vocabSize * model.hiddenSize + (2 * model.layers + 1) * model.hiddenSize;
+    expect(flopsPerToken(model)).toBe(2 * (parameterCount(model) - outside));
+  });
+});
+
+describe("a config.json of one's own", () => {
+  const minimal = {
+    model_type: "llama",
+    num_hidden_layers: 2,
+    hidden_size: 64,
+    num_attention_heads: 4,
+    intermediate_size: 128,
+    vocab_size: 100,
+    max_position_embeddings: 512,
+  };
+
+  it("is read from its file or its folder", () => {
+    const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
+    writeFileSync(join(folder, "config.json"), JSON.stringify(minimal));
+    expect(findModel(folder)).toEqual(findModel(join(folder, "config.json")));
+    expect(findModel(folder)).toMatchObject({ layers: 2, kvHeads: 4, headDim: 16, dtype: "bf16" });
+  });
+
+  it("may describe experts and latent attention", () => {
+    // DeepSeek-V3's published shape: 671 B parameters without the multi-token-prediction layer.
+    const model = parseModelConfig(
+      {
+        model_type: "deepseek_v3",
+        num_hidden_layers: 61,
+        hidden_size: 7168,
+        num_attention_heads: 128,
+        num_key_value_heads: 128,
+        intermediate_size: 18432,
+        vocab_size: 129280,
+        max_position_embeddings: 163840,
+        n_routed_experts: 256,
+        num_experts_per_tok: 8,
+        moe_intermediate_size: 2048,
+        n_shared_experts: 1,
+        first_k_dense_replace: 3,
+        kv_lora_rank: 512,
+        q_lora_rank: 1536,
+        qk_rope_head_dim: 64,
+        qk_nope_head_dim: 128,
+        v_head_dim: 128,
+      },
+      "deepseek-v3",
+    );
+    expect(parameterCount(model) / 671e9).toBeCloseTo(1, 2);
+    expect(rankKvBytesPerToken(model, 8)).toBe(61 * 576 * 2);
+  });
+
+  it.each([
+    ["a missing field", { ...minimal, hidden_size: undefined }, "hidden_size"],
+    ["heads that do not divide", { ...minimal, num_key_value_heads: 3 }, "num_key_value_heads"],
+    ["quantized weights", { ...minimal, quantization_config: { bits: 4 } }, "quantization_config"],
+    ["a fraction", { ...minimal, num_hidden_layers: 1.5 }, "num_hidden_layers"],
+  ])("with %s is refused by the field's name", (_, json, field) => {
+    expect(() => parseModelConfig(json, "mine")).toThrow(
+      expect.objectContaining({ name: "ModelError", field }) as unknown as Error,
+    );
+  });
+
+  it("that does not exist or is no JSON is refused", () => {
+    expect(() => findModel("gpt-5")).toThrow(ModelError);
+    const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
+    writeFileSync(join(folder, "config.json"), "{");
+    expect(() => findModel(folder)).toThrow(/is not JSON/);
+  });
+});

@@ -1,0 +1,159 @@
+// One vLLM v1 engine written a second time, with plain objects and block by block: the oracle for batching, KV cache and
+// engine together. It returns every step's batch and every request's times.
+
+import { type NaiveBlock, NaiveBlockPool } from "./naive-block-pool.ts";
+
+export interface NaiveRequest {
+  readonly arrivalUs: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly content?: readonly number[];
+}
+
+export interface NaiveOptions {
+  readonly blocks: number;
+  readonly blockSize: number;
+  readonly traceBlockTokens: number;
+  readonly maxRunning: number;
+  readonly maxTokens: number;
+  readonly prefillThreshold: number;
+  readonly prefixCaching: boolean;
+  readonly reserveFullInput: boolean;
+  readonly watermark: number;
+  readonly durationUs: (qoLens: readonly number[], kvLens: readonly number[]) => number;
+}
+
+interface Running {
+  readonly id: number;
+  readonly request: NaiveRequest;
+  known: number;
+  computed: number;
+  blocks: NaiveBlock[];
+  tokenTimes: number[];
+  scheduledUs: number | undefined;
+  cached: number | undefined;
+  preemptions: number;
+}
+
+export interface NaiveResult {
+  readonly steps: { readonly ids: number[]; readonly qoLens: number[]; readonly kvLens: number[] }[];
+  readonly requests: {
+    readonly scheduledUs: number;
+    readonly tokenTimes: number[];
+    readonly cached: number;
+    readonly preemptions: number;
+  }[];
+  readonly freeBlocks: number;
+}
+
+export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOptions): NaiveResult {
+  const { blockSize, maxTokens } = options;
+  const pool = new NaiveBlockPool(options.blocks);
+  const all: Running[] = requests.map((request, id) => ({
+    id,
+    request,
+    known: request.inputTokens,
+    computed: 0,
+    blocks: [],
+    tokenTimes: [],
+    scheduledUs: undefined,
+    cached: undefined,
+    preemptions: 0,
+  }));
+  const arriving = [...all];
+  const waiting: Running[] = [];
+  let running: Running[] = [];
+  const steps: NaiveResult["steps"] = [];
+  let now = 0;
+
+  const hashOf = ({ id, request }: Running, block: number): string => {
+    const end = (block + 1) * blockSize;
+    const traceBlock = Math.ceil(end / options.traceBlockTokens) - 1;
+    const content = request.content?.[traceBlock];
+    return content !== undefined && end <= request.inputTokens ? `shared ${content} ${end}` : `private ${id} ${block}`;
+  };
+  const hashFull = (item: Running, tokens: number): void => {
+    if (!options.prefixCaching) return;
+    for (let i = 0; i < Math.floor(tokens / blockSize); i++) {
+      if (item.blocks[i]!.hash === undefined) pool.hash(item.blocks[i]!, hashOf(item, i));
+    }
+  };
+  const capped = (tokens: number, budget: number): number => {
+    const limit = options.prefillThreshold > 0 ? Math.min(tokens, options.prefillThreshold) : tokens;
+    return Math.min(limit, budget);
+  };
+
+  while (arriving.length + waiting.length + running.length > 0) {
+    if (waiting.length + running.length === 0) now = Math.max(now, arriving[0]!.request.arrivalUs);
+    while (arriving.length > 0 && arriving[0]!.request.arrivalUs <= now) waiting.push(arriving.shift()!);
+
+    const batch: { item: Running; tokens: number }[] = [];
+    let budget = maxTokens;
+    let hasPreempted = false;
+    for (let i = 0; i < running.length && budget > 0; i++) {
+      const item = running[i]!;
+      const tokens = capped(item.known - item.computed, budget);
+      const missing = (): number => Math.ceil((item.computed + tokens) / blockSize) - item.blocks.length;
+      while (missing() > pool.free.length && running.includes(item)) {
+        const victim = running.pop()!;
+        hasPreempted = true;
+        pool.release(victim.blocks);
+        victim.blocks = [];
+        victim.computed = 0;
+        victim.preemptions++;
+        waiting.unshift(victim);
+      }
+      if (!running.includes(item)) break;
+      item.blocks.push(...pool.take(Math.max(0, missing())));
+      hashFull(item, item.computed + tokens);
+      batch.push({ item, tokens });
+      budget -= tokens;
+    }
+    while (!hasPreempted && waiting.length > 0 && budget > 0 && running.length < options.maxRunning) {
+      const item = waiting[0]!;
+      const hashes = Array.from({ length: Math.floor((item.known - 1) / blockSize) }, (_, i) => hashOf(item, i));
+      const hits = options.prefixCaching ? pool.match(hashes) : [];
+      const cached = hits.length * blockSize;
+      const tokens = capped(item.known - cached, budget);
+      const needs = (total: number): number =>
+        Math.ceil(total / blockSize) - hits.length + hits.filter(({ users }) => users === 0).length;
+      const spare = running.length > 0 ? Math.floor(options.watermark * options.blocks) : 0;
+      const total = options.reserveFullInput ? item.known : cached + tokens;
+      if (needs(total) + spare > pool.free.length) break;
+      waiting.shift();
+      running.push(item);
+      pool.touch(hits);
+      item.blocks = [...hits, ...pool.take(Math.ceil((cached + tokens) / blockSize) - hits.length)];
+      item.computed = cached;
+      hashFull(item, cached + tokens);
+      item.scheduledUs ??= now;
+      item.cached ??= cached;
+      batch.push({ item, tokens });
+      budget -= tokens;
+    }
+
+    for (const { item, tokens } of batch) item.computed += tokens;
+    const qoLens = batch.map(({ tokens }) => tokens);
+    const kvLens = batch.map(({ item }) => item.computed);
+    steps.push({ ids: batch.map(({ item }) => item.id), qoLens, kvLens });
+    now += options.durationUs(qoLens, kvLens);
+    for (const { item } of batch) {
+      if (item.computed < item.known) continue;
+      item.known++;
+      item.tokenTimes.push(now);
+      if (item.tokenTimes.length < item.request.outputTokens) continue;
+      running = running.filter((other) => other !== item);
+      pool.release(item.blocks);
+    }
+  }
+  return {
+    steps,
+    requests: all.map(({ scheduledUs, tokenTimes, cached, preemptions }) => ({
+      scheduledUs: scheduledUs!,
+      tokenTimes,
+      cached: cached!,
+      preemptions,
+    })),
+    freeBlocks: pool.free.length,
+  };
+}
