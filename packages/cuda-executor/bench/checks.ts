@@ -352,7 +352,10 @@ async function bitwise(context: CheckContext): Promise<void> {
 }
 
 async function hugeCache(context: CheckContext): Promise<void> {
-  if (context.scale < 1) return;
+  if (context.scale < 1) {
+    context.report("skipped below scale 1");
+    return;
+  }
   const { executor } = context;
   const pages = 300_000; // 300,000 × 16 × 8 × 128 = 4.9 × 10⁹ elements of K
   const perPage = 16 * 8 * 128;

@@ -34,7 +34,7 @@ for (const batch of values.batch.split(",").map(Number)) {
   const planner = createPlanner({
     attention,
     device: executor.plannerDevice(attention),
-    budget: { maxRequests: batch, maxQueryTokens: batch },
+    budget: { maxRequests: batch, maxQueryTokens: batch, maxQueryTokensPerRequest: 1 },
   });
   const graph = executor.capture(planner.plan({ qoLens, kvLens }), [bed.layer]);
   const planUs: number[] = [];
