@@ -105,6 +105,7 @@ class ReplayRun {
     this.#deployment = resolveDeployment(options.deployment);
     const { description, limits, router, batching } = this.#deployment;
     const { replicas, blockSizeTokens } = description;
+    const { moe } = options.deployment.model;
     const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
     if (timers.length !== 1 && timers.length !== replicas) {
       throw new RangeError(`${timers.length} step timers for ${replicas} replicas, expected one or one each`);
@@ -116,6 +117,7 @@ class ReplayRun {
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
+      expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
     const blocksPerContent = Math.max(1, Math.floor(trace.blockTokens / blockSizeTokens));

@@ -51,10 +51,18 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   const lines = [
     `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${kinds} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
+}
+
+function precision({ weights, kvDtype }: Report["deployment"]): string {
+  const parts = [
+    ...(weights === undefined ? [] : [`${weights} weights`]),
+    ...(kvDtype === undefined ? [] : [`${kvDtype} KV cache`]),
+  ];
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
 function others({ rejected, unfinished }: Metrics): string {

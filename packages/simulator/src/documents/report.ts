@@ -32,7 +32,13 @@ export interface TraceIdentity {
 export interface Deployment {
   readonly model: string;
   readonly gpu: string;
+  /** Width of the weights of projections and MLPs; absent where it is that of activations. */
+  readonly weights?: string | undefined;
+  /** Element type of the KV cache; absent where it is that of activations. */
+  readonly kvDtype?: string | undefined;
   readonly tensorParallel: number;
+  /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
+  readonly expertParallel?: boolean | undefined;
   readonly replicas: number;
   readonly router: string;
   readonly batching: string;
@@ -230,7 +236,10 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
   deployment: z.strictObject({
     model: z.string(),
     gpu: z.string(),
+    weights: z.string().optional(),
+    kvDtype: z.string().optional(),
     tensorParallel: number,
+    expertParallel: z.boolean().optional(),
     replicas: number,
     router: z.string(),
     batching: z.string(),

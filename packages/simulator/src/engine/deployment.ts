@@ -15,6 +15,8 @@ export interface DeploymentOptions {
   /** Name of the attention policy whose plans the step timer times; for the report. */
   readonly attention: string;
   readonly tensorParallel?: number | undefined;
+  /** Whole experts on each GPU of a replica, as the step timer has it; for the report. Default false. */
+  readonly expertParallel?: boolean | undefined;
   readonly replicas?: number | undefined;
   readonly router?: RouterName | undefined;
   readonly batching?: BatchingName | undefined;
@@ -119,7 +121,10 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     description: {
       model: model.name,
       gpu: gpu.name,
+      ...(model.weightDtype === undefined ? {} : { weights: model.weightDtype }),
+      ...(model.kvDtype === undefined ? {} : { kvDtype: model.kvDtype }),
       tensorParallel,
+      ...(options.expertParallel === true ? { expertParallel: true } : {}),
       replicas,
       router,
       batching,

@@ -21,6 +21,8 @@ export interface StepObserverOptions {
   readonly seriesLimit: number;
   readonly recordLimit: number;
   readonly recordSteps: readonly StepName[];
+  /** Share of the routed experts that one token visits; 0 without a mixture of experts. */
+  readonly expertShare: number;
 }
 
 export class StepObserver {
@@ -59,6 +61,8 @@ export class StepObserver {
   /** KV tokens read, and (query token, KV token) pairs, summed over steps. */
   kvTokenSum = 0;
   pairSum = 0;
+  /** Share of the routed experts that a step's tokens visit, each choosing at random, summed over steps. */
+  visitedShareSum = 0;
   /** Used blocks × µs. */
   kvBlockUs = 0;
   kvBlocksMax = 0;
@@ -70,9 +74,11 @@ export class StepObserver {
   imbalanceMax = 0;
 
   readonly #slo: ServiceLevel;
+  readonly #expertShare: number;
 
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
+    this.#expertShare = options.expertShare;
     this.steps = new StepSeriesRecorder(options.seriesLimit);
     this.batches = new BatchKeeper(options.recordSteps);
     this.requests = new RequestSeriesRecorder(options.recordLimit);
@@ -113,6 +119,7 @@ export class StepObserver {
     this.tokenSum += tokens;
     if (tokens > this.tokenMax) this.tokenMax = tokens;
     this.sampledSum += step.sampled;
+    if (this.#expertShare > 0) this.visitedShareSum += 1 - (1 - this.#expertShare) ** tokens;
     this.kvBlockUs += kvBlocksUsed * durationUs;
     if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
     if (smBusyFraction >= 0) {
