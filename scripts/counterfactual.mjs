@@ -24,11 +24,11 @@ const SCENARIOS = [
     gpus: "8 × H100",
     options: "mooncake-conversation --spread-ticks --gpu h100-sxm --replicas 8",
   },
-  {
-    name: "Mooncake, 32 in flight",
+  ...[12, 32, 56].map((requests) => ({
+    name: `Mooncake, ${requests} in flight`,
     gpus: "1 × H200",
-    options: "mooncake-conversation --concurrency 32 --limit 3000 --gpu h200-sxm",
-  },
+    options: `mooncake-conversation --concurrency ${requests} --limit 2000 --gpu h200-sxm`,
+  })),
 ];
 
 const commandOf = ({ options }, policy) =>
