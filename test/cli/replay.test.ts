@@ -103,6 +103,22 @@ describe("isochron replay", () => {
     }
   });
 
+  it("verifies drafts, and says how many were of use", async () => {
+    const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
+    const plain = await replayReport(args);
+    const drafted = [...args, "--speculative-tokens", "3", "--acceptance-rate", "0.8", "--draft-us", "100"];
+    const report = await replayReport(drafted);
+    expect(report.deployment.speculation).toEqual({ tokens: 3, acceptanceRate: 0.8, draftUs: 100 });
+    expect(report.metrics.outputTokens).toBe(plain.metrics.outputTokens);
+    expect(report.metrics.tpotMs.mean).toBeLessThan(0.6 * plain.metrics.tpotMs.mean!);
+    expect((await isochron(["replay", ...drafted])).stdout).toMatch(/^drafts +[\d.]+ % of output tokens were drafted/m);
+    for (const bad of [["--speculative-tokens", "3"], ["--acceptance-rate", "0.5"]]) {
+      const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(/expected --\S+ with it/);
+    }
+  });
+
   it("rejects a request that can never fit, counts it, and goes on", async () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,5000,5\n2023-11-16 18:15:52.0000000,100,5\n`);

@@ -15,6 +15,7 @@ import {
   type RouterName,
   replay,
   type ServiceLevel,
+  type SpeculationOptions,
   STEP_TIMER_KINDS,
   type StepTimerKind,
   TRACE_FORMAT_NAMES,
@@ -30,7 +31,7 @@ import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
-import { explain } from "../errors.ts";
+import { explain, InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import {
@@ -40,6 +41,7 @@ import {
   positiveOption,
   serviceLevelOption,
   shareOption,
+  unitOption,
 } from "../options.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
@@ -71,6 +73,9 @@ interface ReplayOptions extends CommonOptions {
   readonly prefixCaching: boolean;
   readonly prefillReplicas?: number;
   readonly kvTransfer: number;
+  readonly speculativeTokens?: number;
+  readonly acceptanceRate?: number;
+  readonly draftUs: number;
   readonly blockSize?: number;
   readonly kvBlocks?: number;
   readonly maxRunning?: number;
@@ -156,6 +161,17 @@ function deploymentOptions(command: Command): void {
       integerOption("--prefill-replicas", 1),
     )
     .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
+    .option(
+      "--speculative-tokens <number>",
+      "drafts that each step verifies for every request",
+      integerOption("--speculative-tokens", 1),
+    )
+    .option(
+      "--acceptance-rate <share>",
+      "of drafts that are right, given that those before are; needed with --speculative-tokens",
+      unitOption("--acceptance-rate"),
+    )
+    .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
     .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
     .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
@@ -256,6 +272,7 @@ async function replayWithProgress(
         maxContextTokens: options.maxContext,
         gpuMemoryUtilization: options.memoryUse,
         slo: options.slo,
+        speculation: speculationOf(options),
         disaggregation:
           options.prefillReplicas === undefined
             ? undefined
@@ -273,6 +290,18 @@ async function replayWithProgress(
   } finally {
     progress.end();
   }
+}
+
+function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOptions): SpeculationOptions | undefined {
+  if (speculativeTokens !== undefined && acceptanceRate !== undefined) {
+    return { tokens: speculativeTokens, acceptanceRate, draftUs };
+  }
+  if (speculativeTokens === undefined && acceptanceRate === undefined) return undefined;
+  const [given, missing] =
+    acceptanceRate === undefined
+      ? ["--speculative-tokens", "--acceptance-rate"]
+      : ["--acceptance-rate", "--speculative-tokens"];
+  throw new InputError(`${given}: expected ${missing} with it`);
 }
 
 /** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */

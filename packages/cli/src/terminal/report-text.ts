@@ -34,6 +34,9 @@ export function reportText(report: Report, paint: Painter): string {
       ["KV cache used", `${percent(metrics.kvUsage.mean)} mean, ${percent(metrics.kvUsage.max)} peak`],
       ["prefix hits", percent(metrics.prefixHitRatio)],
       ["preemptions", `${integer(metrics.preemptions)} (${integer(metrics.recomputedTokens)} tokens computed again)`],
+      ...(metrics.speculation === undefined
+        ? []
+        : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
       ["SMs busy", `${percent(metrics.smBusyFraction)} of attention time`],
       ["imbalance", imbalance(metrics)],
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
@@ -93,6 +96,11 @@ function latencyTable(metrics: Metrics, paint: Painter): string {
     ],
     paint,
   );
+}
+
+function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculation"]>, outputTokens: number): string {
+  const wasted = draftTokens - acceptedTokens;
+  return `${percent(acceptedTokens / outputTokens)} of output tokens were drafted, ${integer(wasted)} drafts wasted`;
 }
 
 function imbalance({ attentionImbalance }: Metrics): string {

@@ -63,6 +63,10 @@ export interface Deployment {
         readonly kvTransferLatencyUs: number;
       }
     | undefined;
+  /** Drafts per step and request, and how likely each is right; absent without speculative decoding. */
+  readonly speculation?:
+    | { readonly tokens: number; readonly acceptanceRate: number; readonly draftUs: number }
+    | undefined;
   readonly slo: {
     readonly ttftMs?: number | undefined;
     readonly tpotMs?: number | undefined;
@@ -91,6 +95,8 @@ export interface Metrics {
   readonly queueMs: Summary;
   readonly preemptions: number;
   readonly recomputedTokens: number;
+  /** Drafts that were verified, and those that became output; absent where there were none. */
+  readonly speculation?: { readonly draftTokens: number; readonly acceptedTokens: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
   readonly kvUsage: { readonly mean: number; readonly max: number };
@@ -255,6 +261,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     disaggregation: z
       .strictObject({ prefillReplicas: number, kvTransferGBps: number, kvTransferLatencyUs: number })
       .optional(),
+    speculation: z.strictObject({ tokens: number, acceptanceRate: share, draftUs: number }).optional(),
     slo: z.strictObject({ ttftMs: number.optional(), tpotMs: number.optional(), e2eMs: number.optional() }),
   }),
   metrics: z.strictObject({
@@ -275,6 +282,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     queueMs: summarySchema,
     preemptions: number,
     recomputedTokens: number,
+    speculation: z.strictObject({ draftTokens: number, acceptedTokens: number }).optional(),
     prefixHitRatio: share,
     kvUsage: spread,
     meanConcurrency: number,

@@ -43,6 +43,9 @@ export class StepObserver {
   latencySumUs = 0;
   preemptions = 0;
   recomputedTokens = 0;
+  /** Drafts that steps verified, and those of them that became output. */
+  draftTokens = 0;
+  acceptedTokens = 0;
   lookedUpTokens = 0;
   hitTokens = 0;
 
@@ -158,12 +161,17 @@ export class StepObserver {
     this.recomputedTokens += tokens;
   }
 
+  verified(drafts: number, accepted: number): void {
+    this.draftTokens += drafts;
+    this.acceptedTokens += accepted;
+  }
+
   prefixLookedUp(hitTokens: number, inputTokens: number): void {
     this.hitTokens += hitTokens;
     this.lookedUpTokens += inputTokens;
   }
 
-  /** `count` output tokens came `gapUs` after their predecessors. */
+  /** `count` requests got output `gapUs` after what they had got before: one token, or what a verification yields. */
   tokenGap(gapUs: number, count: number): void {
     this.itlUs.add(gapUs, count);
   }

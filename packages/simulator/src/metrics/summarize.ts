@@ -95,6 +95,9 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     queueMs: observer.queueUs.summary(1e-3),
     preemptions: observer.preemptions,
     recomputedTokens: observer.recomputedTokens,
+    ...(observer.draftTokens === 0
+      ? {}
+      : { speculation: { draftTokens: observer.draftTokens, acceptedTokens: observer.acceptedTokens } }),
     prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
     kvUsage: {
       mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),
