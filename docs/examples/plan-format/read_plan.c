@@ -53,7 +53,8 @@ static const int OFFSET_FIELDS[SECTIONS] = {
 static const char *const POLICIES[] = {
   "balanced", "none", "tight", "invariant", "auto", "fixed-split", "flashinfer-decode", "flashinfer-fa2",
   "flashinfer-holistic", "flashinfer-fa3", "flashinfer-mla", "fa-uniform", "fa3-varlen", "flashmla", "stream-k",
-  "flashinfer-decode-graph", "flashinfer-fa2-graph", "custom"
+  "flashinfer-decode-graph", "flashinfer-fa2-graph", "custom", "fa2-paged",
+  "fa2-paged-graph"
 };
 static const char *const LAUNCHES[] = { "persistent", "grid" };
 static const char *const MERGE_LAUNCHES[] = { "none", "fused", "separate" };

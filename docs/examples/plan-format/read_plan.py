@@ -28,7 +28,8 @@ HEADER = """
 # Append only; the index is the number in the file.
 POLICIES = """
     balanced none tight invariant auto fixed-split flashinfer-decode flashinfer-fa2 flashinfer-holistic flashinfer-fa3
-    flashinfer-mla fa-uniform fa3-varlen flashmla stream-k flashinfer-decode-graph flashinfer-fa2-graph custom
+    flashinfer-mla fa-uniform fa3-varlen flashmla stream-k flashinfer-decode-graph flashinfer-fa2-graph custom fa2-paged
+    fa2-paged-graph
 """.split()
 LAUNCHES = ["persistent", "grid"]
 MERGE_LAUNCHES = ["none", "fused", "separate"]

@@ -14,11 +14,18 @@ const { values } = parseArgs({
     heads: { type: "string", default: "32/8" },
     pages: { type: "string", default: "16" },
     match: { type: "string", default: "" },
+    pool: { type: "string", default: "0.5" },
+    copies: { type: "string", default: "6" },
   },
 });
+interface Row {
+  readonly id: string;
+  readonly kv_lens: number[];
+  readonly qo_lens?: number[];
+}
 const document = JSON.parse(
   readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as { decode: { id: string; kv_lens: number[] }[] };
+) as { decode: Row[]; prefill: Row[]; mixed: Row[] };
 const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
 const attention: AttentionShape = {
   queryHeads,
@@ -30,16 +37,17 @@ const attention: AttentionShape = {
   mask: { kind: "causal" },
 };
 const executor = CudaExecutor.open();
-const pool = createPool(executor, 0.5);
+const pool = createPool(executor, Number(values.pool));
 const GHZ = 1.98; // the boost clock, for reading cycles as µs at a glance
-for (const { id, kv_lens } of document.decode.filter((one) => values.match.split(",").some((m) => one.id === m))) {
-  const one: Case = { id, kvLens: kv_lens, qoLens: kv_lens.map(() => 1) };
+const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? [])];
+for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
+  const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
   const plan = createPlanner({
     attention,
     device: executor.plannerDevice(attention),
     policy: values.policy as PolicyName,
   }).plan(one);
-  const cold = await coldCase(executor, pool, attention, one, 6);
+  const cold = await coldCase(executor, pool, attention, one, Number(values.copies));
   const trace = await executor.trace(plan, [...cold.layers, ...cold.layers]);
   console.log(`${id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);
   const rows = (data: Float64Array, f: (at: number) => number): number[] =>

@@ -193,6 +193,7 @@ Napi::Value layoutTable(const Napi::CallbackInfo& info) {
   ISOCHRON_TABLE("Piece", ISOCHRON_PIECE_FIELDS)
   ISOCHRON_TABLE("Merge", ISOCHRON_MERGE_FIELDS)
   ISOCHRON_TABLE("MergeSource", ISOCHRON_MERGE_SOURCE_FIELDS)
+  ISOCHRON_TABLE("GroupRange", ISOCHRON_GROUP_RANGE_FIELDS)
   table.Set("magic", kPlanMagic);
   table.Set("version", kPlanVersion);
   table.Set("headerBytes", kHeaderBytes);
@@ -211,7 +212,7 @@ Napi::Value check(const Napi::CallbackInfo& info) {
     const ImageLayout layout = imageLayout(planWords(plan));
     std::vector<uint8_t> image(layout.total);
     ImageScratch imageScratch;
-    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data())));
+    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data()).prefixBytes));
   });
 }
 
@@ -243,11 +244,12 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
 Napi::Value kernelNeeds(const Napi::CallbackInfo& info) {
   KernelNeeds needs;
   Napi::Env env = info.Env();
-  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), &needs)) return env.Null();
+  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), true, &needs)) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   object.Set("threads", needs.threads);
   object.Set("sharedBytes", needs.sharedBytes);
   object.Set("ctasPerSm", needs.ctasPerSm);
+  object.Set("largestTile", needs.largestTile);
   return object;
 }
 

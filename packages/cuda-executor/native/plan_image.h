@@ -2,7 +2,8 @@
 //
 // Every dependent look-up costs a trip to L2 (about 0.3 µs, a tenth of a small launch), so a worker finds its first piece,
 // complete, at an address that depends on its index alone. Same pieces, same merges, same order as in the plan; sections lie
-// at offsets that depend on the capacities alone, pieces last, so that one copy of the used prefix uploads a plan.
+// at offsets that depend on the capacities alone: first workers and pieces, of which the used prefix is copied; then the
+// lists of jobs, merges and members, copied only for plans with jobs that a piece cannot describe by itself (groups).
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -64,7 +65,7 @@ struct ISOCHRON_DEVICE_ALIGN(16) MemberRecord {
 
 /** Byte offsets of the image's sections. */
 struct ImageLayout {
-  int64_t workers, jobs, slotJobIndptr, slotJobs, merges, sources, members, pieces, total;
+  int64_t workers, pieces, jobs, slotJobIndptr, slotJobs, merges, sources, members, total;
 };
 
 inline ImageLayout imageLayout(const int32_t* planHeader) {
@@ -76,13 +77,13 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
   };
   ImageLayout at{};
   at.workers = place(int64_t(planHeader[header::workerCapacity]) * sizeof(WorkerRecord));
+  at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
   at.jobs = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(JobRecord));
   at.slotJobIndptr = place((int64_t(planHeader[header::partialSlotCapacity]) + 1) * 4);
   at.slotJobs = place(int64_t(planHeader[header::mergeSourceCapacity]) * 4);
   at.merges = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(MergeRecord));
   at.sources = place(int64_t(planHeader[header::mergeSourceCapacity]) * sizeof(SourceRecord));
   at.members = place(int64_t(planHeader[header::groupMemberCapacity]) * sizeof(MemberRecord));
-  at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
   at.total = end;
   return at;
 }
@@ -116,8 +117,13 @@ inline int32_t firstSlotOfPlainJob(const PlanView& plan, const JobRecord& job) {
   return firstSlot;
 }
 
-/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes) and returns the bytes in use. */
-inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
+/** Bytes to copy: the prefix, and the range of the lists where some piece needs them (else empty). */
+struct ImageUse {
+  int64_t prefixBytes, listStart, listBytes;
+};
+
+/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). */
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
@@ -182,6 +188,7 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
   }
 
   int32_t firstPiece = 0;
+  bool needsLists = false;
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int32_t* p = plan.piece(i);
     const int32_t owner = p[piece::request];
@@ -208,6 +215,7 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
                         first[merge::rowStart] == record.rowStart && rows == record.validRows();
       record.firstSlot = same ? job.firstSlot : -1;
     }
+    needsLists |= group || (slot >= 0 && record.firstSlot < 0);
     firstPiece += record.headCount;
   }
   const int32_t* workerPieces = plan.workerPieceIndptr();
@@ -218,7 +226,8 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
     table[w].reserved0 = table[w].reserved1 = 0;
     if (start < end) table[w].first = pieces[start];
   }
-  return at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+  const int64_t prefixBytes = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+  return {prefixBytes, at.jobs, needsLists ? at.total - at.jobs : 0};
 }
 
 }  // namespace isochron

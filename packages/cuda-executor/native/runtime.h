@@ -146,6 +146,8 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   int32_t header_[64] = {};
   ImageLayout layout_{};
+  int largestTile_ = 64;
+  bool tall_ = true;
   Memory image_, partialOutput_, partialState_, counters_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];

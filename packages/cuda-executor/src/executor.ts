@@ -9,9 +9,9 @@ import {
   type Execution,
   type Executor,
   ExecutorClosedError,
-  Header,
   InvalidTensorError,
   lengthsOf,
+  Piece,
   type Plan,
 } from "@isochron/planner";
 import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, NativeTrace, SessionHandle } from "./binding.ts";
@@ -75,7 +75,9 @@ export class CudaExecutor implements Executor {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: HOPPER_COSTS };
+    const largestTile = this.properties.computeCapability === 90 ? needs.largestTile : 64;
+    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
+    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
   }
 
   /** Device memory of `byteLength` bytes, not initialised. Throws CudaOutOfMemoryError. */
@@ -182,7 +184,7 @@ export class CudaExecutor implements Executor {
   /** The session of a plan's shape and capacities, made on first use. */
   private sessionFor(plan: Plan): SessionHandle {
     const { addon, handle, sessions } = this;
-    const key = `${plan.fingerprint}/${plan.header[Header.slotRows]}`;
+    const key = `${plan.fingerprint}/${hasTallTiles(plan)}`;
     let session = sessions.get(key);
     if (session !== undefined) {
       sessions.delete(key);
@@ -254,6 +256,14 @@ export class CudaExecutor implements Executor {
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
+}
+
+/** Plans with tiles of more than 16 rows run on another kernel. */
+function hasTallTiles(plan: Plan): boolean {
+  for (let i = 0; i < plan.pieceRecordCount; i++) {
+    if (plan.pieces[i * Piece.stride + Piece.rows]! >>> 16 > 16) return true;
+  }
+  return false;
 }
 
 function nativeBinding(layer: LayerTensors): NativeBinding {

@@ -21,6 +21,8 @@ export const POLICY_NAMES = [
   "flashinfer-fa2-graph",
   // Stands for every rule that a caller brings along.
   "custom",
+  "fa2-paged",
+  "fa2-paged-graph",
 ] as const;
 
 /** One of POLICY_NAMES. */

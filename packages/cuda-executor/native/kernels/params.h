@@ -37,7 +37,8 @@ struct AttentionParams {
   int32_t* counters;           // [job], arrivals so far; 0 between launches
   TraceRecord* pieceTrace;     // null where the launch is not timed
   TraceRecord* mergeTrace;
-  int64_t pageStride, tokenStride, headStride;
+  int64_t pageStride;
+  int32_t tokenStride, headStride;
   int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
   int32_t causal, window;      // window 0: no window
   int32_t historyIsReady;      // KV tokens before a request's query tokens were written before the previous launch began

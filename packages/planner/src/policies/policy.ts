@@ -2,6 +2,7 @@
 // shared by all of them.
 
 import type { AttentionShape } from "../batch.ts";
+import type { LowerBound } from "../bounds.ts";
 import type { Device } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
@@ -19,8 +20,8 @@ export interface PolicyInput {
   readonly kvLens: ArrayLike<number>;
   /** The batch's jobs with group heads packed and a query tile per request. Other tilings are a policy's own business. */
   readonly jobs: Jobs;
-  /** LB* of `jobs` in the device's own cost model, in nanoseconds. */
-  readonly lowerBoundNs: number;
+  /** LB* of `jobs` in the device's own cost model, in nanoseconds, and what goes with it. */
+  readonly bound: Readonly<LowerBound>;
 }
 
 /** Most that a policy can need for any batch within a budget. */

@@ -5,6 +5,7 @@ import { POLICY_NAMES } from "../policy-names.ts";
 import { auto } from "./auto.ts";
 import { balanced } from "./balanced.ts";
 import { faUniform } from "./fa-uniform.ts";
+import { fa2Paged, fa2PagedGraph } from "./fa2-paged.ts";
 import { fa3Varlen } from "./fa3-varlen.ts";
 import { fixedSplit } from "./fixed-split.ts";
 import { flashInferDecode, flashInferDecodeGraph } from "./flashinfer/decode.ts";
@@ -38,6 +39,8 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   flashmla: flashMla,
   "stream-k": streamK,
   "fixed-split": fixedSplit,
+  "fa2-paged": fa2Paged,
+  "fa2-paged-graph": fa2PagedGraph,
 };
 
 /** A policy name that does not exist. `known` lists those that do. */

@@ -47,6 +47,8 @@ export interface AttentionKernelProfile {
   readonly ctaShare?: Quantity | undefined;
   /** What a CTA keeps in flight, in units of the CTA that the bandwidth curve was measured with; 1 unless given. */
   readonly ctaStreams?: Quantity | undefined;
+  /** Most KV that one CTA takes in, where its arithmetic and not memory holds it up; no bound unless given. */
+  readonly ctaGBps?: Quantity | undefined;
   /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
   readonly preparationUs?: Quantity | undefined;
 }
@@ -158,6 +160,7 @@ const attentionFields = {
   computesPadding: z.boolean().optional(),
   ctaShare: positiveQuantity.optional(),
   ctaStreams: positiveQuantity.optional(),
+  ctaGBps: positiveQuantity.optional(),
   preparationUs: quantity.optional(),
 };
 

@@ -8,7 +8,7 @@ import type { KvDtype, Plan } from "@isochron/planner";
 import { DTYPES, Header } from "@isochron/planner";
 import { interpolate } from "../gpu/curve.ts";
 import { plannerDevice } from "../gpu/planner-device.ts";
-import type { GpuProfile } from "../gpu/profile.ts";
+import type { AttentionKernelProfile, GpuProfile } from "../gpu/profile.ts";
 
 /** A plan for more SMs than the GPU of the profile has. */
 export class PlanProfileMismatchError extends Error {
@@ -123,7 +123,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const { memory, launch, merge } = profile;
   const attention =
     profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
-  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention.ctaStreams?.value ?? 1);
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
@@ -183,10 +183,14 @@ function streamRates(
   laneCount: number,
   smCount: number,
   ctasPerLane: number,
-  ctaStreams: number,
+  attention: AttentionKernelProfile,
 ): Float64Array {
   const { memory } = profile;
-  const perCta = memory.perCtaGBps.value * ctasPerLane * ctaStreams * 1000;
+  const ctaStreams = attention.ctaStreams?.value ?? 1;
+  const perCta =
+    Math.min(memory.perCtaGBps.value * ctaStreams, attention.ctaGBps?.value ?? Number.POSITIVE_INFINITY) *
+    ctasPerLane *
+    1000;
   const rates = new Float64Array(laneCount + 1);
   rates[0] = perCta;
   for (let n = 1; n <= laneCount; n++) {
