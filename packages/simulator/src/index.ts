@@ -45,6 +45,8 @@ export { KernelSimulator } from "./kernel/kernel-simulator.ts";
 export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
 export { simulateKernel } from "./kernel/simulate-kernel.ts";
 export { KvCache } from "./kv-cache/kv-cache.ts";
+export type { AttentionTime, LayerTimes } from "./layer-times/layer-times.ts";
+export { LayerTimesError, readLayerTimes } from "./layer-times/layer-times.ts";
 export type { StepName } from "./metrics/batch-keeper.ts";
 export { Distribution } from "./metrics/distribution.ts";
 export type { ServiceLevel } from "./metrics/step-observer.ts";
@@ -73,6 +75,8 @@ export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export type { ExpertLoad } from "./step-timers/expert-routing.ts";
 export { EXPERT_SHARE_CV, ExpertRouting } from "./step-timers/expert-routing.ts";
+export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";
+export { MeasuredTimer } from "./step-timers/measured-timer.ts";
 export type { ExpertOptions } from "./step-timers/step-costs.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
