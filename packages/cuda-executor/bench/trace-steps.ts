@@ -25,7 +25,11 @@ if (folder === undefined || values.out === undefined) {
   process.exit(2);
 }
 
-const lines = (file: string): string[] => gunzipSync(readFileSync(join(folder, file))).toString().trim().split("\n");
+const lines = (file: string): string[] =>
+  gunzipSync(readFileSync(join(folder, file)))
+    .toString()
+    .trim()
+    .split("\n");
 const azure = (file: string): Lengths[] =>
   lines(file)
     .slice(1)
