@@ -35,9 +35,10 @@ export class StepCosts {
   private readonly gemm: GemmTimes;
   private readonly elementBytes: number;
   private readonly shapes: readonly Shape[];
-  private readonly gemmMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
-  private readonly otherMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
-  private readonly collectiveMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
+  private readonly gemmMemo = emptyMemo();
+  private readonly headMemo = emptyMemo();
+  private readonly otherMemo = emptyMemo();
+  private readonly collectiveMemo = emptyMemo();
 
   constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number) {
     this.model = model;
@@ -50,20 +51,30 @@ export class StepCosts {
 
   /** Projections and MLPs of all layers, and the output head for the sampled tokens. */
   gemmUs(tokens: number, sampled: number): number {
+    if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
+    const { gemmMemo, headMemo } = this;
+    if (gemmMemo[tokens]! < 0) gemmMemo[tokens] = this.layersGemmUs(tokens);
+    if (headMemo[sampled]! < 0) headMemo[sampled] = this.headUs(sampled);
+    return gemmMemo[tokens]! + headMemo[sampled]!;
+  }
+
+  private headUs(sampled: number): number {
     const { model, tensorParallel } = this;
-    const layers = memoised(this.gemmMemo, tokens, () => this.layersGemmUs(tokens));
-    return (
-      layers + this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, this.elementBytes)
-    );
+    return this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, this.elementBytes);
   }
 
   /** All-reduces of all layers; 0 on one GPU. */
   collectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
-    return memoised(this.collectiveMemo, tokens, () => {
-      const bytes = tokens * this.model.hiddenSize * this.elementBytes;
-      return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
-    });
+    if (tokens > MEMO_TOKENS) return this.layersAllReduceUs(tokens);
+    const { collectiveMemo } = this;
+    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersAllReduceUs(tokens);
+    return collectiveMemo[tokens]!;
+  }
+
+  private layersAllReduceUs(tokens: number): number {
+    const bytes = tokens * this.model.hiddenSize * this.elementBytes;
+    return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
   }
 
   /** Norms, rotary embedding, KV append, activation of all layers; embedding, last norm and sampling. */
@@ -76,7 +87,10 @@ export class StepCosts {
       sampled === 0
         ? 0
         : fixedUs.value + (sampled * this.model.vocabSize * bytesPerLogit.value) / (memoryGBps.value * 1e3);
-    return memoised(this.otherMemo, tokens, () => this.smallKernelsUs(tokens)) + samplerUs;
+    if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
+    const { otherMemo } = this;
+    if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
+    return otherMemo[tokens]! + samplerUs;
   }
 
   hostUs(requests: number): number {
@@ -180,11 +194,6 @@ function attentionShapes(model: ModelConfig, tensorParallel: number): Shape[] {
   ];
 }
 
-function memoised(memo: Float64Array, tokens: number, compute: () => number): number {
-  if (tokens > MEMO_TOKENS) return compute();
-  const known = memo[tokens]!;
-  if (known >= 0) return known;
-  const value = compute();
-  memo[tokens] = value;
-  return value;
+function emptyMemo(): Float64Array {
+  return new Float64Array(MEMO_TOKENS + 1).fill(-1);
 }

@@ -1,0 +1,55 @@
+// vLLM 0.6.0 with Llama-3.1-70B on 8 H100 (data/apex, APEX+): open loop, one trace on one engine, or split over two or
+// four. Only runs that generated what the trace asked for, within 2 %. Nothing is fitted to them.
+//
+// That version schedules prompts before decodes and does not overlap the host's work with the GPU's; its all-reduce is
+// NCCL's (custom all-reduce was off).
+
+import { readFileSync } from "node:fs";
+import { createStepTimer, findModel, findProfile, gpuFacts, replay, traceOf } from "@isochron/simulator";
+
+/** Rows: { trace, config, tp, measured, simulated: { ttftMs, tpotMs } }. */
+export async function apexRows(data) {
+  const { rows } = JSON.parse(readFileSync(new URL("apex/vllm060_llama31_70b_8xh100.json", data)));
+  const model = findModel("llama-3.1-70b");
+  const profile = findProfile("h100-sxm");
+  const results = [];
+  for (const row of rows) {
+    if (Math.abs(row.output_tokens / row.output_tokens_in_trace - 1) > 0.02) continue;
+    const [, engines, tp, index] = /^(\d)DP(\d)TP_(\d)$/.exec(row.config).map(Number);
+    const requests = readFileSync(new URL(`apex/${row.trace}.csv`, data), "utf8")
+      .trim()
+      .split("\n")
+      .slice(1)
+      .map((line) => line.split(",").map(Number))
+      .filter((_, i) => i % engines === index)
+      .map(([arrivalNs, inputTokens, outputTokens]) => ({ arrivalUs: arrivalNs / 1000, inputTokens, outputTokens }));
+    const report = await replay({
+      trace: traceOf(requests),
+      deployment: {
+        model,
+        gpu: gpuFacts(profile),
+        attention: "fa3-varlen",
+        tensorParallel: tp,
+        batching: "prefill-first",
+        maxRunningRequests: 256,
+        gpuMemoryUtilization: 0.97,
+        prefixCaching: false,
+      },
+      stepTimer: createStepTimer({
+        kind: "kernel",
+        model,
+        profile,
+        tensorParallel: tp,
+        attentionPolicy: "fa3-varlen",
+      }),
+    });
+    results.push({
+      trace: row.trace,
+      config: row.config,
+      tp,
+      measured: { ttftMs: row.mean_ttft_s * 1000, tpotMs: row.mean_tpot_s * 1000 },
+      simulated: { ttftMs: report.metrics.ttftMs.mean, tpotMs: report.metrics.tpotMs.mean },
+    });
+  }
+  return results;
+}
