@@ -74,6 +74,7 @@ export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";
 export { MeasuredTimer } from "./step-timers/measured-timer.ts";
+export type { HostTime } from "./step-timers/step-costs.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";

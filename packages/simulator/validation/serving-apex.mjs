@@ -1,17 +1,19 @@
 // vLLM 0.6.0 with Llama-3.1-70B on 8 H100 (data/apex, APEX+): open loop, one trace on one engine, or split over two or
 // four. Only runs that generated what the trace asked for, within 2 %. Nothing is fitted to them.
 //
-// That version schedules prompts before decodes and does not overlap the host's work with the GPU's; its all-reduce is
-// NCCL's (custom all-reduce was off).
+// That version schedules prompts before decodes; custom all-reduce was off, so it is NCCL's (AIConfigurator's table). The
+// time of its host is not known: that of vLLM 0.12 is taken (serving-aic.mjs).
 
 import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { createStepTimer, findModel, findProfile, gpuFacts, replay, traceOf } from "@isochron/simulator";
+import { ENGINES } from "./serving-aic.mjs";
 
 /** Rows: { trace, config, tp, measured, simulated: { ttftMs, tpotMs } }. */
 export async function apexRows(data) {
   const { rows } = JSON.parse(readFileSync(new URL("apex/vllm060_llama31_70b_8xh100.json", data)));
   const model = findModel("llama-3.1-70b");
-  const profile = findProfile("h100-sxm");
+  const profile = { ...findProfile("h100-sxm"), allReduce: ncclAllReduce(data) };
   const results = [];
   for (const row of rows) {
     if (Math.abs(row.output_tokens / row.output_tokens_in_trace - 1) > 0.02) continue;
@@ -41,6 +43,7 @@ export async function apexRows(data) {
         profile,
         tensorParallel: tp,
         attentionPolicy: "fa3-varlen",
+        host: ENGINES.vllm.host,
       }),
     });
     results.push({
@@ -52,4 +55,21 @@ export async function apexRows(data) {
     });
   }
   return results;
+}
+
+/** NCCL's all-reduce by number of GPUs, in the form of a profile. */
+function ncclAllReduce(data) {
+  const [, ...lines] = gunzipSync(readFileSync(new URL("aiconfigurator/h100_sxm_nccl_2.29.2.csv.gz", data)))
+    .toString()
+    .trim()
+    .split("\n");
+  const tables = new Map();
+  for (const line of lines) {
+    const [, , , , gpus, elements, ms] = line.split(",");
+    const rows = tables.get(gpus) ?? [];
+    // Sizes are numbers of 16-bit elements.
+    rows.push([2 * Number(elements), Number(ms) * 1000]);
+    tables.set(gpus, rows);
+  }
+  return [...tables].map(([gpus, rows]) => ({ gpus: Number(gpus), rows, source: "allReduce" }));
 }

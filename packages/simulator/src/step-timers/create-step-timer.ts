@@ -7,6 +7,7 @@ import { rankAttention } from "../model/model-config.ts";
 import type { StepTimer } from "../step.ts";
 import { AnalyticTimer } from "./analytic-timer.ts";
 import { KernelTimer } from "./kernel-timer.ts";
+import type { HostTime } from "./step-costs.ts";
 
 export interface StepTimerOptions {
   readonly kind: StepTimerKind;
@@ -16,6 +17,8 @@ export interface StepTimerOptions {
   readonly tensorParallel?: number;
   /** Policy that plans each step's attention; balanced unless given. The analytic timer knows no policies. */
   readonly attentionPolicy?: PolicyName;
+  /** The engine's host; the profile's unless given. */
+  readonly host?: HostTime | undefined;
   /** KV tokens in one page; 16 unless given. */
   readonly pageSize?: number;
 }
@@ -24,10 +27,10 @@ type TimerFactory = (options: StepTimerOptions, attention: AttentionShape) => St
 
 /** A row for each timer: adding one is one file and one row. */
 const TIMERS: Readonly<Record<"analytic" | "kernel", TimerFactory>> = {
-  analytic: ({ model, profile, tensorParallel = 1 }, attention) =>
-    new AnalyticTimer(model, profile, tensorParallel, attention),
-  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced" }, attention) =>
-    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy),
+  analytic: ({ model, profile, tensorParallel = 1, host }, attention) =>
+    new AnalyticTimer(model, profile, tensorParallel, attention, host),
+  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", host }, attention) =>
+    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, host),
 };
 
 export type StepTimerKind = keyof typeof TIMERS;

@@ -23,6 +23,14 @@ const MEMO_TOKENS = 32_768;
 /** Busiest expert over the mean, chosen: routers are trained for balance and miss it by about this much. */
 const EXPERT_IMBALANCE = 1.15;
 
+/** What an engine's host does in every step. */
+export interface HostTime {
+  readonly stepUs: number;
+  readonly requestUs: number;
+  /** The host prepares the next step while the GPU computes this one. Default false. */
+  readonly overlaps?: boolean | undefined;
+}
+
 interface Shape {
   readonly n: number;
   readonly k: number;
@@ -40,10 +48,13 @@ export class StepCosts {
   private readonly otherMemo = emptyMemo();
   private readonly collectiveMemo = emptyMemo();
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number) {
+  private readonly host: HostTime;
+
+  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, host?: HostTime) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
+    this.host = host ?? { stepUs: profile.host.stepUs.value, requestUs: profile.host.requestUs.value };
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
     this.shapes = attentionShapes(model, tensorParallel);
@@ -93,9 +104,11 @@ export class StepCosts {
     return otherMemo[tokens]! + samplerUs;
   }
 
-  hostUs(requests: number): number {
-    const { stepUs, requestUs } = this.profile.host;
-    return stepUs.value + requests * requestUs.value;
+  /** What of the host's work the GPU waits for: all of it, or what is longer than a step of gpuUs where they overlap. */
+  hostUs(requests: number, gpuUs: number): number {
+    const { stepUs, requestUs, overlaps } = this.host;
+    const us = stepUs + requests * requestUs;
+    return overlaps === true ? Math.max(0, us - gpuUs) : us;
   }
 
   private layersGemmUs(tokens: number): number {
