@@ -27,6 +27,8 @@ const EXPERT_IMBALANCE = 1.15;
 export interface HostTime {
   readonly stepUs: number;
   readonly requestUs: number;
+  /** More in a step that computes prompts: no graph replays it, so that every kernel is launched by itself. Default 0. */
+  readonly promptStepUs?: number | undefined;
   /** The host prepares the next step while the GPU computes this one. Default false. */
   readonly overlaps?: boolean | undefined;
 }
@@ -105,9 +107,9 @@ export class StepCosts {
   }
 
   /** What of the host's work the GPU waits for: all of it, or what is longer than a step of gpuUs where they overlap. */
-  hostUs(requests: number, gpuUs: number): number {
-    const { stepUs, requestUs, overlaps } = this.host;
-    const us = stepUs + requests * requestUs;
+  hostUs(requests: number, tokens: number, gpuUs: number): number {
+    const { stepUs, requestUs, promptStepUs = 0, overlaps } = this.host;
+    const us = stepUs + requests * requestUs + (tokens > requests ? promptStepUs : 0);
     return overlaps === true ? Math.max(0, us - gpuUs) : us;
   }
 

@@ -22,7 +22,7 @@ export function addUp(timing: StepTiming, costs: StepCosts, step: Step): StepTim
   timing.collectiveUs = costs.collectiveUs(step.tokens);
   timing.otherUs = costs.otherUs(step.tokens, step.sampled);
   const gpuUs = timing.attentionUs + timing.gemmUs + timing.collectiveUs + timing.otherUs;
-  timing.hostUs = costs.hostUs(step.count, gpuUs);
+  timing.hostUs = costs.hostUs(step.count, step.tokens, gpuUs);
   timing.durationUs = gpuUs + timing.hostUs;
   return timing;
 }
