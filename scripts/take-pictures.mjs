@@ -34,7 +34,7 @@ try {
   await take("compare.html", "compare.png", async (page) => {
     await page.getByRole("navigation").getByText("Compare", { exact: true }).click();
   });
-  isochron("replay", "azure-conv-2023", "--limit", "2000", "--html", inFolder("replay.html"));
+  isochron("replay", "azure-conv-2023", "--limit", "2000", "--step-timer", "kernel", "--html", inFolder("replay.html"));
   await take("replay.html", "replay.png", async () => {});
 } finally {
   await browser.close();

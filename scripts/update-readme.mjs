@@ -1,10 +1,10 @@
-// Writes the outputs of commands into README.md, between markers that name the command, so that the page says what the
-// code does. `--check` changes nothing and fails where they differ. Needs the build.
+// Writes into README.md what its example prints, and the outputs of commands between markers that name the command, so
+// that the page says what the code does. `--check` changes nothing and fails where they differ. Needs the build.
 //
 //   node scripts/update-readme.mjs [--check]
 
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,10 +22,13 @@ const COLUMNS = {
 };
 
 const before = readFileSync(path, "utf8");
-const after = before.replace(
-  /<!-- isochron (?<args>[^>]*?) -->\n[\s\S]*?<!-- end -->/g,
-  (_, args) => `<!-- isochron ${args} -->\n${compareTable(args.split(" "))}\n<!-- end -->`,
-);
+const example = /^```js\n([\s\S]*?)^```/m.exec(before)[1];
+const after = before
+  .replace(/^```text\n[\s\S]*?^```/m, () => `\`\`\`text\n${outputOf(example)}\`\`\``)
+  .replace(
+    /<!-- isochron (?<args>[^>]*?) -->\n[\s\S]*?<!-- end -->/g,
+    (_, args) => `<!-- isochron ${args} -->\n${compareTable(args.split(" "))}\n<!-- end -->`,
+  );
 if (process.argv.includes("--check")) {
   if (after !== before) {
     console.error("README.md differs from what the commands print: run `node scripts/update-readme.mjs`");
@@ -33,6 +36,17 @@ if (process.argv.includes("--check")) {
   }
 } else {
   writeFileSync(path, after);
+}
+
+/** Runs a module inside a package that has the others, so that their names resolve as they do for a user. */
+function outputOf(module) {
+  const file = join(root, `packages/cli/.readme-${process.pid}.mjs`);
+  try {
+    writeFileSync(file, module);
+    return execFileSync(process.execPath, [file], { encoding: "utf8" });
+  } finally {
+    rmSync(file, { force: true });
+  }
 }
 
 /** A Markdown table of one `plan --compare`, nearest to the bound first. */

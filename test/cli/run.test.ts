@@ -4,20 +4,38 @@ import { skewedDecode, smallMixed, writeDocument } from "../support/batches.ts";
 import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
 
 describe("isochron run", () => {
-  it.each(["balanced", "none"])("runs a %s plan that equals unsplit attention", async (policy) => {
-    const path = writeDocument(temporaryFolder(), "batch.json", smallMixed);
-    const run = await isochronJson(["run", path, "--executor", "reference", "--policy", policy, "--check"]);
-    expect(run).toMatchObject({ isochron: "run/1", executor: "reference", policy, check: { pass: true } });
-    expect(run["durationUs"]).toBeGreaterThan(0);
-    const check = run["check"] as { relativeError: number; lseError: number };
-    expect(check.relativeError).toBeLessThan(1e-12);
-    expect(check.lseError).toBeLessThan(1e-12);
-  });
+  it.each(["balanced", "tight", "invariant", "auto", "none"])(
+    "runs a %s plan that equals unsplit attention",
+    async (policy) => {
+      const path = writeDocument(temporaryFolder(), "batch.json", smallMixed);
+      const run = await isochronJson(["run", path, "--executor", "reference", "--policy", policy, "--check"]);
+      expect(run).toMatchObject({ isochron: "run/1", executor: "reference", policy, check: { pass: true } });
+      expect(run["durationUs"]).toBeGreaterThan(0);
+      const check = run["check"] as { relativeError: number; lseError: number };
+      expect(check.relativeError).toBeLessThan(1e-12);
+      expect(check.lseError).toBeLessThan(1e-12);
+    },
+  );
 
   it.each(["bf16", "fp16", "fp32", "fp8_e4m3", "fp8_e5m2"])("takes %s KV, sinks and a soft cap", async (kvDtype) => {
     const attention = { ...smallMixed.attention, kvDtype, sinks: true, softCap: 30 };
     const path = writeDocument(temporaryFolder(), "batch.json", { ...smallMixed, attention });
     expect(await isochronJson(["run", path, "--check", "--seed", "7"])).toMatchObject({ check: { pass: true } });
+  });
+
+  it("gives requests that share a prefix the same pages, nested prefixes too", async () => {
+    const path = writeDocument(temporaryFolder(), "batch.json", {
+      ...smallMixed,
+      qoLens: [1, 1, 24, 8],
+      kvLens: [300, 417, 400, 240],
+      prefixes: [
+        { requests: [0, 1, 2, 3], kvLen: 160 },
+        { requests: [1, 2], kvLen: 320 },
+      ],
+    });
+    for (const policy of ["balanced", "auto", "none"]) {
+      expect(await isochronJson(["run", path, "--check", "--policy", policy])).toMatchObject({ check: { pass: true } });
+    }
   });
 
   it("exits 1 when the result differs", async () => {

@@ -1,4 +1,5 @@
 import {
+  GroupRange,
   HEADER_BYTES,
   Header,
   Merge,
@@ -34,6 +35,7 @@ describe.skipIf(!hasAddon)("the native plan check", () => {
     expect(table["Piece"]).toEqual(withoutReserved(Piece));
     expect(table["Merge"]).toEqual(withoutReserved(Merge));
     expect(table["MergeSource"]).toEqual(withoutReserved(MergeSource));
+    expect(table["GroupRange"]).toEqual(withoutReserved(GroupRange));
     expect([table["magic"], table["version"], table["headerBytes"]]).toEqual([PLAN_MAGIC, PLAN_VERSION, HEADER_BYTES]);
   });
 

@@ -19,11 +19,11 @@ describe("auto", () => {
   });
 
   test("does not split where a merge costs more than the imbalance", () => {
-    // One of 33 requests is two tiles longer: cutting its jobs saves a tile's time, and a merge costs more than that.
-    const tiles = [22, ...new Array<number>(32).fill(20)];
+    // A job for each worker, of 18 to 21 tiles: cuts save half a tile's time, and merges cost more than that.
+    const tiles = Array.from({ length: 33 }, (_, i) => 18 + (i % 4));
     const batch = { qoLens: tiles.map(() => 1), kvLens: tiles.map((n) => 64 * n) };
-    const stats = (policy: PolicyName) =>
-      createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy }).plan(batch).stats;
+    const device = { ...H100_SXM, costModel: { ...H100_SXM.costModel, mergeNs: 3000 } };
+    const stats = (policy: PolicyName) => createPlanner({ attention: LLAMA_8B, device, policy }).plan(batch).stats;
     expect(stats("balanced").partialSlots).toBeGreaterThan(0);
     expect(stats("auto").partialSlots).toBe(0);
   });

@@ -112,53 +112,58 @@ function kvTokensRead(plan: Plan): number {
 }
 
 describe("shared prefixes", () => {
-  test.each(["explicit", "detect"] as const)(
-    "compute what unsplit attention computes, for every tree: %s",
-    (sharedPrefixes) => {
+  test.each([
+    ["explicit", "balanced"],
+    ["detect", "balanced"],
+    ["explicit", "tight"],
+  ] as const)("compute what unsplit attention computes, for every tree: %s, %s", (sharedPrefixes, policy) => {
+    fc.assert(
+      fc.property(smallShapes, trees, fc.nat(), (shape, forest, seed) => {
+        const attention = { ...shape, pageSize: PAGE };
+        const { prefixes, ...found } = plant(forest);
+        const batch = sharedPrefixes === "explicit" ? { ...found, prefixes: prefixes! } : found;
+        const plan = createPlanner({ attention, device: eager, sharedPrefixes, policy }).plan(batch);
+        verifyPlan(plan, batch, eager);
+        const tensors = tensorsFor(attention, batch, seed);
+        const { output, lse } = runPlan(plan, tensors);
+        const expected = unsplitAttention(attention, batch, tensors);
+        expect(relativeError(output, expected.output)).toBeLessThanOrEqual(1e-12);
+        for (let i = 0; i < lse.length; i++) {
+          if (Number.isFinite(expected.lse[i]!)) expect(lse[i]).toBeCloseTo(expected.lse[i]!, 10);
+          else expect(lse[i]).toBe(expected.lse[i]);
+        }
+      }),
+      { numRuns: 250 },
+    );
+  });
+
+  test.each(["balanced", "tight"] as const)(
+    "stay inside a budget that allows for them, at the same offsets: %s",
+    (policy) => {
       fc.assert(
-        fc.property(smallShapes, trees, fc.nat(), (shape, forest, seed) => {
+        fc.property(smallShapes, fc.array(trees, { minLength: 1, maxLength: 3 }), (shape, forests) => {
           const attention = { ...shape, pageSize: PAGE };
-          const { prefixes, ...found } = plant(forest);
-          const batch = sharedPrefixes === "explicit" ? { ...found, prefixes: prefixes! } : found;
-          const plan = createPlanner({ attention, device: eager, sharedPrefixes }).plan(batch);
-          verifyPlan(plan, batch, eager);
-          const tensors = tensorsFor(attention, batch, seed);
-          const { output, lse } = runPlan(plan, tensors);
-          const expected = unsplitAttention(attention, batch, tensors);
-          expect(relativeError(output, expected.output)).toBeLessThanOrEqual(1e-12);
-          for (let i = 0; i < lse.length; i++) {
-            if (Number.isFinite(expected.lse[i]!)) expect(lse[i]).toBeCloseTo(expected.lse[i]!, 10);
-            else expect(lse[i]).toBe(expected.lse[i]);
+          const batches = forests.map(plant);
+          const budget = budgetFor({
+            maxRequests: Math.max(1, ...batches.map((batch) => batch.qoLens.length)),
+            maxQueryTokens: Math.max(1, ...batches.map((batch) => Array.from(batch.qoLens).reduce((a, b) => a + b, 0))),
+            maxPrefixGroups: 12,
+            maxPrefixLevels: 2,
+            attention,
+            device: eager,
+            policy,
+          });
+          const planner = createPlanner({ attention, device: eager, budget, policy });
+          for (const batch of batches) {
+            const plan = planner.plan(batch);
+            verifyPlan(plan, batch, eager);
+            expect(plan.buffer.byteLength).toBe(budget.layout.totalBytes);
           }
         }),
-        { numRuns: 250 },
+        { numRuns: Math.min(CASES, 500) },
       );
     },
   );
-
-  test("stay inside a budget that allows for them, at the same offsets", () => {
-    fc.assert(
-      fc.property(smallShapes, fc.array(trees, { minLength: 1, maxLength: 3 }), (shape, forests) => {
-        const attention = { ...shape, pageSize: PAGE };
-        const batches = forests.map(plant);
-        const budget = budgetFor({
-          maxRequests: Math.max(1, ...batches.map((batch) => batch.qoLens.length)),
-          maxQueryTokens: Math.max(1, ...batches.map((batch) => Array.from(batch.qoLens).reduce((a, b) => a + b, 0))),
-          maxPrefixGroups: 12,
-          maxPrefixLevels: 2,
-          attention,
-          device: eager,
-        });
-        const planner = createPlanner({ attention, device: eager, budget });
-        for (const batch of batches) {
-          const plan = planner.plan(batch);
-          verifyPlan(plan, batch, eager);
-          expect(plan.buffer.byteLength).toBe(budget.layout.totalBytes);
-        }
-      }),
-      { numRuns: Math.min(CASES, 500) },
-    );
-  });
 
   test("are read once: 64 requests behind 8,192 common tokens read a fraction of the KV, 3 levels deep too", () => {
     const suffix = 256;

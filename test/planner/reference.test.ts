@@ -2,11 +2,13 @@ import type { AttentionShape, PolicyName } from "@isochron/planner";
 import {
   createPlanner,
   ExecutorClosedError,
+  H100_SXM,
   InvalidTensorError,
   POLICIES,
   ReferenceExecutor,
   runPlan,
   unsplitAttention,
+  verifyPlan,
 } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -91,6 +93,27 @@ describe("what a plan computes", () => {
     ];
     for (const tensors of bad) expect(() => runPlan(plan, tensors)).toThrow(InvalidTensorError);
     expect(() => runPlan(plan, good)).not.toThrow();
+  });
+});
+
+describe("ordinary extremes run in the reference", () => {
+  const attention: AttentionShape = { ...LLAMA_8B, queryHeads: 1, kvHeads: 1, headDim: 1, pageSize: 256 };
+  test.each<[string, readonly number[], readonly number[]]>([
+    ["a request of 10 million KV tokens", [1], [10_000_000]],
+    ["4,096 requests", new Array<number>(4096).fill(1), Array.from({ length: 4096 }, (_, i) => i % 300)],
+    ["an empty batch", [], []],
+    ["all-zero lengths", [0, 0, 0], [0, 0, 0]],
+    ["queries longer than their KV", [300, 5, 2], [10, 0, 1]],
+  ])("%s", (_, qoLens, kvLens) => {
+    const batch = { qoLens, kvLens };
+    const tensors = randomTensors(attention, batch, 11);
+    const expected = unsplitAttention(attention, batch, tensors);
+    for (const policy of ["balanced", "tight", "auto", "none"] as const) {
+      const plan = createPlanner({ attention, device: H100_SXM, policy }).plan(batch);
+      verifyPlan(plan, batch, H100_SXM);
+      // The sum of ten million terms is rounded differently in one piece and in many.
+      expect(relativeError(runPlan(plan, tensors).output, expected.output)).toBeLessThanOrEqual(1e-10);
+    }
   });
 });
 

@@ -3,6 +3,7 @@ import { encodeBinaryDocument } from "@isochron/viz";
 import { describe, expect, it } from "vitest";
 import { readDocuments } from "../../packages/viz/app/documents/read.ts";
 import type { TimelineDocument } from "../../packages/viz/app/documents/timeline.ts";
+import { classify } from "../../packages/viz/app/draw/classes.ts";
 import { slicesCsv, timelineJson } from "../../packages/viz/app/export/timeline-exports.ts";
 import { writeTraceEvents } from "../../packages/viz/app/export/trace-events.ts";
 import { compare } from "../../packages/viz/app/model/compare.ts";
@@ -179,6 +180,24 @@ describe("reading documents", () => {
     const single = await timelineOf({ ...one, slices: first });
     expect(single.slices.count).toBe(1);
     expect(diagnose(single, sumWork(single)).findings.length).toBeGreaterThan(0);
+  });
+
+  it("takes shared-prefix groups: their work is summed, named and coloured apart", async () => {
+    const count = makeTimeline(SMALL).slices.worker.length;
+    const request = new Array<number>(count).fill(0);
+    const kind = new Array<number>(count).fill(1);
+    request[0] = -1;
+    kind[0] = 2;
+    request[1] = -3;
+    kind[1] = 2;
+    const document = await timelineOf(changed({ "slices.request": request, "slices.kind": kind }));
+    const work = sumWork(document);
+    expect(work.byRequest.get(-1)).toMatchObject({ pieces: 1, kvLen: document.slices.kvEnd[0] });
+    expect(work.byRequest.get(-3)!.pieces).toBe(1);
+    expect(work.requests.some((row) => row.request === -2)).toBe(false);
+    expect(work.kinds[2]!.slices).toBe(2);
+    expect(classify(document, work, "request").ofSlice[0]).toBeLessThan(8);
+    expect(jobs(document)[0]).toMatchObject({ request: -3 });
   });
 
   it("warns of slices that overlap on a worker instead of refusing them", async () => {

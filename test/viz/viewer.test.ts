@@ -1,7 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeBinaryDocument, renderPage, serveViewer } from "@isochron/viz";
+import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeBundle, makeReport, makeTimeline } from "../support/documents.ts";
@@ -533,7 +533,6 @@ describe("the page itself", () => {
   });
 
   it("has no accessibility violation that axe can find, in any view or theme", async () => {
-    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
     const file = viewer.write({ ...BUNDLE, timelines: [NONE, BALANCED] });
     const hashes = [
       "#doc=0&request=201",
@@ -546,7 +545,7 @@ describe("the page itself", () => {
       for (const view of hashes) {
         page = await viewer.openFile(file, { hash: view, colorScheme });
         await settle(page);
-        await page.evaluate(axe);
+        await page.evaluate(axe.source);
         const violations = await page.evaluate(async () => {
           const { axe } = window as unknown as {
             axe: {
@@ -563,7 +562,7 @@ describe("the page itself", () => {
       }
     }
     page = await viewer.open({});
-    await page.evaluate(axe);
+    await page.evaluate(axe.source);
     await press("?");
   });
 });

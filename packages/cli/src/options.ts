@@ -18,12 +18,42 @@ export function integerOption(flag: string, low: number, high: number = Number.M
   };
 }
 
+/** The name of a file or folder. */
+export function pathOption(flag: string): Parser<string> {
+  return (text) => {
+    if (text.trim() === "") throw new InputError(`${flag}: found "${text}", expected a path`);
+    return text;
+  };
+}
+
 /** A finite number above zero. */
 export function positiveOption(flag: string): Parser<number> {
   return (text) => {
     const value = Number(text);
     if (text.trim() === "" || !Number.isFinite(value) || value <= 0) {
       throw new InputError(`${flag}: found "${text}", expected a number above 0`);
+    }
+    return value;
+  };
+}
+
+/** A finite number of at least zero. */
+export function nonNegativeOption(flag: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || value < 0) {
+      throw new InputError(`${flag}: found "${text}", expected a number of at least 0`);
+    }
+    return value;
+  };
+}
+
+/** A number from 0 to 1. */
+export function unitOption(flag: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0 && value <= 1)) {
+      throw new InputError(`${flag}: found "${text}", expected a number from 0 to 1`);
     }
     return value;
   };
@@ -48,6 +78,7 @@ export function serviceLevelOption(flag: string): Parser<ServiceLevel> {
     const level: { -readonly [Name in keyof ServiceLevel]: ServiceLevel[Name] } = {};
     for (const part of text.split(",")) {
       const [name = "", value = ""] = part.split("=").map((word) => word.trim());
+      if (name === "") throw new InputError(`${flag}: found "${text}", expected limits in ms such as ttft=500,tpot=50`);
       if (!Object.hasOwn(LIMITS, name)) throw unknownName(`${flag}: unknown limit`, name, Object.keys(LIMITS));
       level[LIMITS[name as keyof typeof LIMITS]] = positiveOption(`${flag} ${name}`)(value);
     }

@@ -49,7 +49,10 @@ export function randomTensors(batch: BatchDocument, seed: number): AttentionTens
   };
 }
 
-/** The batch's page table, or one whose pages lie in random order: a kernel that ignores the table is found out. */
+/**
+ * The batch's page table, or one whose pages lie in random order: a kernel that ignores the table is found out. Requests
+ * that share a prefix share its pages.
+ */
 function pageTable(batch: BatchDocument, seed: number): { pageIndptr: Int32Array; pageIndices: Int32Array } {
   if (batch.pageIndptr !== undefined && batch.pageIndices !== undefined) {
     return { pageIndptr: Int32Array.from(batch.pageIndptr), pageIndices: Int32Array.from(batch.pageIndices) };
@@ -65,6 +68,11 @@ function pageTable(batch: BatchDocument, seed: number): { pageIndptr: Int32Array
     const page = pageIndices[i]!;
     pageIndices[i] = pageIndices[j]!;
     pageIndices[j] = page;
+  }
+  for (const { requests, kvLen } of batch.prefixes ?? []) {
+    const first = pageIndptr[requests[0]!]!;
+    const pages = pageIndices.slice(first, first + kvLen / batch.attention.pageSize);
+    for (let m = 1; m < requests.length; m++) pageIndices.set(pages, pageIndptr[requests[m]!]!);
   }
   return { pageIndptr, pageIndices };
 }

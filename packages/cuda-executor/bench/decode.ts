@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
-import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { type AttentionShape, createPlanner, type Device, type PolicyName } from "@isochron/planner";
 import { machine } from "./machine.ts";
 import { type Case, coldCase, createPool, timeFloor } from "./pool.ts";
 import { bestDecode, readRecorded } from "./recorded.ts";
@@ -19,6 +19,8 @@ const { values } = parseArgs({
     out: { type: "string" },
     repetitions: { type: "string", default: "50" },
     independent: { type: "boolean", default: false },
+    "piece-ns": { type: "string" },
+    "surcharge-tiles": { type: "string" },
   },
 });
 
@@ -54,7 +56,7 @@ for (const heads of values.heads.split(",")) {
       mask: { kind: "causal" },
     };
     for (const one of cases) {
-      const device = executor.plannerDevice(attention);
+      const device = withCosts(executor.plannerDevice(attention));
       const planner = createPlanner({ attention, device, policy: values.policy as PolicyName });
       const plan = planner.plan(one);
       const cold = await coldCase(executor, pool, attention, one, 128);
@@ -124,6 +126,15 @@ if (values.out !== undefined) {
   );
 }
 await executor.close();
+
+/** The device with the costs that the command line gives, for finding out which plan well. */
+function withCosts(device: Device): Device {
+  const { costModel } = device;
+  const pieceNs = values["piece-ns"];
+  const queryTiles = costModel.queryTiles.map((tile) => (pieceNs === undefined ? tile : { ...tile, pieceNs: Number(pieceNs) }));
+  const surchargeTiles = Number(values["surcharge-tiles"] ?? costModel.surchargeTiles);
+  return { ...device, costModel: { ...costModel, queryTiles, surchargeTiles } };
+}
 
 function median(list: ArrayLike<number>): number {
   return quantile(list, 0.5);

@@ -159,6 +159,8 @@ Binding bindingOf(const Napi::Object& object) {
   binding.pageTableLength = integer(object, "pageTableLength");
   binding.queryTokens = integer(object, "queryTokens");
   binding.pages = integer(object, "pages");
+  const Napi::Value ready = object.Get("historyIsReady");
+  binding.historyIsReady = !ready.IsBoolean() || ready.As<Napi::Boolean>().Value();
   const Napi::Value headMajor = object.Get("headMajor"), scale = object.Get("softmaxScale");
   binding.headMajor = headMajor.IsBoolean() && headMajor.As<Napi::Boolean>().Value();
   binding.softmaxScale = scale.IsNumber() ? scale.As<Napi::Number>().FloatValue() : 0.f;
@@ -191,6 +193,7 @@ Napi::Value layoutTable(const Napi::CallbackInfo& info) {
   ISOCHRON_TABLE("Piece", ISOCHRON_PIECE_FIELDS)
   ISOCHRON_TABLE("Merge", ISOCHRON_MERGE_FIELDS)
   ISOCHRON_TABLE("MergeSource", ISOCHRON_MERGE_SOURCE_FIELDS)
+  ISOCHRON_TABLE("GroupRange", ISOCHRON_GROUP_RANGE_FIELDS)
   table.Set("magic", kPlanMagic);
   table.Set("version", kPlanVersion);
   table.Set("headerBytes", kHeaderBytes);
@@ -209,7 +212,7 @@ Napi::Value check(const Napi::CallbackInfo& info) {
     const ImageLayout layout = imageLayout(planWords(plan));
     std::vector<uint8_t> image(layout.total);
     ImageScratch imageScratch;
-    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data())));
+    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data()).prefixBytes));
   });
 }
 
@@ -241,11 +244,12 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
 Napi::Value kernelNeeds(const Napi::CallbackInfo& info) {
   KernelNeeds needs;
   Napi::Env env = info.Env();
-  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), &needs)) return env.Null();
+  if (!attentionNeeds(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value(), true, &needs)) return env.Null();
   Napi::Object object = Napi::Object::New(env);
   object.Set("threads", needs.threads);
   object.Set("sharedBytes", needs.sharedBytes);
   object.Set("ctasPerSm", needs.ctasPerSm);
+  object.Set("largestTile", needs.largestTile);
   return object;
 }
 
@@ -369,7 +373,7 @@ Napi::Value launch(const Napi::CallbackInfo& info) {
   });
 }
 
-/** trace(session, plan, binding): as launch, instrumented; resolves to { durationUs, pieces, merges } (five numbers each). */
+/** trace(session, plan, binding): as launch, instrumented; resolves to { durationUs, pieces, merges }, eight numbers each. */
 Napi::Value trace(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -390,12 +394,14 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
         uint64_t zero = UINT64_MAX;
         for (const TraceRecord& r : trace->pieces) zero = std::min(zero, r.startNs);
         auto columns = [env, zero](const std::vector<TraceRecord>& records) {
-          Napi::Float64Array array = Napi::Float64Array::New(env, records.size() * 4);
+          Napi::Float64Array array = Napi::Float64Array::New(env, records.size() * 8);
           for (size_t i = 0; i < records.size(); i++) {
-            array[i * 4] = double(records[i].startNs - zero) / 1000.0;
-            array[i * 4 + 1] = double(records[i].endNs - zero) / 1000.0;
-            array[i * 4 + 2] = records[i].sm;
-            array[i * 4 + 3] = records[i].worker;
+            double* row = array.Data() + i * 8;
+            row[0] = double(records[i].startNs - zero) / 1000.0;
+            row[1] = double(records[i].endNs - zero) / 1000.0;
+            row[2] = records[i].sm;
+            row[3] = records[i].worker;
+            for (int k = 0; k < 4; k++) row[4 + k] = records[i].cycles[k];
           }
           return array;
         };
@@ -537,6 +543,11 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   mailbox->function = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "isochron", 0, 1);
   mailbox->function.Unref(env);
   env.SetInstanceData(mailbox);
+  static std::atomic<int> environments{0};
+  environments++;
+  env.AddCleanupHook([] {
+    if (--environments == 0) Context::endThreads();
+  });
   const std::pair<const char*, Napi::Value (*)(const Napi::CallbackInfo&)> functions[] = {
       {"status", status},
       {"layoutTable", layoutTable},

@@ -2,7 +2,8 @@
 //
 // Every dependent look-up costs a trip to L2 (about 0.3 µs, a tenth of a small launch), so a worker finds its first piece,
 // complete, at an address that depends on its index alone. Same pieces, same merges, same order as in the plan; sections lie
-// at offsets that depend on the capacities alone, pieces last, so that one copy of the used prefix uploads a plan.
+// at offsets that depend on the capacities alone: first workers and pieces, of which the used prefix is copied; then the
+// lists of jobs, merges and members, copied only for plans with jobs that a piece cannot describe by itself (groups).
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -10,21 +11,30 @@
 
 #ifndef __CUDACC__
 #define ISOCHRON_DEVICE_ALIGN(n) alignas(n)
+#define ISOCHRON_DEVICE
 #else
 #define ISOCHRON_DEVICE_ALIGN(n) __align__(n)
+#define ISOCHRON_DEVICE __host__ __device__
 #endif
 
 #include "plan_view.h"
 
 namespace isochron {
 
-/** One piece record with its request: 64 bytes, four 16-byte loads. */
+/** One piece record with its request: 80 bytes, five 16-byte loads. */
 struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
   int32_t queryStart, qoLen, kvLen, pageStart;
-  int32_t head, headCount, rowStart, validRows;
-  int32_t tileRows, kvStart, kvEnd, slot;
-  /** First job that reads the first slot (index into slotJobs); record number; first member and members of a group. */
-  int32_t slotJobStart, record, memberStart, memberCount;
+  int32_t head, headCount, rowStart, rows;  // rows: valid rows in the low 16 bits, rows of the tile in the high 16
+  int32_t kvStart, kvEnd, slot, firstPiece;  // firstPiece: pieces before this record
+  int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot
+  /**
+   * Where one head's slot feeds one job alone: the job, the slots that complete it, its merges, and the first of its
+   * slots where they are consecutive and hold the same rows as this one (else −1). Otherwise job is −1.
+   */
+  int32_t job, arrivals, mergeStart, mergeEnd, firstSlot;
+
+  ISOCHRON_DEVICE int validRows() const { return rows & 0xffff; }
+  ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
 };
 
 /** Pieces [start, end) of one worker, and a copy of the first. */
@@ -35,13 +45,13 @@ struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
 
 /** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
 struct ISOCHRON_DEVICE_ALIGN(16) JobRecord {
-  int32_t mergeStart, mergeEnd, arrivals, reserved;
+  int32_t mergeStart, mergeEnd, arrivals, firstSlot;  // firstSlot: see firstSlotOfPlainJob
 };
 
 /** Rows of one request's head, and the sources that combine into them. */
 struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
   int32_t queryStart, head, rowStart, rowCount;
-  int32_t sourceStart, sourceEnd, record, reserved;
+  int32_t sourceStart, sourceEnd, reserved0, reserved1;
 };
 
 struct SourceRecord {
@@ -55,7 +65,7 @@ struct ISOCHRON_DEVICE_ALIGN(16) MemberRecord {
 
 /** Byte offsets of the image's sections. */
 struct ImageLayout {
-  int64_t workers, jobs, slotJobIndptr, slotJobs, merges, sources, members, pieces, total;
+  int64_t workers, pieces, jobs, slotJobIndptr, slotJobs, merges, sources, members, total;
 };
 
 inline ImageLayout imageLayout(const int32_t* planHeader) {
@@ -67,13 +77,13 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
   };
   ImageLayout at{};
   at.workers = place(int64_t(planHeader[header::workerCapacity]) * sizeof(WorkerRecord));
+  at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
   at.jobs = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(JobRecord));
   at.slotJobIndptr = place((int64_t(planHeader[header::partialSlotCapacity]) + 1) * 4);
   at.slotJobs = place(int64_t(planHeader[header::mergeSourceCapacity]) * 4);
   at.merges = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(MergeRecord));
   at.sources = place(int64_t(planHeader[header::mergeSourceCapacity]) * sizeof(SourceRecord));
   at.members = place(int64_t(planHeader[header::groupMemberCapacity]) * sizeof(MemberRecord));
-  at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
   at.total = end;
   return at;
 }
@@ -83,8 +93,37 @@ struct ImageScratch {
   std::vector<int32_t> slotLastJob, slotJobCount;
 };
 
-/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes) and returns the bytes in use. */
-inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
+/**
+ * The first slot of a job whose merges read the same consecutive slots in order, each row from the same row of a slot, and
+ * cover one run of rows; −1 for any other job.
+ */
+inline int32_t firstSlotOfPlainJob(const PlanView& plan, const JobRecord& job) {
+  const int32_t* first = plan.merge(job.mergeStart);
+  const int32_t firstSlot = plan.source(first[merge::sourceStart])[merge_source::slot];
+  int32_t row = 0;
+  for (int m = job.mergeStart; m < job.mergeEnd; m++) {
+    const int32_t* merge = plan.merge(m);
+    const int32_t sources = merge[merge::sourceEnd] - merge[merge::sourceStart];
+    if (merge[merge::request] != first[merge::request] || merge[merge::head] != first[merge::head] ||
+        merge[merge::rowStart] != first[merge::rowStart] + row || sources != job.arrivals) {
+      return -1;
+    }
+    for (int s = 0; s < sources; s++) {
+      const int32_t* source = plan.source(merge[merge::sourceStart] + s);
+      if (source[merge_source::slot] != firstSlot + s || source[merge_source::slotRow] != row) return -1;
+    }
+    row += merge[merge::rowCount];
+  }
+  return firstSlot;
+}
+
+/** Bytes to copy: the prefix, and the range of the lists where some piece needs them (else empty). */
+struct ImageUse {
+  int64_t prefixBytes, listStart, listBytes;
+};
+
+/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). */
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
@@ -132,7 +171,10 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
     if (job.mergeEnd == 0) job.mergeStart = i;
     job.mergeEnd = i + 1;
     merges[i] = {plan.request(m[merge::request])[request::queryStart], m[merge::head], m[merge::rowStart],
-                 m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], i, 0};
+                 m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], 0, 0};
+  }
+  for (int j = 0; j < plan[header::splitJobCount]; j++) {
+    jobs[j].firstSlot = jobs[j].mergeEnd > 0 ? firstSlotOfPlainJob(plan, jobs[j]) : -1;
   }
   std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
 
@@ -145,6 +187,8 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
     }
   }
 
+  int32_t firstPiece = 0;
+  bool needsLists = false;
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int32_t* p = plan.piece(i);
     const int32_t owner = p[piece::request];
@@ -154,11 +198,25 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
     const int32_t* r = plan.request(group ? plan.groupMembers()[memberStart] : owner);
     const int32_t kvEnd = p[piece::kvEnd] < r[request::kvLen] ? p[piece::kvEnd] : r[request::kvLen];
     const int32_t slot = p[piece::slot];
-    pieces[i] = {r[request::queryStart], r[request::qoLen], r[request::kvLen], r[request::pageStart],
-                 p[piece::head], p[piece::headCount], p[piece::rowStart], p[piece::rows] & 0xffff,
-                 int32_t(uint32_t(p[piece::rows]) >> 16), p[piece::kvStart],
-                 kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot,
-                 slot < 0 ? 0 : indptr[slot], i, memberStart, memberCount};
+    PieceRecord& record = pieces[i];
+    record = {r[request::queryStart], r[request::qoLen], r[request::kvLen], r[request::pageStart],
+              p[piece::head], p[piece::headCount], p[piece::rowStart], p[piece::rows],
+              p[piece::kvStart], kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot, firstPiece,
+              memberStart, memberCount, slot < 0 ? 0 : indptr[slot], -1, 0, 0, 0, -1};
+    if (slot >= 0 && record.headCount == 1 && indptr[slot + 1] == indptr[slot] + 1) {
+      record.job = slotJobs[indptr[slot]];
+      const JobRecord& job = jobs[record.job];
+      record.arrivals = job.arrivals;
+      record.mergeStart = job.mergeStart;
+      record.mergeEnd = job.mergeEnd;
+      const int32_t *first = plan.merge(job.mergeStart), *last = plan.merge(job.mergeEnd - 1);
+      const int32_t rows = last[merge::rowStart] + last[merge::rowCount] - first[merge::rowStart];
+      const bool same = first[merge::request] == owner && first[merge::head] == record.head &&
+                        first[merge::rowStart] == record.rowStart && rows == record.validRows();
+      record.firstSlot = same ? job.firstSlot : -1;
+    }
+    needsLists |= group || (slot >= 0 && record.firstSlot < 0);
+    firstPiece += record.headCount;
   }
   const int32_t* workerPieces = plan.workerPieceIndptr();
   for (int w = 0; w < workerCapacity; w++) {
@@ -168,7 +226,8 @@ inline int64_t buildImage(const PlanView& plan, const ImageLayout& at, ImageScra
     table[w].reserved0 = table[w].reserved1 = 0;
     if (start < end) table[w].first = pieces[start];
   }
-  return at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+  const int64_t prefixBytes = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+  return {prefixBytes, at.jobs, needsLists ? at.total - at.jobs : 0};
 }
 
 }  // namespace isochron

@@ -22,13 +22,14 @@ namespace isochron {
   X(mergeSourceCapacity, 42) X(partialSlotCapacity, 43) X(groupCapacity, 44) X(groupMemberCapacity, 45)                \
   X(requestsOffset, 46) X(workerPieceIndptrOffset, 47) X(workerMergeIndptrOffset, 48) X(groupIndptrOffset, 49)         \
   X(groupMembersOffset, 50) X(mergesOffset, 51) X(mergeSourcesOffset, 52) X(piecesOffset, 53) X(ctasPerWorker, 54)     \
-  X(makespanNs, 56) X(lowerBoundNs, 58)
+  X(groupRangesOffset, 55) X(makespanNs, 56) X(lowerBoundNs, 58)
 #define ISOCHRON_REQUEST_FIELDS(X) X(stride, 4) X(queryStart, 0) X(qoLen, 1) X(kvLen, 2) X(pageStart, 3)
 #define ISOCHRON_PIECE_FIELDS(X)                                                                                       \
   X(stride, 8) X(request, 0) X(head, 1) X(headCount, 2) X(rowStart, 3) X(rows, 4) X(kvStart, 5) X(kvEnd, 6) X(slot, 7)
 #define ISOCHRON_MERGE_FIELDS(X)                                                                                       \
   X(stride, 8) X(request, 0) X(head, 1) X(rowStart, 2) X(rowCount, 3) X(sourceStart, 4) X(sourceEnd, 5) X(splitJob, 6)
 #define ISOCHRON_MERGE_SOURCE_FIELDS(X) X(stride, 2) X(slot, 0) X(slotRow, 1)
+#define ISOCHRON_GROUP_RANGE_FIELDS(X) X(stride, 2) X(kvStart, 0) X(kvEnd, 1)
 
 #define ISOCHRON_AS_ENUM(name, value) name = value,
 namespace header { enum : int { ISOCHRON_HEADER_FIELDS(ISOCHRON_AS_ENUM) }; }
@@ -36,6 +37,7 @@ namespace request { enum : int { ISOCHRON_REQUEST_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace piece { enum : int { ISOCHRON_PIECE_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace merge { enum : int { ISOCHRON_MERGE_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace merge_source { enum : int { ISOCHRON_MERGE_SOURCE_FIELDS(ISOCHRON_AS_ENUM) }; }
+namespace group_range { enum : int { ISOCHRON_GROUP_RANGE_FIELDS(ISOCHRON_AS_ENUM) }; }
 #undef ISOCHRON_AS_ENUM
 
 constexpr int32_t kPlanMagic = 0x504f5349;
@@ -75,6 +77,7 @@ struct PlanView {
   const int32_t* workerMergeIndptr() const { return section(header::workerMergeIndptrOffset); }
   const int32_t* groupIndptr() const { return section(header::groupIndptrOffset); }
   const int32_t* groupMembers() const { return section(header::groupMembersOffset); }
+  const int32_t* groupRange(int g) const { return section(header::groupRangesOffset) + g * group_range::stride; }
   /** Heads that pieces count in: KV heads where a group is packed, query heads where it is not. */
   int32_t heads() const {
     return words[header::packedHeads] == 1 ? words[header::queryHeads] : words[header::kvHeads];
@@ -83,7 +86,8 @@ struct PlanView {
 
 /** Byte offsets of the sections: a pure function of the capacities, as in layout.ts. */
 struct PlanOffsets {
-  int64_t requests, workerPieceIndptr, workerMergeIndptr, groupIndptr, groupMembers, merges, mergeSources, pieces, total;
+  int64_t requests, workerPieceIndptr, workerMergeIndptr, groupIndptr, groupMembers, groupRanges;
+  int64_t merges, mergeSources, pieces, total;
 };
 
 inline PlanOffsets planOffsets(const int32_t* words) {
@@ -99,6 +103,7 @@ inline PlanOffsets planOffsets(const int32_t* words) {
   at.workerMergeIndptr = place(int64_t(words[header::workerCapacity]) + 1);
   at.groupIndptr = place(int64_t(words[header::groupCapacity]) + 1);
   at.groupMembers = place(words[header::groupMemberCapacity]);
+  at.groupRanges = place(int64_t(words[header::groupCapacity]) * group_range::stride);
   at.merges = place(int64_t(words[header::mergeCapacity]) * merge::stride);
   at.mergeSources = place(int64_t(words[header::mergeSourceCapacity]) * merge_source::stride);
   at.pieces = place(int64_t(words[header::pieceCapacity]) * piece::stride);
@@ -146,6 +151,7 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
   ISOCHRON_REQUIRE_FIELD(workerMergeIndptrOffset, at.workerMergeIndptr, at.workerMergeIndptr);
   ISOCHRON_REQUIRE_FIELD(groupIndptrOffset, at.groupIndptr, at.groupIndptr);
   ISOCHRON_REQUIRE_FIELD(groupMembersOffset, at.groupMembers, at.groupMembers);
+  ISOCHRON_REQUIRE_FIELD(groupRangesOffset, at.groupRanges, at.groupRanges);
   ISOCHRON_REQUIRE_FIELD(mergesOffset, at.merges, at.merges);
   ISOCHRON_REQUIRE_FIELD(mergeSourcesOffset, at.mergeSources, at.mergeSources);
   ISOCHRON_REQUIRE_FIELD(piecesOffset, at.pieces, at.pieces);
@@ -221,6 +227,10 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
     for (int m = begin; m < end; m++) {
       const int32_t member = plan.groupMembers()[m];
       ISOCHRON_REQUIRE("groupMembers", m, member, 0, requestCount - 1);
+      const int32_t* shared = plan.groupRange(g);
+      const int32_t* owner = plan.request(member);
+      ISOCHRON_REQUIRE("groupRanges.kvEnd", g, shared[group_range::kvEnd], 1, owner[request::kvLen] - owner[request::qoLen]);
+      ISOCHRON_REQUIRE("groupRanges.kvStart", g, shared[group_range::kvStart], 0, shared[group_range::kvEnd] - 1);
       scratch.groupRows[g] += int64_t(plan.request(member)[request::qoLen]) * packed;
     }
   }
@@ -242,8 +252,9 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
     ISOCHRON_REQUIRE("pieces.kvStart", i, p[piece::kvStart], 0, kMaxTokens);
     ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], kMaxTokens);
     if (owner < 0) {
-      const int32_t first = plan.groupMembers()[plan.groupIndptr()[-1 - owner]];
-      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], 0, plan.request(first)[request::kvLen]);
+      const int32_t* shared = plan.groupRange(-1 - owner);
+      ISOCHRON_REQUIRE("pieces.kvStart", i, p[piece::kvStart], shared[group_range::kvStart], shared[group_range::kvEnd]);
+      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], shared[group_range::kvEnd]);
       if (p[piece::slot] < 0) return fail("pieces.slot", i, p[piece::slot], "a partial slot, because the piece is a group's");
     }
     if (p[piece::slot] == -1) continue;

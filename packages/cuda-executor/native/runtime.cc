@@ -50,7 +50,49 @@ Allocation::~Allocation() {
   context->releaseLater(pointer);
 }
 
+namespace {
+/** Threads whose context is gone, waiting to be joined; and all that live, for the end of the process. */
+struct Threads {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Context::Queue>> all;
+  std::atomic<bool> ended{false};
+
+  /** Joins every thread that `chosen` says. Never called on one of them. */
+  template <class Chosen>
+  void join(Chosen&& chosen) {
+    std::vector<std::shared_ptr<Context::Queue>> joining;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      auto kept = std::partition(all.begin(), all.end(), [&](const auto& queue) { return !chosen(*queue); });
+      joining.assign(kept, all.end());
+      all.erase(kept, all.end());
+    }
+    for (const auto& queue : joining) {
+      if (queue->thread.joinable()) queue->thread.join();
+    }
+  }
+};
+Threads& threads() {
+  static Threads* instance = new Threads();  // never destroyed: work may end after static objects do
+  return *instance;
+}
+}  // namespace
+
+void Context::endThreads() {
+  {
+    std::lock_guard<std::mutex> lock(threads().mutex);
+    threads().ended = true;
+    for (const auto& queue : threads().all) {
+      std::lock_guard<std::mutex> own(queue->mutex);
+      queue->stopping = true;
+      queue->wake.notify_one();
+    }
+  }
+  threads().join([](const Queue&) { return true; });
+}
+
 std::shared_ptr<Context> Context::open(int device) {
+  threads().join([](const Queue& queue) { return queue.abandoned.load(); });
   std::shared_ptr<Context> context(new Context());
   context->device = device;
   cudaDeviceProp prop{};
@@ -67,7 +109,9 @@ std::shared_ptr<Context> Context::open(int device) {
   cudaDeviceGetAttribute(&context->properties.memoryClockKHz, cudaDevAttrMemoryClockRate, device);
   context->makeCurrent();
   context->check(cudaStreamCreateWithFlags(&context->stream, cudaStreamNonBlocking), "creating a stream");
-  context->thread_ = std::thread(run, device, context->queue_);
+  context->queue_->thread = std::thread(run, device, context->queue_);
+  std::lock_guard<std::mutex> lock(threads().mutex);
+  threads().all.push_back(context->queue_);
   return context;
 }
 
@@ -75,14 +119,16 @@ Context::~Context() {
   {
     std::lock_guard<std::mutex> lock(queue_->mutex);
     queue_->stopping = true;
+    // On its own thread (the last reference was in a piece of work): the next open(), or the end, joins it.
+    queue_->abandoned = true;
   }
   queue_->wake.notify_one();
-  if (thread_.joinable()) {
-    if (thread_.get_id() == std::this_thread::get_id()) thread_.detach();
-    else thread_.join();
-  }
+  if (threads().ended) return;  // the driver may be gone already; the process is ending
   makeCurrent();
-  if (stream != nullptr) cudaStreamDestroy(stream);
+  if (stream != nullptr) {
+    cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+  }
 }
 
 void Context::run(int device, std::shared_ptr<Queue> queue) {
@@ -103,6 +149,8 @@ void Context::run(int device, std::shared_ptr<Queue> queue) {
 void Context::enqueue(std::function<void()> work) {
   {
     std::lock_guard<std::mutex> lock(queue_->mutex);
+    // After the end nobody runs it: what it would free goes with the process.
+    if (threads().ended) return;
     queue_->work.push_back(std::move(work));
   }
   queue_->wake.notify_one();
@@ -151,20 +199,30 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
       throw PlanRejected({"header.capacities", field - header::workerCapacity, h[field], "0 to " + std::to_string(kMaxCapacity)});
     }
   }
+  // Every row of a tile that may be split fits a slot, so low slots mean low tiles, unless this very plan has others.
+  bool tall = h[header::slotRows] > 16;
+  PlanFault fault;
+  if (!checkPlan(planHeader, bytes, {INT64_MAX, INT32_MAX}, session->checkScratch_, fault)) throw PlanRejected(fault);
+  for (int i = 0; i < h[header::pieceRecordCount]; i++) {
+    tall |= int(uint32_t(PlanView{planHeader}.piece(i)[piece::rows]) >> 16) > 16;
+  }
+  session->tall_ = tall;
   KernelNeeds needs;
-  if (h[header::dtype] != h[header::kvDtype] || !attentionNeeds(h[header::headDim], h[header::dtype], &needs)) {
+  if (h[header::dtype] != h[header::kvDtype] || !attentionNeeds(h[header::headDim], h[header::dtype], tall, &needs)) {
     throw Unsupported("head dimension " + std::to_string(h[header::headDim]) + " with dtypes " + std::to_string(h[header::dtype]) +
                       "/" + std::to_string(h[header::kvDtype]) + " (kernels exist for 64, 128 and 256, bf16 or fp16)");
   }
   if (h[header::valueHeadDim] != h[header::headDim]) throw Unsupported("a value head dimension other than the head dimension");
+  if (int64_t(h[header::pageSize]) * h[header::kvHeads] * h[header::headDim] * 2 > INT32_MAX) throw Unsupported("pages over 2 GiB");
   if (h[header::mergeOrder] != 0) throw Unsupported("plans with a canonical merge tree");
   if (needs.sharedBytes + 1024 > context->properties.sharedBytesPerSm) {
     throw Unsupported("devices with less than " + std::to_string(needs.sharedBytes + 1024) + " bytes of shared memory an SM");
   }
   context->makeCurrent();
-  context->check(prepareAttention(h[header::headDim], h[header::dtype]), "preparing the kernel");
+  context->check(prepareAttention(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
   session->context = context;
   session->layout_ = imageLayout(h);
+  session->largestTile_ = !tall ? 16 : context->properties.major == 9 ? needs.largestTile : 64;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
@@ -220,7 +278,9 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   if (!checkPlan(plan, bytes, limits, checkScratch_, fault)) throw PlanRejected(fault);
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int tileRows = int(uint32_t(PlanView{plan}.piece(i)[piece::rows]) >> 16);
-    if (tileRows > 64) throw PlanRejected({"pieces.tileRows", i, tileRows, "at most 64, the largest query tile of the kernel"});
+    if (tileRows > largestTile_) {
+      throw PlanRejected({"pieces.tileRows", i, tileRows, "at most " + std::to_string(largestTile_) + ", the largest query tile of the kernel that was captured"});
+    }
   }
 
   Slot& slot = slots_[nextSlot_];
@@ -229,9 +289,14 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   context->check(ready, "checking a staging slot");
   nextSlot_ = (nextSlot_ + 1) % kSlots;
   context->makeCurrent();
-  lastImageBytes = buildImage(PlanView{plan}, layout_, imageScratch_, slot.staging);
-  context->check(cudaMemcpyAsync(image_->pointer, slot.staging, lastImageBytes, cudaMemcpyHostToDevice, context->stream),
-                 "uploading a plan");
+  const ImageUse use = buildImage(PlanView{plan}, layout_, imageScratch_, slot.staging);
+  lastImageBytes = use.prefixBytes + use.listBytes;
+  auto copy = [&](int64_t start, int64_t count) {
+    uint8_t* target = static_cast<uint8_t*>(image_->pointer) + start;
+    context->check(cudaMemcpyAsync(target, slot.staging + start, count, cudaMemcpyHostToDevice, context->stream), "uploading a plan");
+  };
+  copy(0, use.prefixBytes);
+  if (use.listBytes > 0) copy(use.listStart, use.listBytes);
   context->check(cudaEventRecord(slot.copied, context->stream), "recording an event");
   return true;
 }
@@ -284,13 +349,14 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;
   p.mergeTrace = timed ? static_cast<TraceRecord*>(mergeTrace_->pointer) : nullptr;
   p.pageStride = pageSize * heads * headDim * 2;
-  p.tokenStride = (b.headMajor ? headDim : heads * headDim) * 2;
-  p.headStride = (b.headMajor ? pageSize * headDim : headDim) * 2;
+  p.tokenStride = int32_t((b.headMajor ? headDim : heads * headDim) * 2);
+  p.headStride = int32_t((b.headMajor ? pageSize * headDim : headDim) * 2);
   p.queryHeads = h[header::queryHeads];
   p.packedHeads = h[header::packedHeads];
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
   p.slotRows = h[header::slotRows];
+  p.historyIsReady = dependent && b.historyIsReady;
   p.causal = h[header::maskKind] != int(MaskKind::full);
   p.window = h[header::maskKind] == int(MaskKind::slidingWindow) ? h[header::window] : 0;
   constexpr float log2e = 1.4426950408889634f;
@@ -300,7 +366,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleLog2 = scale * log2e;
   p.softCapLog2 = softCap * log2e;
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
-  context->check(launchAttention(int(headDim), h[header::dtype], timed, dependent, h[header::workerCapacity], p, context->stream),
+  context->check(launchAttention(int(headDim), h[header::dtype], tall_, timed, dependent, h[header::workerCapacity], p, context->stream),
                  "launching the attention kernel");
 }
 

@@ -81,22 +81,26 @@ class Context : public std::enable_shared_from_this<Context> {
   void makeCurrent() const { cudaSetDevice(device); }
   void releaseLater(void* pointer);
 
+  /** Of the thread, which may outlive the context by the work that drops the last reference to it. */
+  struct Queue {
+    std::thread thread;
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<std::function<void()>> work;
+    bool stopping = false;
+    std::atomic<bool> abandoned{false};
+  };
+  /** Finishes and joins all contexts' threads; for the end of the process, before the driver goes. */
+  static void endThreads();
+
   int device = 0;
   cudaStream_t stream = nullptr;
   DeviceProperties properties;
   std::atomic<size_t> bytesInUse{0};
 
  private:
-  /** Of the thread, which may outlive the context by the work that drops the last reference to it. */
-  struct Queue {
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::deque<std::function<void()>> work;
-    bool stopping = false;
-  };
   Context() = default;
   static void run(int device, std::shared_ptr<Queue> queue);
-  std::thread thread_;
   std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   std::atomic<int> poisoned_{0};
 };
@@ -106,6 +110,7 @@ struct Binding {
   Memory query, key, value, output, lse, pageIndices, sinks;
   int64_t queryOffset = 0, outputOffset = 0, lseOffset = 0, keyOffset = 0, valueOffset = 0;  // elements
   int64_t pageIndexOffset = 0, pageTableLength = 0, queryTokens = 0, pages = 0;
+  bool historyIsReady = true;
   bool headMajor = false;  // HND: [pages, kvHeads, pageSize, headDim]
   float softmaxScale = 0.f;
 };
@@ -141,6 +146,8 @@ class Session : public std::enable_shared_from_this<Session> {
   };
   int32_t header_[64] = {};
   ImageLayout layout_{};
+  int largestTile_ = 64;
+  bool tall_ = true;
   Memory image_, partialOutput_, partialState_, counters_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];

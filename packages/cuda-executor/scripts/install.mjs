@@ -57,7 +57,9 @@ function machineArchitecture() {
     timeout: 20_000,
   });
   const capability = /^(\d+)\.(\d)/.exec(result.stdout ?? "");
-  return capability ? { ISOCHRON_CUDA_ARCH: `${capability[1]}${capability[2]}-real` } : undefined;
+  if (!capability) return undefined;
+  const architecture = `${capability[1]}${capability[2]}`;
+  return { ISOCHRON_CUDA_ARCH: architecture === "90" ? "90a-real" : `${architecture}-real` };
 }
 
 try {

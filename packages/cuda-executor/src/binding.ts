@@ -30,6 +30,7 @@ export interface NativeBinding {
   readonly queryTokens: number;
   readonly pages: number;
   readonly headMajor?: boolean;
+  readonly historyIsReady?: boolean;
   readonly softmaxScale?: number;
 }
 
@@ -46,7 +47,10 @@ export interface NativeDeviceInfo {
   readonly bytesInUse: number;
 }
 
-/** Four numbers for each piece (or merge): start and end in µs, SM, worker. */
+/**
+ * Eight numbers for each piece (or merge): start and end in µs, SM, worker; and SM cycles since its CTA began: first KV
+ * tile there, last consumed, rows written, arrival counted (for merges: begin, end).
+ */
 export interface NativeTrace {
   readonly durationUs: number;
   readonly pieces: Float64Array;
@@ -63,7 +67,7 @@ export interface NativeAddon {
   open(device: number): ContextHandle;
   closeContext(context: ContextHandle): void;
   deviceInfo(context: ContextHandle): NativeDeviceInfo;
-  kernelNeeds(headDim: number, dtype: number): { threads: number; sharedBytes: number; ctasPerSm: number } | null;
+  kernelNeeds(headDim: number, dtype: number): { threads: number; sharedBytes: number; ctasPerSm: number; largestTile: number } | null;
   allocate(context: ContextHandle, bytes: number): MemoryHandle;
   releaseMemory(memory: MemoryHandle): void;
   write(memory: MemoryHandle, byteOffset: number, data: ArrayBufferView): Promise<void>;

@@ -9,10 +9,10 @@ import type { CostModel } from "@isochron/planner";
 export const HOPPER_COSTS: CostModel = {
   kvTileTokens: 64,
   queryTiles: [
-    { rows: 16, pieceNs: 3700, kvTileNs: 2830 },
-    { rows: 64, pieceNs: 3700, kvTileNs: 2830 },
+    { rows: 16, pieceNs: 2500, kvTileNs: 2830 },
+    { rows: 64, pieceNs: 3500, kvTileNs: 1300 },
   ],
   mergeNs: 3000,
   mergePartialNs: 117,
-  surchargeTiles: 1,
+  surchargeTiles: 0,
 };

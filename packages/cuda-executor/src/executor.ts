@@ -9,12 +9,12 @@ import {
   type Execution,
   type Executor,
   ExecutorClosedError,
-  Header,
   InvalidTensorError,
   lengthsOf,
+  Piece,
   type Plan,
 } from "@isochron/planner";
-import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, SessionHandle } from "./binding.ts";
+import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, NativeTrace, SessionHandle } from "./binding.ts";
 import { requireCuda } from "./binding.ts";
 import { HOPPER_COSTS } from "./costs.ts";
 import { awaiting, calling, UnsupportedPlanError } from "./errors.ts";
@@ -75,7 +75,9 @@ export class CudaExecutor implements Executor {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: HOPPER_COSTS };
+    const largestTile = this.properties.computeCapability === 90 ? needs.largestTile : 64;
+    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
+    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
   }
 
   /** Device memory of `byteLength` bytes, not initialised. Throws CudaOutOfMemoryError. */
@@ -132,6 +134,21 @@ export class CudaExecutor implements Executor {
     return captured;
   }
 
+  /** Runs the instrumented kernel once on each layer and returns what the last one wrote. */
+  async trace(plan: Plan, layers: readonly LayerTensors[]): Promise<NativeTrace> {
+    const { addon, handle } = this;
+    const bytes = new Uint8Array(plan.buffer);
+    const session = calling(() => addon.createSession(handle, bytes));
+    try {
+      let trace: NativeTrace | undefined;
+      for (const layer of layers) trace = await this.retry(() => addon.trace(session, bytes, nativeBinding(layer)));
+      if (trace === undefined) throw new RangeError("layers is empty, expected at least one");
+      return trace;
+    } finally {
+      addon.releaseSession(session);
+    }
+  }
+
   /** Resolves when everything queued so far is done. */
   drain(): Promise<void> {
     const { addon, handle } = this;
@@ -167,7 +184,7 @@ export class CudaExecutor implements Executor {
   /** The session of a plan's shape and capacities, made on first use. */
   private sessionFor(plan: Plan): SessionHandle {
     const { addon, handle, sessions } = this;
-    const key = `${plan.fingerprint}/${plan.header[Header.slotRows]}`;
+    const key = `${plan.fingerprint}/${hasTallTiles(plan)}`;
     let session = sessions.get(key);
     if (session !== undefined) {
       sessions.delete(key);
@@ -241,6 +258,14 @@ export class CudaExecutor implements Executor {
   }
 }
 
+/** Plans with tiles of more than 16 rows run on another kernel. */
+function hasTallTiles(plan: Plan): boolean {
+  for (let i = 0; i < plan.pieceRecordCount; i++) {
+    if (plan.pieces[i * Piece.stride + Piece.rows]! >>> 16 > 16) return true;
+  }
+  return false;
+}
+
 function nativeBinding(layer: LayerTensors): NativeBinding {
   const { query, key, value, output, lse, pageIndices, sinks, offsets } = layer;
   return {
@@ -261,6 +286,7 @@ function nativeBinding(layer: LayerTensors): NativeBinding {
     pages: layer.pages,
     pageTableLength: layer.pageTableLength,
     headMajor: layer.headMajor ?? false,
+    historyIsReady: layer.historyIsReady ?? true,
     ...(layer.softmaxScale === undefined ? {} : { softmaxScale: layer.softmaxScale }),
   };
 }

@@ -37,6 +37,11 @@ export interface LayerTensors {
   /** Entries of the page table. */
   readonly pageTableLength: number;
   readonly headMajor?: boolean;
+  /**
+   * Only the last qoLen KV tokens of a request may be written by the kernel just before (the step's own append); all
+   * older ones were there when the graph was launched. A dependent launch then reads them early. True unless given.
+   */
+  readonly historyIsReady?: boolean;
   /** 1 / √headDim unless given. */
   readonly softmaxScale?: number;
 }

@@ -13,7 +13,8 @@ import {
 } from "@isochron/planner";
 import type { NativeTrace } from "./binding.ts";
 
-const COLUMNS = 4;
+/** Numbers in one trace row; see NativeTrace. */
+const COLUMNS = 8;
 
 /** Times are in µs since the first piece began. Pieces first, merges after them, sorted by worker and start. */
 export function measuredTimeline(

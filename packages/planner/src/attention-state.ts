@@ -4,19 +4,25 @@
 // associative and commutative in exact arithmetic; (0, −∞, 0) is neutral. `round` is the identity for float64 and
 // Math.fround for float32, applied after every operation, so that bitwise claims can be tested.
 
+/** Applied after every operation: the identity, or Math.fround. */
 export type Round = (x: number) => number;
 
+/** State of one query row. Written over by merging. */
 export interface AttentionState {
+  /** [valueHeadDim]: Σ exp(logit − max)·v, unnormalised. */
   readonly output: Float64Array;
+  /** Largest logit, in natural-log units; −∞ while nothing was seen. */
   max: number;
+  /** Σ exp(logit − max). */
   sum: number;
 }
 
+/** The neutral state of a row that has seen no KV token. */
 export function emptyState(valueHeadDim: number): AttentionState {
   return { output: new Float64Array(valueHeadDim), max: Number.NEGATIVE_INFINITY, sum: 0 };
 }
 
-/** Merges `from` into `into`, in this order. */
+/** Merges `from` into `into`, in this order. `from` is left as it is; with an empty `into` its output is copied. */
 export function mergeState(into: AttentionState, from: AttentionState, round: Round): void {
   if (from.max === Number.NEGATIVE_INFINITY) return;
   if (into.max === Number.NEGATIVE_INFINITY) {

@@ -11,25 +11,32 @@ export type Mask =
   /** The last `window` tokens up to and including its own position (window ≥ 1, in tokens). */
   | { readonly kind: "sliding-window"; readonly window: number };
 
+/** The names of the masks. */
 export type MaskKind = Mask["kind"];
+/** Elements of queries and outputs. */
 export type Dtype = "bf16" | "fp16" | "fp32";
+/** Elements of keys and values. */
 export type KvDtype = Dtype | "fp8_e4m3" | "fp8_e5m2";
 
 /** What is the same for every batch of a model: heads, dimensions, types, paging and mask. */
 export interface AttentionShape {
-  /** Query heads; a multiple of kvHeads. */
+  /** Query heads, 1–65,535; a multiple of kvHeads. */
   readonly queryHeads: number;
+  /** KV heads, 1–65,535. queryHeads / kvHeads is the group size (GQA); 1 KV head with many query heads is MQA or MLA. */
   readonly kvHeads: number;
-  /** Elements of one query or key head. */
+  /** Elements of one query or key head, 1–1024. */
   readonly headDim: number;
-  /** Elements of one value head; headDim unless given (MLA: 576 and 512). */
+  /** Elements of one value head, 1–1024; headDim unless given (MLA: 576 and 512). */
   readonly valueHeadDim?: number;
+  /** Type of queries and outputs. */
   readonly dtype: Dtype;
+  /** Type of keys and values in the cache. */
   readonly kvDtype: KvDtype;
   /** KV tokens in one page, 1–256. */
   readonly pageSize: number;
+  /** Which KV tokens a query token sees. */
   readonly mask: Mask;
-  /** Logits become softCap · tanh(logits / softCap). */
+  /** Logits become softCap · tanh(logits / softCap). A finite number above 0; a plan keeps it as float32. */
   readonly softCap?: number;
   /** One learnt logit per query head joins every softmax and carries no value. */
   readonly sinks?: boolean;
@@ -45,12 +52,19 @@ export interface SharedPrefix {
 
 /** One ragged batch. Arrays may be plain or typed; they are read, never kept. */
 export interface AttentionBatch {
-  /** Query tokens of each request, integers ≥ 0. */
+  /** [requests] Query tokens of each request, integers ≥ 0. 1 while decoding; 0 takes no work and writes nothing. */
   readonly qoLens: ArrayLike<number>;
-  /** KV tokens of each request, integers ≥ 0. */
+  /**
+   * [requests] KV tokens of each request, the new ones included, integers from 0 to MAX_TOKENS. With fewer KV than query
+   * tokens the first query tokens see nothing under a causal mask: their output is 0.
+   */
   readonly kvLens: ArrayLike<number>;
-  /** Page table in CSR form: request i owns pageIndices[pageIndptr[i] … pageIndptr[i + 1]). */
+  /**
+   * [requests + 1] Page table in CSR form: request i owns pageIndices[pageIndptr[i] … pageIndptr[i + 1]), at least
+   * ⌈kvLen / pageSize⌉ of them. Without it, requests own consecutive entries of a table that has no gaps.
+   */
   readonly pageIndptr?: ArrayLike<number>;
+  /** [pageIndptr[requests]] Pages in the cache, integers ≥ 0. Given together with pageIndptr. */
   readonly pageIndices?: ArrayLike<number>;
   /** Explicit sharing. Groups form a forest: two groups are nested or disjoint. */
   readonly prefixes?: readonly SharedPrefix[];
@@ -59,8 +73,11 @@ export interface AttentionBatch {
 /** A batch or an attention shape that cannot be planned: which field, at which index, found and expected. */
 export class InvalidBatchError extends Error {
   override readonly name = "InvalidBatchError";
+  /** Path of the field, such as "kvLens[3]" or "attention.mask.window". */
   readonly field: string;
+  /** What was found there. */
   readonly value: unknown;
+  /** What may stand there, as the end of a sentence. */
   readonly expected: string;
 
   constructor(field: string, value: unknown, expected: string) {
@@ -71,7 +88,7 @@ export class InvalidBatchError extends Error {
   }
 }
 
-/** Query heads that share one KV head. */
+/** Query heads that share one KV head: the rows that one query token packs. */
 export function groupSize(attention: AttentionShape): number {
   return attention.queryHeads / attention.kvHeads;
 }

@@ -9,6 +9,7 @@ import type { Jobs } from "./jobs.ts";
 
 /** LB* and the step in which loads can differ, both in nanoseconds. */
 export interface LowerBound {
+  /** LB*; 0 for no jobs. */
   lowerBoundNs: number;
   /** Greatest common divisor of all costs: every possible load is a multiple of it. */
   quantumNs: number;

@@ -4,11 +4,13 @@ import { type AttentionShape, validateAttentionShape } from "./batch.ts";
 import { type Device, validateDevice, workerCount } from "./device.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
+import type { Policy } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
 
 /** What a batch may hold at most. */
 export interface BatchLimits {
+  /** Requests, empty ones included; 1 or more, as every limit. */
   readonly maxRequests: number;
   /** Query tokens of the whole batch. */
   readonly maxQueryTokens: number;
@@ -22,10 +24,14 @@ export interface BatchLimits {
   readonly maxPrefixLevels?: number;
 }
 
+/** Limits, and what follows from them for one attention shape, device and policy. */
 export interface Budget extends BatchLimits {
   readonly maxQueryTokensPerRequest: number;
+  /** The policy whose theorem the capacities are. */
   readonly policy: PolicyName;
+  /** Most records of each kind that a plan within the limits has. */
   readonly capacities: PlanCapacities;
+  /** Where the sections of every plan lie, and the length of the plan buffer: `layout.totalBytes`. */
   readonly layout: PlanLayout;
   /** Rows of one partial slot. */
   readonly slotRows: number;
@@ -38,7 +44,9 @@ export class BudgetExceededError extends Error {
   override readonly name = "BudgetExceededError";
   /** Name of the capacity, such as "maxRequests". */
   readonly capacity: string;
+  /** What the budget has of it. */
   readonly limit: number;
+  /** What the batch needs. */
   readonly needed: number;
   /** Limits that would admit the batch. */
   readonly budgetThatWouldDo: BatchLimits;
@@ -79,21 +87,23 @@ export class MissingLimitError extends Error {
   }
 }
 
+/** The limits, and what they hold for. */
 export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
 }
 
 /**
- * Capacities for every batch within the limits. A pure function.
+ * Capacities for every batch within the limits. A pure function. Throws InvalidBatchError, InvalidDeviceError,
+ * UnknownPolicyError, UnboundedPolicyError, MissingLimitError, or RangeError for a limit that is no integer ≥ 1.
  *
  * Query tiles: a request of r packed rows has ⌈r / tile⌉ ≤ 1 + r / largest tile of them, and a request without query
  * tokens none. Pieces, slots and split jobs: the policy's own theorem.
  */
 export function budgetFor(options: BudgetOptions): Budget {
-  const { attention, device, maxRequests, maxQueryTokens, policy: policyName = "balanced" } = options;
+  const { attention, device, maxRequests, maxQueryTokens } = options;
   validateAttentionShape(attention);
   validateDevice(device);
   requireLimit("maxRequests", maxRequests);
@@ -103,7 +113,8 @@ export function budgetFor(options: BudgetOptions): Budget {
   if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
   if (options.maxPrefixGroups !== undefined) requireLimit("maxPrefixGroups", options.maxPrefixGroups);
   if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
-  const policy = findPolicy(policyName);
+  const policy = findPolicy(options.policy ?? "balanced");
+  const policyName = policy.name;
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
   if (policy.boundNeedsKvTokens === true && options.maxKvTokens === undefined) {
     throw new MissingLimitError(policyName, "maxKvTokens");

@@ -25,7 +25,9 @@ export function canonicalNodeSize(at: number, to: number): number {
 /** The state of one node, or of an empty range (size 0). */
 export interface CanonicalNode {
   readonly state: AttentionState;
+  /** First chunk. */
   readonly chunk: number;
+  /** Chunks, a power of two. */
   readonly size: number;
 }
 

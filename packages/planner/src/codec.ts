@@ -28,7 +28,10 @@ export function encodePlan(plan: Plan): Uint8Array {
   return new Uint8Array(plan.buffer.slice(0, plan.usedBytes));
 }
 
-/** A plan with a buffer of its own. Throws PlanFormatError or PlanViolation. */
+/**
+ * Reads bytes from anywhere into a plan with a buffer of its own, which checkPlan() accepts. Bytes beyond the plan's own
+ * are ignored. Throws PlanFormatError (no plan, another version, cut short, over 256 MiB) or PlanViolation.
+ */
 export function decodePlan(bytes: Uint8Array): Plan {
   if (bytes.byteLength < HEADER_BYTES) {
     throw new PlanFormatError(`found ${bytes.byteLength} bytes, expected a header of ${HEADER_BYTES}`);
@@ -95,10 +98,13 @@ const SECTIONS: Readonly<Record<SectionName, number>> = {
 /** The JSON form: every header field by name, every used entry of every section. */
 export interface PlanDocument {
   readonly isochron: "plan/1";
+  /** Fields of the table `Header`: int32, and the two times as float64 nanoseconds. */
   readonly header: Readonly<Record<string, number>>;
+  /** int32 of the records in use, in the order of the section's field table. */
   readonly sections: Readonly<Record<SectionName, readonly number[]>>;
 }
 
+/** The JSON form of a plan; nothing in it refers to the plan's memory. */
 export function planToJson(plan: Plan): PlanDocument {
   const { header } = plan;
   const fields = Object.entries(Header).filter(([name]) => name !== "makespanNs" && name !== "lowerBoundNs");

@@ -4,19 +4,22 @@
 export interface QueryTileCost {
   /** Rows of the tile (query tokens × group size, packed), padding included. */
   readonly rows: number;
-  /** Start-up and write-out of a piece, in nanoseconds. */
+  /** A: start-up and write-out of a piece, in nanoseconds, 0–1e9. */
   readonly pieceNs: number;
-  /** One KV tile of a piece while all workers are busy, in nanoseconds. */
+  /** c: one KV tile of a piece while all workers are busy, in nanoseconds, 1–1e9. */
   readonly kvTileNs: number;
 }
 
-/** What the planner believes about time. A parameter, never a constant in the algorithms. */
+/**
+ * What the planner believes about time. A parameter, never a constant in the algorithms. A piece of t KV tiles with the
+ * costs of its query tile takes pieceNs + t × kvTileNs. All numbers are integers, so that loads are exact sums.
+ */
 export interface CostModel {
-  /** KV tokens in one KV tile. */
+  /** KV tokens in one KV tile, 1–4096. Tiles lie on absolute multiples of it within a request. */
   readonly kvTileTokens: number;
   /** One row per query-tile size that the kernel has, ascending in `rows`. */
   readonly queryTiles: readonly QueryTileCost[];
-  /** A merge of one output tile: fixed part, in nanoseconds. */
+  /** A merge of up to 16 rows of one output tile: fixed part, in nanoseconds. */
   readonly mergeNs: number;
   /** A merge: each partial state of each 4 rows, in nanoseconds. */
   readonly mergePartialNs: number;
@@ -29,15 +32,17 @@ export interface CostModel {
 
 /** A GPU as the planner sees it: P = smCount × ctasPerSm equal workers and their costs. */
 export interface Device {
+  /** For people; the planner does not look at it. */
   readonly name: string;
-  /** Streaming multiprocessors given to the launch. */
+  /** Streaming multiprocessors given to the launch, 1–4096. */
   readonly smCount: number;
-  /** Resident CTAs on each SM. */
+  /** Resident CTAs on each SM, 1–32. */
   readonly ctasPerSm: number;
+  /** Costs while all P workers are busy. */
   readonly costModel: CostModel;
 }
 
-/** Resident CTAs of the persistent kernel. */
+/** P: resident CTAs of the persistent kernel. */
 export function workerCount(device: Device): number {
   return device.smCount * device.ctasPerSm;
 }
@@ -58,8 +63,11 @@ export function queryTileFor(costModel: CostModel, packedRows: number): QueryTil
 /** A device or cost model that cannot be planned for. */
 export class InvalidDeviceError extends Error {
   override readonly name = "InvalidDeviceError";
+  /** Path of the field, such as "costModel.queryTiles[1].rows". */
   readonly field: string;
+  /** What was found there. */
   readonly value: unknown;
+  /** What may stand there, as the end of a sentence. */
   readonly expected: string;
 
   constructor(field: string, value: unknown, expected: string) {
@@ -100,12 +108,15 @@ function requireInteger(field: string, value: number, low: number, high: number)
 /**
  * NVIDIA H100 SXM5 80 GB with two workers on each SM, head dimension 128, 16-bit KV.
  *
- * Sources: tiles of 16 rows are bound by memory: 264 CTAs that each read t tiles of 32 KiB take 1.5 + 2.83 t µs (the
- * project's microbenchmark of one H100, November 2026: `piece_time`). A piece of an attention kernel costs 2.5 µs to
+ * Sources: tiles of 16 rows are bound by memory: 264 CTAs together read 3,070 GB/s, so each gets its 32 KiB in 2.818 µs
+ * (microbenchmarks of one H100, November 2026: `bandwidth_vs_ctas`, `piece_time`). A piece of an attention kernel costs 2.5 µs to
  * start and 1.2 µs to write out (ThunderGQA's published regression on H100). Tiles of 128 rows are bound by arithmetic:
  * 4 × 128 × 64 × 128 flops at the 306 TFLOP/s that FlashInfer's FA2 kernel reaches on paged causal prefill (the same
- * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: 3.0 µs for one partial of 4 rows,
- * 0.117 µs for each further one (`last_arriver_merge`).
+ * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: a line through the times of
+ * `last_arriver_merge` without their launch, 1.618 µs and 0.119 µs for each partial of four rows. No surcharge: 3.7 µs a piece is already well above the 1.5 µs that
+ * `piece_time` shows for one among many. With one tile more, short whole jobs crowd out long ones: over the recorded
+ * batches of the benchmark plans get 1.6 % longer in this cost model, and no shorter in the simulator's shared-bandwidth
+ * model (within 0.1 %).
  */
 export const H100_SXM: Device = {
   name: "h100-sxm",
@@ -114,12 +125,12 @@ export const H100_SXM: Device = {
   costModel: {
     kvTileTokens: 64,
     queryTiles: [
-      { rows: 16, pieceNs: 3700, kvTileNs: 2830 },
-      { rows: 64, pieceNs: 3700, kvTileNs: 2830 },
+      { rows: 16, pieceNs: 3700, kvTileNs: 2818 },
+      { rows: 64, pieceNs: 3700, kvTileNs: 2818 },
       { rows: 128, pieceNs: 3700, kvTileNs: 3619 },
     ],
-    mergeNs: 3000,
-    mergePartialNs: 117,
-    surchargeTiles: 1,
+    mergeNs: 1618,
+    mergePartialNs: 119,
+    surchargeTiles: 0,
   },
 };

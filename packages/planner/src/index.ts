@@ -43,6 +43,7 @@ export {
   Request,
 } from "./layout.ts";
 export { mergeCostNs } from "./merge.ts";
+export { PARTIAL, type PieceWriter, WRITE_THROUGH } from "./pieces.ts";
 export { Plan } from "./plan.ts";
 export { type PlanRule, PlanViolation } from "./plan-violation.ts";
 export {
@@ -54,7 +55,7 @@ export {
   type SharedPrefixes,
 } from "./planner.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
-export type { Policy } from "./policies/policy.ts";
+export type { BatchBound, LaunchShape, PieceBound, Policy, PolicyInput } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
 export type { PolicyName } from "./policy-names.ts";
 export { POLICY_NAMES } from "./policy-names.ts";

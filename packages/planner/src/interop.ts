@@ -21,6 +21,7 @@ export interface FlashInferDecodeArrays {
   readonly split_kv: boolean;
 }
 
+/** The same with query tiles: a column is one tile and one chunk of a request. */
 export interface FlashInferPrefillArrays extends FlashInferDecodeArrays {
   readonly cta_tile_q: number;
   readonly qo_tile_indices: Int32Array;
@@ -34,6 +35,7 @@ export interface InexpressibleField {
   readonly problem: string;
 }
 
+/** The arrays, or every field that cannot hold the plan. */
 export type FlashInferInterop =
   | {
       readonly isExpressible: true;

@@ -18,11 +18,13 @@ export class Jobs {
   request: Int32Array = new Int32Array(0);
   /** Packed query rows [rowStart, rowStart + rows). */
   rowStart: Int32Array = new Int32Array(0);
+  /** Packed query rows, without padding. */
   rows: Int32Array = new Int32Array(0);
   /** Rows of the kernel's query tile, padding included. */
   tileRows: Int32Array = new Int32Array(0);
   /** Visible KV tokens [kvStart, kvEnd) of any row of the tile. */
   kvStart: Int32Array = new Int32Array(0);
+  /** One past the last of them; equal to kvStart where no row sees anything. */
   kvEnd: Int32Array = new Int32Array(0);
   /** KV tiles that the visible tokens touch; tiles lie on absolute multiples of kvTileTokens. */
   tiles: Int32Array = new Int32Array(0);

@@ -5,18 +5,25 @@
 
 /** "ISOP" read as a little-endian int32. */
 export const PLAN_MAGIC = 0x504f_5349;
+/** Readers refuse any other version. */
 export const PLAN_VERSION = 1;
+/** Bytes before the first section. */
 export const HEADER_BYTES = 256;
 const SECTION_ALIGNMENT = 16;
 
-/** Index of each int32 field of the header. */
+/** Index of each int32 field of the header. The comments are the tables of docs/plan-format.md. */
 export const Header = {
+  /** `ISOP` in ASCII, 0x504f5349 as a little-endian int32. */
   magic: 0,
+  /** Version of this format: 1. */
   version: 1,
+  /** Bytes of the header: 256. */
   headerBytes: 2,
+  /** Bytes of the whole buffer: the end of the last section at full capacity. */
   totalBytes: 3,
+  /** Bytes that carry this plan: piecesOffset + pieceRecordCount × 32. What is copied to a device or a file. */
   usedBytes: 4,
-  /** Hash of attention shape, capacities and launch: equal for all plans that one captured graph can replay. */
+  /** FNV-1a of attention shape, capacities, offsets and launch: equal for all plans that one captured graph can replay. */
   fingerprint: 5,
   /** Index into POLICY_NAMES. */
   policy: 6,
@@ -28,18 +35,25 @@ export const Header = {
   mergeOrder: 9,
   /** KV tokens of one leaf of the canonical merge tree; 0 unless mergeOrder is canonicalTree. */
   mergeGridTokens: 10,
+  /** Streaming multiprocessors given to the launch, 1–4096. */
   smCount: 11,
+  /** Resident CTAs on each of them, 1–32. */
   ctasPerSm: 12,
   /** Rows of workerPieceIndptr in use: workers of a persistent launch, CTAs of a grid launch. */
   workers: 13,
+  /** Query heads, a multiple of kvHeads. */
   queryHeads: 14,
+  /** KV heads, 1–65535. */
   kvHeads: 15,
+  /** Elements of one query or key head, 1–1024. */
   headDim: 16,
+  /** Elements of one value head, 1–1024. */
   valueHeadDim: 17,
-  /** Index into DTYPES. */
+  /** Index into DTYPES: queries and output (bf16, fp16 or fp32). */
   dtype: 18,
-  /** Index into DTYPES. */
+  /** Index into DTYPES: keys and values. */
   kvDtype: 19,
+  /** KV tokens in one page, 1–256. */
   pageSize: 20,
   /** Index into MASK_KINDS. */
   maskKind: 21,
@@ -47,6 +61,7 @@ export const Header = {
   window: 22,
   /** Query heads packed into the rows of one head: the group size, or 1 where a policy does not pack. */
   packedHeads: 23,
+  /** KV tokens in one KV tile, 1–4096: the unit of the cost model. */
   kvTileTokens: 24,
   /** Rows that one partial slot has room for. */
   slotRows: 25,
@@ -54,42 +69,67 @@ export const Header = {
   sinks: 26,
   /** float32 bits of the soft cap; 0 for none. */
   softCapBits: 27,
+  /** Records in the requests section. */
   requestCount: 28,
   /** Records in the pieces section. */
   pieceRecordCount: 29,
   /** Pieces: records counted once for each head they cover. */
   pieceCount: 30,
+  /** Records in the merges section. */
   mergeCount: 31,
+  /** Records in the mergeSources section. */
   mergeSourceCount: 32,
+  /** Partial slots in use: slots 0 to partialSlotCount − 1, each written once. */
   partialSlotCount: 33,
+  /** Jobs that leave partial states: most are cut in two or more pieces. */
   splitJobCount: 34,
   /** Output rows that are written by merges. */
   mergeRowCount: 35,
+  /** Shared-prefix groups. */
   groupCount: 36,
+  /** Entries of groupMembers in use. */
   groupMemberCount: 37,
+  /** Largest `workers`. */
   workerCapacity: 38,
+  /** Largest `requestCount`. */
   requestCapacity: 39,
+  /** Largest `pieceRecordCount`. */
   pieceCapacity: 40,
+  /** Largest `mergeCount`. */
   mergeCapacity: 41,
+  /** Largest `mergeSourceCount`. */
   mergeSourceCapacity: 42,
+  /** Largest `partialSlotCount`: what the workspace on the device has room for. */
   partialSlotCapacity: 43,
+  /** Largest `groupCount`. */
   groupCapacity: 44,
+  /** Largest `groupMemberCount`. */
   groupMemberCapacity: 45,
-  /** Byte offsets of the sections, in the order in which they lie. */
+  /** Byte offset of the requests section: 256. */
   requestsOffset: 46,
+  /** Byte offset of the workerPieceIndptr section. */
   workerPieceIndptrOffset: 47,
+  /** Byte offset of the workerMergeIndptr section. */
   workerMergeIndptrOffset: 48,
+  /** Byte offset of the groupIndptr section. */
   groupIndptrOffset: 49,
+  /** Byte offset of the groupMembers section. */
   groupMembersOffset: 50,
+  /** Byte offset of the merges section. */
   mergesOffset: 51,
+  /** Byte offset of the mergeSources section. */
   mergeSourcesOffset: 52,
+  /** Byte offset of the pieces section, the last one. */
   piecesOffset: 53,
-  /** Workers on which one cluster of CTAs acts as one; 1 unless a policy launches clusters. */
+  /** CTAs that act as one worker (a cluster), 1–16; 1 unless a policy launches clusters. */
   ctasPerWorker: 54,
+  /** Byte offset of the groupRanges section, which lies between groupMembers and merges. */
   groupRangesOffset: 55,
-  /** Two int32 each, one float64: nanoseconds in the device's own cost model. */
+  /** One float64 in two int32: largest load of a worker in the device's own cost model, in nanoseconds. */
   makespanNs: 56,
+  /** One float64 in two int32: LB*, in nanoseconds; no schedule of these jobs is shorter. */
   lowerBoundNs: 58,
+  /** Four int32, all 0. */
   reserved60: 60,
 } as const;
 
@@ -98,7 +138,9 @@ export const Request = {
   stride: 4,
   /** First row of the request in the query tensor, in tokens. */
   queryStart: 0,
+  /** Query tokens. */
   qoLen: 1,
+  /** KV tokens: the history and the new ones. */
   kvLen: 2,
   /** First entry of the request in the page table. */
   pageStart: 3,
@@ -111,69 +153,89 @@ export const Piece = {
   request: 0,
   /** First head. KV heads, or query heads where packedHeads is 1 (see Header.packedHeads). */
   head: 1,
+  /** Consecutive heads that the record stands for, at least 1. */
   headCount: 2,
   /** First packed query row: token × packedHeads + head within the group. */
   rowStart: 3,
   /** Valid rows in the low 16 bits, rows of the kernel's query tile (padding included) in the high 16. */
   rows: 4,
-  /** KV tokens [kvStart, kvEnd), absolute positions within the request. */
+  /** First KV token, an absolute position within the request. */
   kvStart: 5,
+  /** One past the last KV token; equal to kvStart where the rows see nothing. */
   kvEnd: 6,
-  /** −1: writes the final output. Else the partial slot of the first head; the next head's follow it. */
+  /** −1: writes the final output. Else the first partial slot of the first head; those of the next head follow. */
   slot: 7,
 } as const;
 
 /** Fields of one shared-prefix group (2 × int32): the KV tokens [kvStart, kvEnd) that its members have in common. */
-export const GroupRange = { stride: 2, kvStart: 0, kvEnd: 1 } as const;
+export const GroupRange = {
+  stride: 2,
+  /** First KV token: where the range of the enclosing group ends, 0 without one. */
+  kvStart: 0,
+  /** One past the last KV token. */
+  kvEnd: 1,
+} as const;
 
 /** Fields of one merge record (8 × int32): some rows of one output tile. */
 export const Merge = {
   stride: 8,
   /** Always a request, never a group. */
   request: 0,
+  /** Head, counted as in pieces. */
   head: 1,
   /** First packed query row of the request. */
   rowStart: 2,
+  /** Packed query rows that this merge writes: at most 16 in plans of this package, any number ≥ 1 in the format. */
   rowCount: 3,
-  /** Sources [sourceStart, sourceEnd) of the mergeSources section, in the order in which they combine. */
+  /** First source in the mergeSources section; sources lie in the order in which they combine. */
   sourceStart: 4,
+  /** One past the last source. */
   sourceEnd: 5,
   /** Split job that the rows belong to; merges of one job are consecutive. */
   splitJob: 6,
+  /** 0. */
   reserved: 7,
 } as const;
 
 /** Fields of one merge source (2 × int32). */
 export const MergeSource = {
   stride: 2,
+  /** Partial slot. */
   slot: 0,
-  /** Row of the slot that holds the merge's first row. */ slotRow: 1,
+  /** Row of the slot that holds the merge's first row; the merge's other rows follow it. */
+  slotRow: 1,
 } as const;
 
 /** Persistent: worker w runs its pieces in order. Grid: CTAs start in order as slots (smCount × ctasPerSm) come free. */
 export const Launch = { persistent: 0, grid: 1 } as const;
 /** Where merges run: nowhere (none), in the attention launch, or in a launch of their own after it. */
 export const MergeLaunch = { none: 0, fused: 1, separate: 2 } as const;
-/** sequential: sources fold in order. canonicalTree: they are nodes of a binary tree over grid chunks (see merge.ts). */
+/** sequential: sources fold in order. canonicalTree: they are nodes of a binary tree over grid chunks (see canonical-tree.ts). */
 export const MergeOrder = { sequential: 0, canonicalTree: 1 } as const;
 
+/** Element types by the number that stands for them in the header: append, never reorder. */
 export const DTYPES = ["bf16", "fp16", "fp32", "fp8_e4m3", "fp8_e5m2"] as const;
+/** Mask kinds by the number that stands for them in the header: append, never reorder. */
 export const MASK_KINDS = ["causal", "full", "sliding-window"] as const;
 
 /** How much fits. Fixed for the life of a plan buffer, and with it every section offset. */
 export interface PlanCapacities {
+  /** Rows of workerPieceIndptr and workerMergeIndptr. */
   readonly workers: number;
   readonly requests: number;
-  /** Piece records. */
+  /** Piece records; each stands for one or more pieces. */
   readonly pieces: number;
   readonly merges: number;
   readonly mergeSources: number;
+  /** Slots of the workspace on the device, slotRows rows each. */
   readonly partialSlots: number;
+  /** Shared-prefix groups. */
   readonly groups: number;
+  /** Members of all groups together. */
   readonly groupMembers: number;
 }
 
-/** Byte offset of each section and the size of the whole. */
+/** Byte offset of each section, in the order in which they lie, and the size of the whole. */
 export interface PlanLayout {
   readonly capacities: PlanCapacities;
   readonly requests: number;

@@ -11,7 +11,7 @@
 import { canonicalNodeCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { Merge, MergeSource, Piece } from "./layout.ts";
-import { PARTIAL, type PieceWriter } from "./pieces.ts";
+import type { PieceWriter } from "./pieces.ts";
 
 /** Rows of one merge: chosen as the smallest query tile of the kernels, so that large tiles merge in parallel. */
 export const MERGE_ROWS = 16;
@@ -38,14 +38,21 @@ export class MergePlan {
   /** Indices of partial states in job order: record, then head within the record. Used when records are out of order. */
   private order: number[] = [];
 
+  /** Writes into these arrays until they are full. */
+  writeInto(records: Int32Array, sources: Int32Array, workerIndptr: Int32Array): void {
+    this.records = records;
+    this.sources = sources;
+    this.workerIndptr = workerIndptr;
+  }
+
   /** KV tokens of a leaf of the canonical merge tree; 0 where states merge in sequence. */
   private gridTokens: number = 0;
 
   /**
    * Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges.
-   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; sequential merging unless given.
+   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
    */
-  build(pieces: PieceWriter, costModel: CostModel, gridTokens?: number): void {
+  build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
     const isOrdered = this.begin(pieces, gridTokens);
     if (pieces.partialCount > 0) {
       if (isOrdered) this.mergeInRecordOrder(pieces);
@@ -55,8 +62,8 @@ export class MergePlan {
   }
 
   /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
-  begin(pieces: PieceWriter, gridTokens?: number): boolean {
-    this.gridTokens = gridTokens ?? 0;
+  begin(pieces: PieceWriter, gridTokens: number): boolean {
+    this.gridTokens = gridTokens;
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;
@@ -102,11 +109,11 @@ export class MergePlan {
 
   /** Returns whether single-head records already come in job order, so that no sorting is needed. */
   private numberSlots(pieces: PieceWriter): boolean {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     let isOrdered = true;
     let previous = -1;
-    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
-      if (records[at + Piece.slot]! < PARTIAL) continue;
+    for (let i = 0; i < partialRecords; i++) {
+      const at = partialAt[i]!;
       records[at + Piece.slot] = this.slotCount;
       this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
       this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
@@ -125,12 +132,12 @@ export class MergePlan {
   }
 
   private mergeInRecordOrder(pieces: PieceWriter): void {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     let first = -1;
     let count = 0;
-    for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
+    for (let i = 0; i < partialRecords; i++) {
+      const at = partialAt[i]!;
       const slot = records[at + Piece.slot]!;
-      if (slot < 0) continue;
       if (first < 0 || !isSameJob(records, first, at)) {
         if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
         first = at;
@@ -143,15 +150,13 @@ export class MergePlan {
   }
 
   private mergeInJobOrder(pieces: PieceWriter): void {
-    const { records, recordCount } = pieces;
+    const { records, partialAt, partialRecords } = pieces;
     const { order } = this;
     order.length = 0;
-    for (let i = 0; i < recordCount; i++) {
-      const at = i * Piece.stride;
-      if (records[at + Piece.slot]! < 0) continue;
-      for (let h = 0; h < records[at + Piece.headCount]!; h++) order.push(i * 65_536 + h);
+    for (let i = 0; i < partialRecords; i++) {
+      for (let h = 0; h < records[partialAt[i]! + Piece.headCount]!; h++) order.push(i * 65_536 + h);
     }
-    const at = (entry: number): number => Math.floor(entry / 65_536) * Piece.stride;
+    const at = (entry: number): number => partialAt[Math.floor(entry / 65_536)]!;
     const head = (entry: number): number => records[at(entry) + Piece.head]! + (entry % 65_536);
     order.sort((a, b) => {
       const left = at(a);
@@ -201,7 +206,8 @@ export class MergePlan {
     const firstSource = this.sourceCount;
     this.splitJobCount++;
     for (let row = 0; row < rows; row += MERGE_ROWS) {
-      for (let i = 0; i < count; i++) {
+      // The sources of the first rows are where they were collected.
+      for (let i = 0; i < count && row > 0; i++) {
         const to = (this.sourceCount + i) * MergeSource.stride;
         if (to + MergeSource.stride > this.sources.length) this.sources = doubled(this.sources);
         this.sources[to + MergeSource.slot] = this.sources[(firstSource + i) * MergeSource.stride]!;
@@ -234,12 +240,13 @@ export class MergePlan {
     const { workerIndptr, records, mergeCount } = this;
     let totalNs = 0;
     for (let m = 0; m < mergeCount; m++) totalNs += mergeCostNs(records, m, costModel);
+    const workersPerNs = totalNs === 0 ? 0 : workers / totalNs;
     let worker = 0;
     let passedNs = 0;
     workerIndptr[0] = 0;
     for (let m = 0; m < mergeCount; m++) {
       const costNs = mergeCostNs(records, m, costModel);
-      const owner = totalNs === 0 ? 0 : Math.floor((workers * (passedNs + costNs / 2)) / totalNs);
+      const owner = Math.floor((passedNs + costNs / 2) * workersPerNs);
       while (worker < owner && worker < workers - 1) workerIndptr[++worker] = m;
       passedNs += costNs;
     }
@@ -272,7 +279,7 @@ function isSameJob(records: Int32Array, a: number, b: number): boolean {
 }
 
 function doubled(from: Int32Array): Int32Array {
-  const to = new Int32Array(from.length * 2);
+  const to = new Int32Array(Math.max(64, from.length * 2));
   to.set(from);
   return to;
 }

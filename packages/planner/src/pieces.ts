@@ -1,5 +1,5 @@
-// What a policy writes: workers one after another, each with its pieces in order. Grows as needed and is copied into a
-// plan buffer only once everything fits, so a batch over budget leaves the last plan untouched.
+// What a policy writes: workers one after another, each with its pieces in order. Writes straight into the sections of a
+// plan whose budget has room for any batch; elsewhere it grows as needed and is copied once everything is known.
 
 import { Piece } from "./layout.ts";
 
@@ -8,19 +8,33 @@ export const PARTIAL = 0;
 /** `slot` of a piece that covers its whole job and writes the final output. */
 export const WRITE_THROUGH = -1;
 
+/** Collects the pieces of one plan. A policy calls `add` for each piece of a worker and then `endWorker`. */
 export class PieceWriter {
   /** Records in the layout of the plan format (Piece.stride int32 each); `slot` is PARTIAL or WRITE_THROUGH. */
-  records: Int32Array<ArrayBuffer> = new Int32Array(64 * Piece.stride);
+  records: Int32Array = new Int32Array(64 * Piece.stride);
   recordCount = 0;
   /** Pieces: records counted once for each head. */
   pieceCount = 0;
   partialCount = 0;
+  /** Where in `records` the records that leave partial states begin, in the order of writing; the first partialRecords. */
+  partialAt: Int32Array = new Int32Array(64);
+  partialRecords = 0;
+  /** Largest load of a worker, where the policy knows it in the device's own cost; NaN: to be counted. */
+  makespanNs: number = Number.NaN;
   /** workerIndptr[w] is the first record of worker w; entry `workers` closes the last one. */
-  workerIndptr: Int32Array<ArrayBuffer> = new Int32Array(257);
+  workerIndptr: Int32Array = new Int32Array(257);
   workers = 0;
+
+  /** Writes into these arrays until they are full. */
+  writeInto(records: Int32Array, workerIndptr: Int32Array): void {
+    this.records = records;
+    this.workerIndptr = workerIndptr;
+  }
 
   clear(): void {
     this.recordCount = 0;
+    this.partialRecords = 0;
+    this.makespanNs = Number.NaN;
     this.pieceCount = 0;
     this.partialCount = 0;
     this.workers = 0;
@@ -38,6 +52,10 @@ export class PieceWriter {
     this.recordCount = from.recordCount;
     this.pieceCount = from.pieceCount;
     this.partialCount = from.partialCount;
+    if (this.partialAt.length < from.partialAt.length) this.partialAt = new Int32Array(from.partialAt.length);
+    this.partialAt.set(from.partialAt.subarray(0, from.partialRecords));
+    this.partialRecords = from.partialRecords;
+    this.makespanNs = from.makespanNs;
     this.workers = from.workers;
   }
 
@@ -49,6 +67,8 @@ export class PieceWriter {
   }
 
   /**
+   * Arguments are integers in the ranges of the plan format; nothing is checked here (verifyPlan does).
+   *
    * Adds `headCount` equal pieces on heads [head, head + headCount): packed rows [rowStart, rowStart + rows) in a query
    * tile of `tileRows` rows against KV tokens [kvStart, kvEnd).
    */
@@ -76,12 +96,15 @@ export class PieceWriter {
     records[at + Piece.slot] = slot;
     this.recordCount++;
     this.pieceCount += headCount;
-    if (slot === PARTIAL) this.partialCount += headCount;
+    if (slot !== PARTIAL) return;
+    this.partialCount += headCount;
+    if (this.partialRecords === this.partialAt.length) this.partialAt = doubled(this.partialAt);
+    this.partialAt[this.partialRecords++] = at;
   }
 }
 
-function doubled(from: Int32Array): Int32Array<ArrayBuffer> {
-  const to = new Int32Array(from.length * 2);
+function doubled(from: Int32Array): Int32Array {
+  const to = new Int32Array(Math.max(64, from.length * 2));
   to.set(from);
   return to;
 }

@@ -1,5 +1,6 @@
 // The first rule that a plan breaks, and where.
 
+/** What a plan has to keep to; what each means stands with the check (check-fields.ts, check-cover.ts, verify.ts). */
 export type PlanRule =
   | "header"
   | "layout"

@@ -20,18 +20,30 @@ import type { PlanStats } from "./timeline.ts";
 
 /** Typed views over a plan buffer. Sections are addressed with the field tables of layout.ts. */
 export class Plan {
+  /** Header and sections. Of the same length for every plan of one budget. */
   readonly buffer: ArrayBuffer;
   readonly layout: PlanLayout;
+  /** Fields by `Header`. */
   readonly header: Int32Array;
+  /** The same bytes; float64 field f of `Header` is entry f / 2. */
   readonly headerFloat64: Float64Array;
+  /** Fields by `Request`. This and the sections below are as long as their capacity. */
   readonly requests: Int32Array;
+  /** Worker w runs piece records [entry w, entry w + 1), in order. */
   readonly workerPieceIndptr: Int32Array;
+  /** Worker w runs merges [entry w, entry w + 1). */
   readonly workerMergeIndptr: Int32Array;
+  /** Shared-prefix group g has members [entry g, entry g + 1). */
   readonly groupIndptr: Int32Array;
+  /** Request indices, ascending within a group. */
   readonly groupMembers: Int32Array;
+  /** Fields by `GroupRange`. */
   readonly groupRanges: Int32Array;
+  /** Fields by `Merge`. */
   readonly merges: Int32Array;
+  /** Fields by `MergeSource`. */
   readonly mergeSources: Int32Array;
+  /** Fields by `Piece`. */
   readonly pieces: Int32Array;
 
   /** The buffer must be at least `layout.totalBytes` long; its content is taken as it is (decodePlan checks). */
@@ -52,6 +64,7 @@ export class Plan {
     this.pieces = new Int32Array(buffer, layout.pieces, capacities.pieces * Piece.stride);
   }
 
+  /** The policy that made it. */
   get policy(): PolicyName {
     return POLICY_NAMES[this.header[Header.policy]!]!;
   }
@@ -61,6 +74,7 @@ export class Plan {
     return this.header[Header.workers]!;
   }
 
+  /** Whether workers are resident, or CTAs of a grid that start in order. */
   get isPersistent(): boolean {
     return this.header[Header.launch] === Launch.persistent;
   }
@@ -92,10 +106,12 @@ export class Plan {
     return this.header[Header.usedBytes]!;
   }
 
+  /** Hash of what a captured graph bakes in: plans with the same one can replay each other's graphs. */
   get fingerprint(): number {
     return this.header[Header.fingerprint]!;
   }
 
+  /** Recomputed from the header at each access. */
   get stats(): PlanStats {
     const { header, headerFloat64 } = this;
     const makespanUs = headerFloat64[Header.makespanNs / 2]! / 1000;

@@ -40,11 +40,12 @@ import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
 import { mergeWithPrefixes } from "./prefix-merge.ts";
 import { Growth, type StepAction, Tails } from "./stepping.ts";
 
+/** What a planner is made for. */
 export interface PlannerOptions {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName;
+  readonly policy?: PolicyName | Policy;
   /**
    * Capacities that every plan keeps to, or the limits to derive them from. Without a budget the plan buffer grows with
    * the batches, and a plan is good for one launch rather than for a captured graph.
@@ -62,6 +63,7 @@ export interface PlannerOptions {
   readonly stepTolerance?: number;
 }
 
+/** See PlannerOptions.sharedPrefixes. */
 export type SharedPrefixes = "off" | "explicit" | "detect";
 
 /** Plans batches of one attention shape on one device. */
@@ -98,7 +100,7 @@ export function createPlanner(options: PlannerOptions): Planner {
   const budget =
     options.budget === undefined || "layout" in options.budget
       ? options.budget
-      : budgetFor({ ...options.budget, attention, device, policy: policy.name });
+      : budgetFor({ ...options.budget, attention, device, policy });
   const stepTolerance = options.stepTolerance ?? 0.1;
   if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
   return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit", stepTolerance);
@@ -117,6 +119,16 @@ class BatchPlanner implements Planner {
   private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   private readonly input: { -readonly [K in keyof PolicyInput]: PolicyInput[K] };
   private current: Plan | undefined;
+  private readonly needed: { -readonly [K in keyof PlanCapacities]: number } = {
+    workers: 0,
+    requests: 0,
+    pieces: 0,
+    merges: 0,
+    mergeSources: 0,
+    partialSlots: 0,
+    groups: 0,
+    groupMembers: 0,
+  };
   /** Whether `current` holds a plan, and the groups that it shares. */
   private isPlanned: boolean = false;
   private groups: PrefixGroups | undefined;
@@ -140,8 +152,14 @@ class BatchPlanner implements Planner {
     this.budget = budget;
     this.rule = policy;
     const none = new Int32Array(0);
-    this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, lowerBoundNs: 0 };
-    if (budget !== undefined) this.current = this.allocate(budget.capacities);
+    this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, bound: this.bound };
+    if (budget !== undefined) {
+      // A budget has room for every batch within its limits: pieces and merges are written where they stay.
+      const plan = this.allocate(budget.capacities);
+      this.pieces.writeInto(plan.pieces, plan.workerPieceIndptr);
+      this.merges.writeInto(plan.merges, plan.mergeSources, plan.workerMergeIndptr);
+      this.current = plan;
+    }
   }
 
   plan(batch: AttentionBatch): Plan {
@@ -156,13 +174,12 @@ class BatchPlanner implements Planner {
     input.requestCount = requestCount;
     input.qoLens = batch.qoLens;
     input.kvLens = batch.kvLens;
-    input.lowerBoundNs = bound.lowerBoundNs;
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
-      merges.build(pieces, device.costModel, shape.mergeGridTokens);
+      merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
     } else {
-      merges.begin(pieces);
+      merges.begin(pieces, 0);
       mergeWithPrefixes(merges, pieces, this.attention, batch.qoLens, jobs, groups);
       merges.spread(pieces.workers, device.costModel);
     }
@@ -222,37 +239,35 @@ class BatchPlanner implements Planner {
 
   /** The plan buffer to write into: the budget's own, or one that is large enough. */
   private bufferFor(requestCount: number, groupsOfBatch: PrefixGroups | undefined): Plan {
-    const { pieces, merges, budget, current } = this;
-    const needed: PlanCapacities = {
-      workers: pieces.workers,
-      requests: requestCount,
-      pieces: pieces.recordCount,
-      merges: merges.mergeCount,
-      mergeSources: merges.sourceCount,
-      partialSlots: merges.slotCount,
-      groups: groupsOfBatch?.members.length ?? 0,
-      groupMembers: groupsOfBatch?.members.reduce((sum, members) => sum + members.length, 0) ?? 0,
-    };
+    const { pieces, merges, budget, current, needed } = this;
+    needed.workers = pieces.workers;
+    needed.requests = requestCount;
+    needed.pieces = pieces.recordCount;
+    needed.merges = merges.mergeCount;
+    needed.mergeSources = merges.sourceCount;
+    needed.partialSlots = merges.slotCount;
+    needed.groups = 0;
+    needed.groupMembers = 0;
+    for (const members of groupsOfBatch?.members ?? NO_GROUPS) {
+      needed.groups++;
+      needed.groupMembers += members.length;
+    }
     const has = current?.layout.capacities;
-    const overfull = has === undefined ? "workers" : CAPACITY_NAMES.find((name) => needed[name] > has[name]);
+    let overfull: keyof PlanCapacities | undefined;
+    for (let i = 0; i < CAPACITY_NAMES.length; i++) {
+      const name = CAPACITY_NAMES[i]!;
+      if (has === undefined || needed[name] > has[name]) overfull = name;
+    }
     if (overfull === undefined) return current!;
     if (budget !== undefined) {
       // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
       throw new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
     }
-    this.current = this.allocate({
-      workers: Math.max(roundUp(needed.workers), has?.workers ?? 0),
-      requests: Math.max(roundUp(needed.requests), has?.requests ?? 0),
-      pieces: Math.max(roundUp(needed.pieces), has?.pieces ?? 0),
-      merges: Math.max(roundUp(needed.merges), has?.merges ?? 0),
-      mergeSources: Math.max(roundUp(needed.mergeSources), has?.mergeSources ?? 0),
-      partialSlots: Math.max(roundUp(needed.partialSlots), has?.partialSlots ?? 0),
-      groups: needed.groups === 0 ? (has?.groups ?? 0) : Math.max(roundUp(needed.groups), has?.groups ?? 0),
-      groupMembers:
-        needed.groupMembers === 0
-          ? (has?.groupMembers ?? 0)
-          : Math.max(roundUp(needed.groupMembers), has?.groupMembers ?? 0),
-    });
+    const grown = { ...needed };
+    for (const name of CAPACITY_NAMES) {
+      grown[name] = Math.max(needed[name] === 0 ? 0 : roundUp(needed[name]), has?.[name] ?? 0);
+    }
+    this.current = this.allocate(grown);
     return this.current;
   }
 
@@ -339,18 +354,22 @@ class BatchPlanner implements Planner {
     header[Header.partialSlotCount] = merges.slotCount;
     header[Header.splitJobCount] = merges.splitJobCount;
     header[Header.mergeRowCount] = merges.rowCount;
-    headerFloat64[Header.makespanNs / 2] = makespanNs(
-      pieces.records,
-      pieces.workerIndptr,
-      pieces.workers,
-      isPersistent,
-      launchSlots(device, ctasPerSm, ctasPerWorker),
-      device,
-    );
+    headerFloat64[Header.makespanNs / 2] = Number.isNaN(pieces.makespanNs)
+      ? makespanNs(
+          pieces.records,
+          pieces.workerIndptr,
+          pieces.workers,
+          isPersistent,
+          launchSlots(device, ctasPerSm, ctasPerWorker),
+          device,
+        )
+      : pieces.makespanNs;
     headerFloat64[Header.lowerBoundNs / 2] = this.bound.lowerBoundNs;
     header[Header.fingerprint] = fingerprint(header);
   }
 }
+
+const NO_GROUPS: readonly (readonly number[])[] = [];
 
 const CAPACITY_NAMES = [
   "workers",
@@ -432,9 +451,9 @@ function writeGroups(plan: Plan, groups: PrefixGroups | undefined): void {
   header[Header.groupMemberCount] = member;
 }
 
-/** Writes a section and clears what the last plan left behind it: the same batch always gives the same bytes. No views. */
+/** Fills a section, unless it was written in place, and clears what the last plan left behind: same batch, same bytes. */
 function replace(section: Int32Array, from: Int32Array, length: number, previousLength: number): void {
-  for (let i = 0; i < length; i++) section[i] = from[i]!;
+  if (from !== section) for (let i = 0; i < length; i++) section[i] = from[i]!;
   for (let i = length; i < previousLength; i++) section[i] = 0;
 }
 

@@ -1,5 +1,6 @@
 // The names of all policies. The index of a name is its number in the plan format: append, never reorder.
 
+/** All names; a plan carries the index. */
 export const POLICY_NAMES = [
   "balanced",
   "none",
@@ -18,8 +19,11 @@ export const POLICY_NAMES = [
   "stream-k",
   "flashinfer-decode-graph",
   "flashinfer-fa2-graph",
+  // Stands for every rule that a caller brings along.
+  "custom",
   "fa2-paged",
   "fa2-paged-graph",
 ] as const;
 
+/** One of POLICY_NAMES. */
 export type PolicyName = (typeof POLICY_NAMES)[number];

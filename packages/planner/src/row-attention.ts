@@ -6,21 +6,25 @@ import type { AttentionBatch, AttentionShape } from "./batch.ts";
 import type { AttentionTensors, TensorData } from "./execution.ts";
 import { visibleEnd, visibleStart } from "./jobs.ts";
 
+/** `float32` rounds after every operation. */
 export type ReferencePrecision = "float64" | "float32";
 
 /** Output and log-sum-exp of one launch. */
 export interface ReferenceResult {
-  /** [query tokens, queryHeads, valueHeadDim] */
+  /** [query tokens, queryHeads, valueHeadDim]; 0 for rows that see no KV token. */
   readonly output: Float64Array;
-  /** [query tokens, queryHeads] */
+  /** [query tokens, queryHeads], natural logarithm; −∞ for rows that see no KV token and have no sink. */
   readonly lse: Float64Array;
 }
 
 /** Tensors that do not fit the plan or the batch: which one, what it has, and what it needs. */
 export class InvalidTensorError extends Error {
   override readonly name = "InvalidTensorError";
+  /** Name of the tensor, such as "key" or "pageIndices". */
   readonly tensor: string;
+  /** What it has. */
   readonly found: string;
+  /** What it needs. */
   readonly expected: string;
 
   constructor(tensor: string, found: string, expected: string) {
@@ -143,7 +147,7 @@ export class RowAttention {
   }
 }
 
-/** Attention of every request in one go, without plan, pieces or merges: the oracle. */
+/** Attention of every request in one go, in float64, without plan, pieces or merges: the oracle. Throws InvalidTensorError. */
 export function unsplitAttention(
   attention: AttentionShape,
   batch: Pick<AttentionBatch, "qoLens" | "kvLens">,

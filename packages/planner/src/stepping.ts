@@ -33,6 +33,7 @@ export class Tails {
     if (qoLens.length !== plan.requestCount || kvLens.length !== qoLens.length) return Growth.impossible;
     if (MASK_KINDS[header[Header.maskKind]!] === "sliding-window") return Growth.impossible;
     const tile = header[Header.kvTileTokens]!;
+    const shift = shiftOf(tile);
     // A plan with a canonical tree keeps its partial states only while no request enters a new chunk of the grid.
     const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 0;
     let growth: GrowthKind = Growth.withinTiles;
@@ -43,8 +44,9 @@ export class Tails {
       if (qoLen !== requests[at + Request.qoLen]) return Growth.impossible;
       if (after === before) continue;
       // NaN and fractions are not equal to their int32.
-      if (qoLen !== 1 || after < before || (after | 0) !== after) return Growth.impossible;
-      if (Math.ceil(after / tile) === Math.ceil(before / tile)) continue;
+      if (qoLen !== 1 || after < 0 || (after | 0) !== after) return Growth.impossible;
+      if (ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
+      if (after < before) return Growth.impossible;
       if (grid > 0 && Math.ceil(after / grid) !== Math.ceil(before / grid)) return Growth.impossible;
       growth = Growth.intoTiles;
     }
@@ -61,12 +63,13 @@ export class Tails {
       const at = records[t]!;
       pieces[at + Piece.kvEnd] = kvLens[pieces[at + Piece.request]!]!;
     }
+    const shift = shiftOf(pageSize);
     let pageStart = 0;
     for (let i = 0, at = 0; i < kvLens.length; i++, at += Request.stride) {
       const kvLen = kvLens[i]!;
       requests[at + Request.kvLen] = kvLen;
       requests[at + Request.pageStart] = pageIndptr === undefined ? pageStart : pageIndptr[i]!;
-      pageStart += Math.ceil(kvLen / pageSize);
+      pageStart += ceilDivide(kvLen, pageSize, shift);
     }
   }
 
@@ -82,4 +85,14 @@ export class Tails {
     }
     this.isCurrent = true;
   }
+}
+
+/** log₂ of a power of two; −1 of anything else. */
+function shiftOf(divisor: number): number {
+  return (divisor & (divisor - 1)) === 0 ? 31 - Math.clz32(divisor) : -1;
+}
+
+/** ⌈value / divisor⌉ of int32 values ≥ 0: tiles and pages are nearly always powers of two, and shifting is free. */
+function ceilDivide(value: number, divisor: number, shift: number): number {
+  return shift < 0 ? Math.ceil(value / divisor) : (value + divisor - 1) >>> shift;
 }

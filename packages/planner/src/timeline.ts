@@ -2,15 +2,20 @@
 
 import type { AttentionShape } from "./batch.ts";
 
-/** Names of `TimelineSlices.kind`, by index. `launch` covers time in which no piece can run. */
+/** Names of `TimelineSlices.kind`, by index: pieces of requests with several query tokens, with one, of shared prefixes; merges. */
 export const SLICE_KINDS = ["prefill", "decode", "prefix", "merge"] as const;
+/** One of SLICE_KINDS. */
 export type SliceKind = (typeof SLICE_KINDS)[number];
 
 /** What ran where and when, as a struct of arrays of equal length. Sorted by worker, then by start. */
 export interface TimelineSlices {
+  /** Worker, or the CTA's place on its SM for grid launches. */
   readonly worker: ArrayLike<number>;
+  /** Streaming multiprocessor. */
   readonly sm: ArrayLike<number>;
+  /** Microseconds after the start of the launch. */
   readonly startUs: ArrayLike<number>;
+  /** Not before startUs. */
   readonly endUs: ArrayLike<number>;
   /** Index into SLICE_KINDS. */
   readonly kind: ArrayLike<number>;
@@ -61,8 +66,11 @@ export interface Generator {
 
 /** The numbers that every plan is reported with. */
 export interface PlanStats {
+  /** Pieces of single heads. */
   readonly pieces: number;
+  /** Jobs that leave partial states. */
   readonly splitJobs: number;
+  /** Partial states of tiles: slots in use. */
   readonly partialSlots: number;
   /** Output rows written by merges. */
   readonly mergeRows: number;

@@ -1,5 +1,6 @@
 // The least loaded of P workers, ties to the lowest index: a binary heap over typed arrays, ordered by (load, worker).
 
+/** A priority queue of workers by load. */
 export class WorkerQueue {
   /** Load of each worker, in the unit of what is added. */
   readonly loads: Float64Array;

@@ -261,8 +261,7 @@ function fa2Kernel(tables, sms) {
   const us = (chunk, history) =>
     Number(
       rows.find(
-        (row) =>
-          row.n_decode === "0" && Number(row.prefill_chunk) === chunk && Number(row.kv_prefill) === history,
+        (row) => row.n_decode === "0" && Number(row.prefill_chunk) === chunk && Number(row.kv_prefill) === history,
       ).time_us,
     );
   const blockBytes = 128 * 512;

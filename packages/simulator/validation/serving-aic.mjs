@@ -52,7 +52,9 @@ export async function aicRows(data) {
     const profile = findProfile(GPUS[row.gpu]);
     const count = WAVES * row.concurrency;
     const report = await replay({
-      trace: traceOf(Array.from({ length: count }, () => ({ arrivalUs: 0, inputTokens: row.isl, outputTokens: row.osl }))),
+      trace: traceOf(
+        Array.from({ length: count }, () => ({ arrivalUs: 0, inputTokens: row.isl, outputTokens: row.osl })),
+      ),
       deployment: {
         model,
         gpu: gpuFacts(profile),

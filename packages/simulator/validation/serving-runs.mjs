@@ -176,10 +176,7 @@ function tailSteps(requests, stepTimer) {
     const kvLens = Int32Array.from(
       alive,
       (request) =>
-        request.input_toks +
-        request.output_toks -
-        1 -
-        (before - stepsBeforeEnd.get(tick(request.last_token_ts))),
+        request.input_toks + request.output_toks - 1 - (before - stepsBeforeEnd.get(tick(request.last_token_ts))),
     );
     const count = kvLens.length;
     const step = { count, qoLens: new Int32Array(count).fill(1), kvLens, tokens: count, sampled: count };
@@ -229,10 +226,7 @@ function tailSeconds(requests, gaps, timeseries) {
     const from = to - 1;
     let requestSeconds = 0;
     for (const request of requests) {
-      requestSeconds += Math.max(
-        0,
-        Math.min(to, request.last_token_ts) - Math.max(from, request.first_token_ts),
-      );
+      requestSeconds += Math.max(0, Math.min(to, request.last_token_ts) - Math.max(from, request.first_token_ts));
     }
     let simulatedMs = 0;
     let weight = 0;

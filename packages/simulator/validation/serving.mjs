@@ -39,7 +39,14 @@ export async function servingRows(data) {
           const others = statistic === "mean" ? `LLMServingSim ${percent(LLMSERVINGSIM[run.name][metric])}` : "";
           const even = `even batches ${percent(run.even.metrics[`${metric} ${statistic}`])}`;
           const field = [others, even].filter((part) => part !== "").join(", ");
-          add(against, `${metric.toUpperCase()} ${statistic}`, metrics[`${metric} ${statistic}`], targets[metric], field, 300);
+          add(
+            against,
+            `${metric.toUpperCase()} ${statistic}`,
+            metrics[`${metric} ${statistic}`],
+            targets[metric],
+            field,
+            300,
+          );
         }
       }
       const perRequest = "e2e per request, median |error|";
@@ -90,13 +97,34 @@ export async function servingRows(data) {
   }
   const aic = await aicRows(data);
   const tpotError = (row) => Math.abs(row.simulated.tpotMs / row.measured.tpotMs - 1);
-  add("closed loop, H100", "TPOT, mean |error|, all engines", mean(aic.map(tpotError)), 0.1, "AIConfigurator is fitted to such data", aic.length);
+  add(
+    "closed loop, H100",
+    "TPOT, mean |error|, all engines",
+    mean(aic.map(tpotError)),
+    0.1,
+    "AIConfigurator is fitted to such data",
+    aic.length,
+  );
   for (const engine of ["vllm", "sglang", "trtllm"]) {
     const group = aic.filter((row) => row.engine === engine);
     add("closed loop, H100", `TPOT, mean |error|, ${engine}`, mean(group.map(tpotError)), 0.1, "", group.length);
   }
   const apex = await apexRows(data);
-  add("Llama-3.1-70B on 8 H100, vLLM 0.6", "TTFT, mean |error|", mean(apex.map((row) => Math.abs(row.simulated.ttftMs / row.measured.ttftMs - 1))), 0.15, "APEX+ 10.7 %", apex.length);
-  add("Llama-3.1-70B on 8 H100, vLLM 0.6", "TPOT, mean |error|", mean(apex.map(tpotError)), 0.08, "APEX+ 10.7 %", apex.length);
+  add(
+    "Llama-3.1-70B on 8 H100, vLLM 0.6",
+    "TTFT, mean |error|",
+    mean(apex.map((row) => Math.abs(row.simulated.ttftMs / row.measured.ttftMs - 1))),
+    0.15,
+    "APEX+ 10.7 %",
+    apex.length,
+  );
+  add(
+    "Llama-3.1-70B on 8 H100, vLLM 0.6",
+    "TPOT, mean |error|",
+    mean(apex.map(tpotError)),
+    0.08,
+    "APEX+ 10.7 %",
+    apex.length,
+  );
   return rows;
 }

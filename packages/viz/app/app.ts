@@ -10,35 +10,13 @@ import { debounce, h } from "./ui/dom.ts";
 import { emptyState } from "./ui/empty.ts";
 import { copyLink, Header } from "./ui/header.ts";
 import { Notices } from "./ui/notices.ts";
+import type { View, Viewer } from "./viewer.ts";
 import { compareView } from "./views/compare.ts";
 import { occupancyView } from "./views/occupancy.ts";
 import { planView } from "./views/plan.ts";
 import { replayView } from "./views/replay.ts";
 
-export interface ExportChoice {
-  readonly label: string;
-  run(): void | Promise<void>;
-}
-
-export interface View {
-  readonly element: HTMLElement;
-  /** The state, the theme or the size has changed. */
-  update(): void;
-  destroy(): void;
-  /** True where the view took the key. */
-  key(event: KeyboardEvent): boolean;
-  /** Matches of a search, best first. */
-  search(text: string): SearchResult[];
-  readonly exports: readonly ExportChoice[];
-}
-
-export interface SearchResult {
-  readonly label: string;
-  readonly note: string;
-  go(): void;
-}
-
-const VIEW_OF: Readonly<Record<ViewName, (app: App) => View>> = {
+const VIEW_OF: Readonly<Record<ViewName, (viewer: Viewer) => View>> = {
   occupancy: occupancyView,
   plan: planView,
   compare: compareView,
@@ -47,7 +25,7 @@ const VIEW_OF: Readonly<Record<ViewName, (app: App) => View>> = {
 
 const THEME_KEY = "isochron-viewer-theme";
 
-export class App {
+export class App implements Viewer {
   readonly root: HTMLElement;
   readonly notices: Notices;
   readonly #header: Header;

@@ -1,13 +1,13 @@
 // Keys that work everywhere; the others go to the view.
 
-import type { App } from "./app.ts";
 import { VIEWS } from "./state.ts";
 import { showHelp } from "./ui/help.ts";
+import type { Viewer } from "./viewer.ts";
 
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && target.matches("input, select, textarea, [contenteditable]");
 
-export function listenForKeys(app: App): void {
+export function listenForKeys(app: Viewer): void {
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping(event.target) || document.querySelector("dialog[open]") !== null) return;
@@ -15,7 +15,7 @@ export function listenForKeys(app: App): void {
   });
 }
 
-function handle(app: App, event: KeyboardEvent): boolean {
+function handle(app: Viewer, event: KeyboardEvent): boolean {
   if (event.key === "?") {
     showHelp();
     return true;

@@ -33,7 +33,7 @@ export function addPlanCommand(program: Command, context: Context): void {
   })
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
-    .option("--compare", "plan with every policy")
+    .option("--compare", "plan with every policy, fastest in simulation first")
     .option("--out <file>", "write the plan: binary, or JSON when the name ends in .json")
     .addHelpText("after", policyHelp())
     .action((path: string, options: PlanOptions) => {
@@ -48,6 +48,8 @@ export function addPlanCommand(program: Command, context: Context): void {
           warn(context, `${policy} cannot plan this batch: ${explain(error).line}`);
         }
       }
+      // Fastest first; equally fast ones in the order of the registry.
+      rows.sort((a, b) => a.simulatedUs - b.simulatedUs);
       if (options.out !== undefined) {
         writePlan(options.out, planBatch(batch, plannerDevice(profile), options.policy).plan);
       }

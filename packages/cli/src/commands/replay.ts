@@ -5,6 +5,7 @@ import {
   BATCHING_POLICIES,
   type BatchingName,
   createStepTimer,
+  EXPERT_SHARE_CV,
   type GpuProfile,
   gpuFacts,
   type ModelConfig,
@@ -14,11 +15,15 @@ import {
   type RouterName,
   replay,
   type ServiceLevel,
+  type SpeculationOptions,
   STEP_TIMER_KINDS,
   type StepTimerKind,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
+  WEIGHT_BYTES,
+  type WeightDtype,
+  withPrecision,
   writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
@@ -26,10 +31,18 @@ import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
-import { explain } from "../errors.ts";
+import { explain, InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
-import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
+import {
+  integerOption,
+  nameOption,
+  nonNegativeOption,
+  positiveOption,
+  serviceLevelOption,
+  shareOption,
+  unitOption,
+} from "../options.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
@@ -39,7 +52,11 @@ import { traceFile } from "../trace-files.ts";
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
   readonly gpu: string;
+  readonly weights?: WeightDtype;
+  readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
+  readonly expertParallel?: true;
+  readonly expertImbalance: number;
   readonly replicas: number;
   readonly router: RouterName;
   readonly batching: BatchingName;
@@ -52,7 +69,13 @@ interface ReplayOptions extends CommonOptions {
   readonly spreadTicks?: true;
   readonly skipInvalid?: true;
   readonly format?: TraceFormatName;
+  readonly concurrency?: number;
   readonly prefixCaching: boolean;
+  readonly prefillReplicas?: number;
+  readonly kvTransfer: number;
+  readonly speculativeTokens?: number;
+  readonly acceptanceRate?: number;
+  readonly draftUs: number;
   readonly blockSize?: number;
   readonly kvBlocks?: number;
   readonly maxRunning?: number;
@@ -63,6 +86,10 @@ interface ReplayOptions extends CommonOptions {
   readonly html?: string;
 }
 
+/** By what vLLM's flag of the same name calls them. */
+const KV_DTYPES = { bf16: "bf16", fp16: "fp16", fp8: "fp8_e4m3" } as const;
+const KV_DTYPE_NAMES = Object.keys(KV_DTYPES) as (keyof typeof KV_DTYPES)[];
+const WEIGHT_NAMES = (Object.keys(WEIGHT_BYTES) as WeightDtype[]).filter((name) => name !== "fp32");
 const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 
@@ -100,7 +127,25 @@ function deploymentOptions(command: Command): void {
   command
     .option("--model <name>", "bundled model, or a Hugging Face config.json", "llama-3.1-8b")
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
+    .addOption(
+      new Option(
+        "--weights <type>",
+        `${names(WEIGHT_NAMES)} (the model's); other than 16 bits is an estimate`,
+      ).argParser(nameOption("--weights", "weight type", WEIGHT_NAMES)),
+    )
+    .addOption(
+      new Option("--kv-dtype <type>", `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (the model's)`).argParser(
+        nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES),
+      ),
+    )
     .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
+    .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
+    .option(
+      "--expert-imbalance <cv>",
+      "coefficient of variation of the experts' shares of tokens; the default is an estimate",
+      nonNegativeOption("--expert-imbalance"),
+      EXPERT_SHARE_CV,
+    )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
     .option(
@@ -110,6 +155,23 @@ function deploymentOptions(command: Command): void {
       "vllm-v1",
     )
     .option("--attention <name>", "attention policy", policyOption("--attention"), "balanced")
+    .option(
+      "--prefill-replicas <number>",
+      "replicas that compute prompts and hand the KV cache to the others",
+      integerOption("--prefill-replicas", 1),
+    )
+    .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
+    .option(
+      "--speculative-tokens <number>",
+      "drafts that each step verifies for every request",
+      integerOption("--speculative-tokens", 1),
+    )
+    .option(
+      "--acceptance-rate <share>",
+      "of drafts that are right, given that those before are; needed with --speculative-tokens",
+      unitOption("--acceptance-rate"),
+    )
+    .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
     .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
     .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
@@ -123,6 +185,11 @@ function traceOptions(command: Command): void {
   command
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--rate <factor>", "arrival rate relative to the trace", positiveOption("--rate"), 1)
+    .option(
+      "--concurrency <number>",
+      "closed loop: keep so many requests outstanding, whatever the arrival times",
+      integerOption("--concurrency", 1),
+    )
     .option("--spread-ticks", "spread requests that share a timestamp")
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first")
     .addOption(
@@ -133,7 +200,10 @@ function traceOptions(command: Command): void {
 }
 
 async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
-  const model = findServedModel(options.model);
+  const model = withPrecision(findServedModel(options.model), {
+    weights: options.weights,
+    kv: options.kvDtype === undefined ? undefined : KV_DTYPES[options.kvDtype],
+  });
   const profile = findGpu(options.gpu);
   const trace = await openTraceOf(nameOrPath, options);
   if (options.out !== undefined) prepareDirectory(options.out);
@@ -181,6 +251,8 @@ async function replayWithProgress(
         profile,
         tensorParallel: options.tp,
         attentionPolicy: options.attention,
+        expertParallel: options.expertParallel,
+        expertShareCv: options.expertImbalance,
         ...(options.blockSize === undefined ? {} : { pageSize: options.blockSize }),
       }),
       deployment: {
@@ -188,6 +260,7 @@ async function replayWithProgress(
         gpu: gpuFacts(profile),
         attention: options.attention,
         tensorParallel: options.tp,
+        expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
         batching: options.batching,
@@ -199,7 +272,13 @@ async function replayWithProgress(
         maxContextTokens: options.maxContext,
         gpuMemoryUtilization: options.memoryUse,
         slo: options.slo,
+        speculation: speculationOf(options),
+        disaggregation:
+          options.prefillReplicas === undefined
+            ? undefined
+            : { prefillReplicas: options.prefillReplicas, kvTransferGBps: options.kvTransfer },
       },
+      concurrency: options.concurrency,
       onProgress: ({ arrived, completed, simulatedUs }) => {
         const share = options.limit === undefined ? undefined : completed / options.limit;
         progress.update(
@@ -211,6 +290,18 @@ async function replayWithProgress(
   } finally {
     progress.end();
   }
+}
+
+function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOptions): SpeculationOptions | undefined {
+  if (speculativeTokens !== undefined && acceptanceRate !== undefined) {
+    return { tokens: speculativeTokens, acceptanceRate, draftUs };
+  }
+  if (speculativeTokens === undefined && acceptanceRate === undefined) return undefined;
+  const [given, missing] =
+    acceptanceRate === undefined
+      ? ["--speculative-tokens", "--acceptance-rate"]
+      : ["--acceptance-rate", "--speculative-tokens"];
+  throw new InputError(`${given}: expected ${missing} with it`);
 }
 
 /** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */

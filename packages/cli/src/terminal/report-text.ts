@@ -34,6 +34,9 @@ export function reportText(report: Report, paint: Painter): string {
       ["KV cache used", `${percent(metrics.kvUsage.mean)} mean, ${percent(metrics.kvUsage.max)} peak`],
       ["prefix hits", percent(metrics.prefixHitRatio)],
       ["preemptions", `${integer(metrics.preemptions)} (${integer(metrics.recomputedTokens)} tokens computed again)`],
+      ...(metrics.speculation === undefined
+        ? []
+        : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
       ["SMs busy", `${percent(metrics.smBusyFraction)} of attention time`],
       ["imbalance", imbalance(metrics)],
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
@@ -46,13 +49,23 @@ export function reportText(report: Report, paint: Painter): string {
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
   const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
   const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const prefill = deployment.disaggregation?.prefillReplicas;
+  const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   const lines = [
     `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${replicas} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
+}
+
+function precision({ weights, kvDtype }: Report["deployment"]): string {
+  const parts = [
+    ...(weights === undefined ? [] : [`${weights} weights`]),
+    ...(kvDtype === undefined ? [] : [`${kvDtype} KV cache`]),
+  ];
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
 function others({ rejected, unfinished }: Metrics): string {
@@ -83,6 +96,11 @@ function latencyTable(metrics: Metrics, paint: Painter): string {
     ],
     paint,
   );
+}
+
+function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculation"]>, outputTokens: number): string {
+  const wasted = draftTokens - acceptedTokens;
+  return `${percent(acceptedTokens / outputTokens)} of output tokens were drafted, ${integer(wasted)} drafts wasted`;
 }
 
 function imbalance({ attentionImbalance }: Metrics): string {

@@ -1,8 +1,8 @@
 // The plan's machine: one persistent launch in which CTA w walks the pieces of worker w.
 //
 // 4 warps, a ring of kStages KV tiles of 64 tokens in shared memory. Warp w copies tokens [16w, 16w + 16) of every tile (K and
-// V rows, 16 bytes a lane, through the page table) with cp.async, always kStages tiles ahead and straight across page, head
-// and piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
+// V rows, 16 bytes a lane, through the page table) with cp.async, one ring ahead and straight across page, head and
+// piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
 //   · 16-row query tiles (decode): each warp multiplies all 16 rows with its own 16 tokens, so warps meet only when the
 //     piece ends, to combine their four softmax states through shared memory.
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile.
@@ -20,26 +20,43 @@ constexpr int kWarps = 4;
 constexpr int kTileTokens = 64;
 constexpr int kWarpTokens = 16;
 constexpr int kCombineRows = 8;
+#ifndef ISOCHRON_TALL_HALVES
+#define ISOCHRON_TALL_HALVES 1
+#endif
+/** Query rows of the tallest tile on warpgroup instructions, in units of 64. */
+constexpr int kTallHalves = ISOCHRON_TALL_HALVES;
+/** Chosen: balanced plans give a worker fewer records than this, unless requests are far more than workers. */
+constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr float kLog2e = 1.4426950408889634f;
 
 template <int D>
 struct Shape {
-  /** As many KV tiles as fit twice into an SM's 227 KiB (once for head dimension 256). */
-  static constexpr int stages = D == 64 ? 6 : 3;
+  /**
+   * 64 KiB or less in flight for each CTA. More only lengthens the queue in front of memory, and everything else waits in
+   * it too: with 96 KiB the first tile of a full launch took 6 µs instead of 3.5, and arrivals up to 16 µs.
+   */
+  static constexpr int stages = D == 64 ? 3 : 2;
+  static constexpr int lookahead = stages - 1;
   static constexpr int ctasPerSm = D == 256 ? 1 : 2;
   static constexpr int planeBytes = kTileTokens * 128;       // 64 head-dim elements of every token of a tile
   static constexpr int tensorBytes = planeBytes * (D / 64);  // K or V of one tile
   static constexpr int stageBytes = 2 * tensorBytes;
-  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
   static constexpr int stateBytes = kWarps * 16 * 8;
-  static constexpr int sharedBytes = stages * stageBytes + combineBytes + stateBytes;
+  static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
+  static constexpr int ringBytes = stages * stageBytes;
+  /** Where warps combine their states; taller tiles keep up to 128 query rows there. */
+  static ISOCHRON_DEVICE constexpr int combineBytes(bool tall) {
+    return tall && D <= 128 && kTallHalves == 2 ? 128 * D * 2 : kWarps * kCombineRows * D * 4;
+  }
+  static ISOCHRON_DEVICE constexpr int sharedBytes(bool tall) { return ringBytes + combineBytes(tall) + stateBytes + recordBytes; }
 };
 
 struct SharedMemory {
   uint32_t ring;       // address of the KV ring
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
+  PieceRecord* records;  // [warp][kNearbyRecords]
 };
 
 /** Where a packed row of a piece lives in the query and output tensors; −1 for rows past the piece's end. */
@@ -67,24 +84,40 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
   return {int64_t(queryStart + token) * p.queryHeads + queryHead, history + token};
 }
 
-/** The KV tile that a warp copies next; `offset` is each lane's token row in bytes, looked up one tile early. */
+/** A warp's own copy of the first records of its worker: looking one up under load costs a whole queue of memory. */
+struct RecordTable {
+  const PieceRecord* nearby;  // in shared memory
+  const PieceRecord* all;     // the worker's records
+  int count;                  // in `nearby`
+
+  __device__ __forceinline__ const PieceRecord& operator[](int i) const { return i < count ? nearby[i] : all[i]; }
+};
+
+/** Page and place of each lane's token row in a tile whose page ids are on their way. */
+struct TileAddress {
+  int page;           // −1: no such token
+  int inner;          // bytes from the start of the page
+  bool live, streaming, onlyHistory;  // onlyHistory: no lane's row is of a token that this step adds
+};
+
+/** Which KV tile a warp copies next. Page ids are looked up two tiles ahead of their use. */
 template <int D>
 struct LoadCursor {
-  int record, recordEnd, head, headsLeft, token, kvStart, kvEnd, pageStart;
-  int64_t offset;
+  int record, recordCount, head, headsLeft, token, kvStart, kvEnd, pageStart, history;
   bool streaming;
+  TileAddress next, afterNext;
 
-  __device__ __forceinline__ void enter(const AttentionParams& p, const PieceRecord& piece) {
+  __device__ __forceinline__ void enter(const PieceRecord& piece) {
     head = piece.head;
     headsLeft = piece.headCount;
     kvStart = token = piece.kvStart;
     kvEnd = piece.kvEnd;
     pageStart = piece.pageStart;
-    streaming = piece.tileRows <= 16;
+    history = piece.kvLen - piece.qoLen;
+    streaming = !piece.tall();
   }
-  __device__ __forceinline__ bool live() const { return record < recordEnd; }
   /** Moves on until a tile with tokens, or the end. */
-  __device__ __forceinline__ void skipEmpty(const AttentionParams& p) {
+  __device__ __forceinline__ void skipEmpty(const RecordTable& records) {
     while (token >= kvEnd) {
       if (headsLeft > 1 && kvStart < kvEnd) {
         headsLeft--;
@@ -92,33 +125,44 @@ struct LoadCursor {
         token = kvStart;
         return;
       }
-      if (++record >= recordEnd) return;
-      enter(p, p.pieces[record]);
+      if (++record >= recordCount) return;
+      enter(records[record]);
     }
   }
-  __device__ __forceinline__ void lookUp(const AttentionParams& p, int warp, int lane) {
+  /** Addresses of the tile at the cursor; the page ids arrive later. */
+  __device__ __forceinline__ TileAddress lookUp(const AttentionParams& p, int warp, int lane) const {
     const int t = token + warp * kWarpTokens + (lane & 15);
-    offset = -1;
-    if (live() && t < kvEnd) {
+    TileAddress tile;
+    tile.live = record < recordCount;
+    tile.streaming = streaming;
+    tile.onlyHistory = token + (warp + 1) * kWarpTokens <= history || !tile.live;
+    tile.page = -1;
+    tile.inner = 0;
+    if (tile.live && t < kvEnd) {
       const int page = t / p.pageSize;
       const int kvHead = head * p.packedHeads / p.groupSize;
-      offset = int64_t(__ldg(p.pageIndices + pageStart + page)) * p.pageStride +
-               int64_t(t - page * p.pageSize) * p.tokenStride + int64_t(kvHead) * p.headStride;
+      tile.page = __ldg(p.pageIndices + pageStart + page);
+      tile.inner = (t - page * p.pageSize) * p.tokenStride + kvHead * p.headStride;
     }
+    return tile;
   }
-  __device__ __forceinline__ void advance(const AttentionParams& p, int warp, int lane) {
-    token += kTileTokens;
-    skipEmpty(p);
-    lookUp(p, warp, lane);
+  /** Takes the next tile into `afterNext`. */
+  __device__ __forceinline__ void advance(const AttentionParams& p, const RecordTable& records, int warp, int lane) {
+    if (record < recordCount) {
+      token += kTileTokens;
+      skipEmpty(records);
+    }
+    afterNext = lookUp(p, warp, lane);
   }
-  /** Queues this warp's 16 tokens of the tile into ring stage `stage`, then moves on. */
-  __device__ __forceinline__ void issue(const AttentionParams& p, uint32_t ring, int stage, int warp, int lane,
-                                        uint64_t policyOnce, uint64_t policyShared) {
-    if (live()) {
+  /** Queues this warp's 16 tokens of the next tile into ring stage `stage`. */
+  __device__ __forceinline__ void copy(const AttentionParams& p, uint32_t ring, int stage, int warp, int lane,
+                                       uint64_t policyOnce, uint64_t policyShared) const {
+    if (next.live) {
       constexpr int lanesPerRow = D / 8, rowsPerStep = 32 / lanesPerRow == 0 ? 1 : 32 / lanesPerRow;
       const int unit = lane % lanesPerRow;
-      const uint64_t policy = streaming ? policyOnce : policyShared;
+      const uint64_t policy = next.streaming ? policyOnce : policyShared;
       const uint32_t base = ring + stage * Shape<D>::stageBytes + (unit >> 3) * Shape<D>::planeBytes;
+      const int64_t offset = next.page < 0 ? -1 : next.page * p.pageStride + next.inner;
 #pragma unroll
       for (int step = 0; step < kWarpTokens / rowsPerStep; step++) {
         const int row = step * rowsPerStep + lane / lanesPerRow;
@@ -129,9 +173,16 @@ struct LoadCursor {
         ptx::copyAsync16(target, static_cast<const char*>(p.key) + byte, valid, policy);
         ptx::copyAsync16(target + Shape<D>::tensorBytes, static_cast<const char*>(p.value) + byte, valid, policy);
       }
-      advance(p, warp, lane);
     }
     ptx::copyAsyncCommit();
+  }
+  __device__ __forceinline__ void issue(const AttentionParams& p, const RecordTable& records, uint32_t ring, int stage,
+                                        int warp, int lane, uint64_t policyOnce, uint64_t policyShared) {
+    copy(p, ring, stage, warp, lane, policyOnce, policyShared);
+    if (next.live) {
+      next = afterNext;
+      advance(p, records, warp, lane);
+    }
   }
 };
 
@@ -145,12 +196,21 @@ struct RowBlock {
   int commonLow, commonHigh;  // visible to all 16 rows
   int anyHigh;             // nothing at or past it is visible to any row
 
+  /** Brings the query rows to L2, where later writes by others still reach them. */
+  __device__ __forceinline__ void prefetchQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
+    if (lane < 16 && rowBase + lane < piece.validRows()) {
+      const char* row = static_cast<const char*>(p.query) + locateRow(p, piece, head, rowBase + lane).tokenHead * (D * 2);
+#pragma unroll
+      for (int byte = 0; byte < D * 2; byte += 128) ptx::prefetchL2(row + byte);
+    }
+  }
+
   /** Loads the query rows [rowBase, rowBase + 16) of the piece; rows past its end are zeros. */
   __device__ __forceinline__ void loadQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int row = rowBase + (lane >> 2) + 8 * half;
-      const bool valid = row < piece.validRows;
+      const bool valid = row < piece.validRows();
       low[half] = 0;
       high[half] = piece.kvEnd;
       if (valid) {
@@ -169,7 +229,7 @@ struct RowBlock {
         for (int k = 0; k < D / 16; k++) q[k][half] = q[k][half + 2] = 0;
       }
     }
-    const bool any0 = rowBase + (lane >> 2) < piece.validRows, any1 = rowBase + (lane >> 2) + 8 < piece.validRows;
+    const bool any0 = rowBase + (lane >> 2) < piece.validRows(), any1 = rowBase + (lane >> 2) + 8 < piece.validRows();
     commonLow = __reduce_max_sync(0xffffffffu, max(low[0], low[1]));
     commonHigh = __reduce_min_sync(0xffffffffu, min(high[0], high[1]));
     anyHigh = __reduce_max_sync(0xffffffffu, max(any0 ? high[0] : 0, any1 ? high[1] : 0));
@@ -297,9 +357,9 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
   }
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    if (half * 8 >= piece.validRows) break;
+    if (half * 8 >= piece.validRows()) break;
     float* mine = shared.combine + (warp * kCombineRows + g) * D;
-    if (half * 8 + g < piece.validRows) {
+    if (half * 8 + g < piece.validRows()) {
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
         *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
@@ -310,7 +370,7 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
     constexpr int quads = D / 4;
     for (int f = threadIdx.x; f < kCombineRows * quads; f += kThreads) {
       const int r = f / quads, column = (f % quads) * 4, row = half * 8 + r;
-      if (row >= piece.validRows) break;
+      if (row >= piece.validRows()) break;
       float maximum = -INFINITY, sum = 0.f;
 #pragma unroll
       for (int w = 0; w < kWarps; w++) maximum = fmaxf(maximum, shared.states[w * 16 + row].x);
@@ -345,23 +405,25 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
   }
 }
 
-/** Taller tiles: every warp writes its own 16 rows. */
+/** Taller tiles: every warp writes its own 16 rows, [rowBase, rowBase + 16) of the piece. */
 template <class T, int D>
-__device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const PieceRecord& piece, int head, int slot,
-                                             RowBlock<T, D>& block, int rowBase, int lane) {
-  block.finishSums();
+__device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceRecord& piece, int head, int slot,
+                                          const float (&o)[D / 8][4], const float (&maxima)[2], const float (&sums)[2],
+                                          int rowBase, int lane) {
   const int t = lane & 3;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int row = rowBase + (lane >> 2) + 8 * half;
-    if (row >= piece.validRows) continue;
-    float maximum = block.maximum[half], sum = block.sum[half];
+    float maximum = maxima[half], sum = sums[half];
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    if (row >= piece.validRows()) continue;
     if (slot >= 0) {
       const int64_t slotRow = int64_t(slot) * p.slotRows + row;
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
         __stcg(reinterpret_cast<float2*>(p.partialOutput + slotRow * D + j * 8 + 2 * t),
-               make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]));
+               make_float2(o[j][2 * half], o[j][2 * half + 1]));
       }
       if (t == 0) __stcg(p.partialState + slotRow, make_float2(maximum, sum));
     } else {
@@ -371,7 +433,7 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
       uint32_t* target = reinterpret_cast<uint32_t*>(static_cast<T*>(p.output) + tokenHead * D) + t;
 #pragma unroll
       for (int j = 0; j < D / 8; j++) {
-        target[j * 4] = ptx::pack<T>(block.o[j][2 * half] * inverse, block.o[j][2 * half + 1] * inverse);
+        target[j * 4] = ptx::pack<T>(o[j][2 * half] * inverse, o[j][2 * half + 1] * inverse);
       }
       if (t == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
     }
@@ -381,86 +443,138 @@ __device__ __forceinline__ void writeOwnRows(const AttentionParams& p, const Pie
 }  // namespace isochron
 
 #include "merge.cuh"
+#include "tall.cuh"
 
 namespace isochron {
 
-template <class T, int D, bool kTimed>
+/** `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster. */
+template <class T, int D, bool kTimed, bool kTall>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
-  constexpr int stages = Shape<D>::stages;
+  constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const SharedMemory shared{ptx::sharedAddress(sharedBytes),
-                            reinterpret_cast<float*>(sharedBytes + stages * Shape<D>::stageBytes),
-                            reinterpret_cast<float2*>(sharedBytes + stages * Shape<D>::stageBytes + Shape<D>::combineBytes)};
+  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
+  constexpr int combineBytes = Shape<D>::combineBytes(kTall);
+  uint8_t* const states = combine + combineBytes;
+  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
+  uint32_t startCycle = 0, cycles[4] = {};
+  if constexpr (kTimed) startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
-  const int recordStart = worker.start, recordEnd = worker.end;
-  if (recordStart >= recordEnd) return;
-  PieceRecord piece = worker.first;
+  const int recordCount = worker.end - worker.start;
+  if (recordCount <= 0) return;
+  const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
   LoadCursor<D> cursor;
-  cursor.record = recordStart;
-  cursor.recordEnd = recordEnd;
-  cursor.enter(p, piece);
-  cursor.skipEmpty(p);
-  cursor.lookUp(p, warp, lane);
-  ptx::waitForPreviousLaunch();
-
+  cursor.record = 0;
+  cursor.recordCount = recordCount;
+  cursor.enter(worker.first);
+  const bool startsEmpty = cursor.token >= cursor.kvEnd;
+  cursor.next = cursor.lookUp(p, warp, lane);
+  constexpr int quads = sizeof(PieceRecord) / 16;
+  uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
+  if (lane < quads) table[lane] = __ldg(reinterpret_cast<const uint4*>(&worker.first) + lane);
+  for (int i = quads + lane; i < records.count * quads; i += 32) {
+    table[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
+  }
+  __syncwarp();
+  const PieceRecord* piece = records.nearby;
+  if (startsEmpty) {
+    cursor.skipEmpty(records);
+    cursor.next = cursor.lookUp(p, warp, lane);
+  }
   RowBlock<T, D> block;
-  block.loadQuery(p, piece, piece.head, piece.tileRows <= 16 ? 0 : warp * 16, lane);
-  int filled = 0, stage = 0;
+  block.prefetchQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
+  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
+  bool waited = p.historyIsReady == 0;
+  if (waited) ptx::waitForPreviousLaunch();
+  int stage = 0;
 #pragma unroll 1
-  for (; filled < stages - 1; filled++) cursor.issue(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+  for (int filled = 0; filled < lookahead; filled++) {
+    if (!waited && !cursor.next.onlyHistory) {
+      ptx::waitForPreviousLaunch();
+      waited = true;
+    }
+    cursor.copy(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
+    if (filled == 0) cursor.advance(p, records, warp, lane);
+    if (cursor.next.live) {
+      cursor.next = cursor.afterNext;
+      cursor.advance(p, records, warp, lane);
+    }
+  }
+  if (!waited) ptx::waitForPreviousLaunch();
+  constexpr bool usesWarpgroup = kTall && ISOCHRON_WARPGROUP != 0 && D <= 128;
+  if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
-  for (int record = recordStart;;) {
-    const bool tall = piece.tileRows > 16;
+  for (int record = 0;;) {
+    const bool tall = kTall && piece->tall();
     for (int h = 0;; h++) {
-      uint64_t startNs = 0;
+      const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
+      uint64_t startNs = 0, endNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
-      block.reset();
-      for (int token = piece.kvStart; token < piece.kvEnd; token += kTileTokens) {
-        const int refill = stage == 0 ? stages - 1 : stage - 1;
-        const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
-        // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
+      bool done = false;
+#if ISOCHRON_WARPGROUP
+      if constexpr (kTall && usesWarpgroup) {
         if (tall) {
-          ptx::copyAsyncWait<stages - 2>();
-          __syncthreads();
+          stage = runTallPiece<T, D, kTimed>(p, shared, records, cursor, *piece, head, slot, stage, policyShared, startCycle, cycles);
+          done = true;
         }
-        cursor.issue(p, shared.ring, refill, warp, lane, policyOnce, policyShared);
-        if (!tall) {
-          ptx::copyAsyncWait<stages - 1>();
-          __syncwarp();
-        }
-        const int partEnd = tall ? kWarps : warp + 1;
+      }
+#endif
+      if (!done) {
+        block.reset();
+        for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
+          const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
+          const uint32_t stageAddress = shared.ring + stage * Shape<D>::stageBytes;
+          // Taller tiles: after the barrier nobody reads the previous tile, whose stage is then refilled.
+          if (tall) {
+            ptx::copyAsyncWait<lookahead - 1>();
+            __syncthreads();
+          }
+          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
+          if (!tall) {
+            ptx::copyAsyncWait<lookahead>();
+            __syncwarp();
+          }
+          if constexpr (kTimed) {
+            if (token == piece->kvStart) cycles[0] = clock() - startCycle;
+          }
+          const int partEnd = tall ? kWarps : warp + 1;
 #pragma unroll 1
-        for (int part = tall ? 0 : warp; part < partEnd; part++) {
-          const int first = token + part * kWarpTokens;
-          if (first < block.anyHigh) block.takeTokens(p, stageAddress, part * kWarpTokens, first, lane);
+          for (int part = tall ? 0 : warp; part < partEnd; part++) {
+            const int first = token + part * kWarpTokens;
+            if (first < block.anyHigh) block.takeTokens(p, stageAddress, part * kWarpTokens, first, lane);
+          }
+          __syncwarp();
+          stage = stage == stages - 1 ? 0 : stage + 1;
         }
-        __syncwarp();
-        stage = stage == stages - 1 ? 0 : stage + 1;
+        if constexpr (kTimed) cycles[1] = clock() - startCycle;
+        if (tall) {
+          writeRows<T, D>(p, *piece, head, slot, block.o, block.maximum, block.sum, warp * 16, lane);
+          __syncthreads();
+        } else {
+          writeCombined<T, D>(p, shared, *piece, head, slot, block, warp, lane);
+        }
       }
-      const int head = piece.head + h, slot = piece.slot < 0 ? -1 : piece.slot + h;
-      if (tall) {
-        writeOwnRows<T, D>(p, piece, head, slot, block, warp * 16, lane);
-        __syncthreads();
-      } else {
-        writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
-      }
-      if constexpr (kTimed) {
-        if (threadIdx.x == 0) p.pieceTrace[piece.record + h] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x};
-      }
+      if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
       // The next piece's query is on its way while this one's slot is merged.
-      const PieceRecord current = piece;
-      const bool lastHead = h + 1 == piece.headCount, last = lastHead && record + 1 == recordEnd;
+      const PieceRecord& current = *piece;
+      const bool lastHead = h + 1 == piece->headCount, last = lastHead && record + 1 == recordCount;
       if (!last) {
-        if (lastHead) piece = p.pieces[++record];
-        const int nextHead = lastHead ? piece.head : piece.head + h + 1;
-        block.loadQuery(p, piece, nextHead, piece.tileRows <= 16 ? 0 : warp * 16, lane);
+        if (lastHead) piece = &records[++record];
+        const int nextHead = lastHead ? piece->head : piece->head + h + 1;
+        if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane);
+      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
+      if constexpr (kTimed) {
+        if (threadIdx.x == 0) {
+          cycles[3] = clock() - startCycle;
+          p.pieceTrace[current.firstPiece + h] = {startNs, endNs, ptx::smId(), blockIdx.x, {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        }
+      }
       if (last) return;
       if (lastHead) break;
     }

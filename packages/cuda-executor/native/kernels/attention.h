@@ -8,17 +8,18 @@ namespace isochron {
 
 struct KernelNeeds {
   int threads, sharedBytes, ctasPerSm;
+  int largestTile;  // query rows, on Hopper
 };
 
-/** False where no kernel exists for the head dimension or dtype (0 bf16, 1 fp16). */
-bool attentionNeeds(int headDim, int dtype, KernelNeeds* needs);
+/** False where no kernel exists for the head dimension or dtype (0 bf16, 1 fp16). `tall`: tiles of more than 16 rows. */
+bool attentionNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs);
 
 /** Lets the kernels use the shared memory that they need on the current device. Once per device. */
-cudaError_t prepareAttention(int headDim, int dtype);
+cudaError_t prepareAttention(int headDim, int dtype, bool tall);
 
 /** Queues one launch of `workers` CTAs. `dependent`: may start while the previous kernel of the stream drains. */
-cudaError_t launchAttention(int headDim, int dtype, bool timed, bool dependent, int workers, const AttentionParams& params,
-                            cudaStream_t stream);
+cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers,
+                            const AttentionParams& params, cudaStream_t stream);
 
 /**
  * The floor: reads every K and V row once through the page table, and nothing else. pageTokens[e] tokens of page

@@ -2,8 +2,8 @@
 //
 // A counter for each job counts slots; whoever brings it to the job's number of slots resets it to 0 (so the next launch
 // finds it ready) and merges. The sources combine in the plan's order whoever comes last: the result is bitwise the same
-// from run to run. One warp takes a row, reading up to 32 states at once and 8 partial rows deep; a job of one or two rows
-// spreads its sources over the warps. Nobody waits, so no CTA depends on another being resident.
+// from run to run. One warp takes a row, 16 partial rows with their states at a time; a job of one or two rows spreads its
+// sources over the warps. Nobody waits, so no CTA depends on another being resident.
 #pragma once
 #include "params.h"
 #include "ptx.cuh"
@@ -29,62 +29,59 @@ struct LaneRow {
   }
 };
 
-/** Row `row` of a merge, sources part, part + parts, …: leaves Σ weight × O in `total` and Σ weight × sum in `sum`. */
-template <int D>
-__device__ __forceinline__ void gatherRow(const AttentionParams& p, const MergeRecord& merge, int row, int part, int parts,
-                                          int lane, LaneRow<D>& total, float& maximum, float& sum) {
-  const int sources = merge.sourceEnd - merge.sourceStart;
-  auto stateRow = [&](int s) {
-    const SourceRecord source = p.sources[merge.sourceStart + s];
-    return source.slot * p.slotRows + source.slotRow + row;
-  };
+/**
+ * Sources part, part + parts, … of `sources`; source s is partial row `rowOf(s)`. Leaves Σ weight × O in `total` and
+ * Σ weight × sum in `sum`, weights relative to `maximum`, the largest of these sources. Loads are never conditional (past
+ * the end they repeat the last source, with weight 0), so that states and rows travel together: one trip to L2 for 16.
+ */
+template <int D, class RowOf>
+__device__ __forceinline__ void gatherRow(const AttentionParams& p, int sources, int part, int parts, int lane, RowOf&& rowOf,
+                                          LaneRow<D>& total, float& maximum, float& sum) {
+  constexpr int depth = D == 256 ? 8 : 16;
   maximum = -INFINITY;
-  for (int s = lane; s < sources; s += 32) maximum = fmaxf(maximum, __ldcg(p.partialState + stateRow(s)).x);
-#pragma unroll
-  for (int d = 16; d > 0; d >>= 1) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, d));
-  const float reference = maximum == -INFINITY ? 0.f : maximum;
   sum = 0.f;
 #pragma unroll
   for (int i = 0; i < D / 32; i++) total.v[i] = 0.f;
-  for (int base = part; base < sources; base += 32 * parts) {
-    const int mine = base + lane * parts;
-    int index = 0;
-    float weight = 0.f;
-    if (mine < sources) {
-      index = stateRow(mine);
-      const float2 state = __ldcg(p.partialState + index);
-      weight = ptx::exp2Fast(state.x - reference);
-      sum += weight * state.y;
+#pragma unroll 1
+  for (int base = part; base < sources; base += depth * parts) {
+    const int source = base + min(lane & (depth - 1), (sources - 1 - base) / parts) * parts;
+    const int index = rowOf(source);
+    float2 state = __ldcg(p.partialState + index);
+    LaneRow<D> rows[depth];
+#pragma unroll
+    for (int i = 0; i < depth; i++) {
+      rows[i].load(p.partialOutput + int64_t(__shfl_sync(0xffffffffu, index, i)) * D, lane);
     }
-    const int count = min(32, (sources - base + parts - 1) / parts);
-    constexpr int depth = 8;
-    for (int j = 0; j < count; j += depth) {
-      LaneRow<D> rows[depth];
+    if (base + (lane & (depth - 1)) * parts >= sources) state = make_float2(-INFINITY, 0.f);
+    float joint = state.x;
 #pragma unroll
-      for (int i = 0; i < depth; i++) {
-        const int from = __shfl_sync(0xffffffffu, index, (j + i) & 31);
-        if (j + i < count) rows[i].load(p.partialOutput + int64_t(from) * D, lane);
-      }
+    for (int d = depth / 2; d > 0; d >>= 1) joint = fmaxf(joint, __shfl_xor_sync(0xffffffffu, joint, d));
+    joint = fmaxf(joint, maximum);
+    const float reference = joint == -INFINITY ? 0.f : joint;
+    const float weight = ptx::exp2Fast(state.x - reference);
+    float gained = weight * state.y;
 #pragma unroll
-      for (int i = 0; i < depth; i++) {
-        const float w = __shfl_sync(0xffffffffu, weight, (j + i) & 31);
-        if (j + i < count) {
+    for (int d = depth / 2; d > 0; d >>= 1) gained += __shfl_xor_sync(0xffffffffu, gained, d);
+    const float factor = ptx::exp2Fast(maximum - reference);
+    sum = sum * factor + gained;
+    maximum = joint;
 #pragma unroll
-          for (int e = 0; e < D / 32; e++) total.v[e] += w * rows[i].v[e];
-        }
-      }
+    for (int e = 0; e < D / 32; e++) total.v[e] *= factor;
+#pragma unroll
+    for (int i = 0; i < depth; i++) {
+      const float w = __shfl_sync(0xffffffffu, weight, i);
+#pragma unroll
+      for (int e = 0; e < D / 32; e++) total.v[e] += w * rows[i].v[e];
     }
   }
-#pragma unroll
-  for (int d = 16; d > 0; d >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, d);
 }
 
 template <class T, int D>
-__device__ __forceinline__ void writeMerged(const AttentionParams& p, const MergeRecord& merge, int row, int lane,
+__device__ __forceinline__ void writeMerged(const AttentionParams& p, int queryStart, int head, int packedRow, int lane,
                                             const LaneRow<D>& total, float maximum, float sum) {
-  const int packedRow = merge.rowStart + row, token = packedRow / p.packedHeads;
-  const int64_t tokenHead = int64_t(merge.queryStart + token) * p.queryHeads + merge.head * p.packedHeads +
-                            (packedRow - token * p.packedHeads);
+  const int token = packedRow / p.packedHeads;
+  const int64_t tokenHead =
+      int64_t(queryStart + token) * p.queryHeads + head * p.packedHeads + (packedRow - token * p.packedHeads);
   const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
   const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
   uint32_t* target = reinterpret_cast<uint32_t*>(static_cast<T*>(p.output) + tokenHead * D) + lane * (D / 64);
@@ -101,43 +98,147 @@ __device__ __forceinline__ void writeMerged(const AttentionParams& p, const Merg
   if (lane == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
 }
 
-template <class T, int D>
-__device__ __noinline__ void mergeRows(const AttentionParams& p, const SharedMemory& shared, const MergeRecord& merge, int warp,
-                                       int lane) {
-  LaneRow<D> total;
-  float maximum, sum;
-  if (merge.rowCount >= 3 || merge.sourceEnd - merge.sourceStart < 8) {
-    for (int row = warp; row < merge.rowCount; row += kWarps) {
-      gatherRow<D>(p, merge, row, 0, 1, lane, total, maximum, sum);
-      writeMerged<T, D>(p, merge, row, lane, total, maximum, sum);
-    }
-    return;
-  }
-  for (int row = 0; row < merge.rowCount; row++) {
-    gatherRow<D>(p, merge, row, warp, kWarps, lane, total, maximum, sum);
-    float* mine = shared.combine + warp * D + lane * (D / 32);
+/** Merges `rowCount` rows of a head; source s of row r is partial row `rowOf(s, r)`. */
+template <class T, int D, class RowOf>
+__device__ __forceinline__ void mergeRows(const AttentionParams& p, const SharedMemory& shared, int queryStart, int head,
+                                          int rowStart, int rowCount, int sources, int warp, int lane, RowOf&& rowOf) {
+  // A row to a warp; or, where that leaves warps idle, all warps to a row.
+  const bool spread = rowCount < 3 && sources >= kWarps;
+  const int parts = spread ? kWarps : 1;
+#pragma unroll 1
+  for (int row = spread ? 0 : warp; row < rowCount; row += spread ? 1 : kWarps) {
+    LaneRow<D> total;
+    float maximum, sum;
+    gatherRow<D>(p, sources, spread ? warp : 0, parts, lane, [&](int s) { return rowOf(s, row); }, total, maximum, sum);
+    if (spread) {
+      float* mine = shared.combine + warp * D + lane * (D / 32);
 #pragma unroll
-    for (int i = 0; i < D / 32; i++) mine[i] = total.v[i];
-    if (lane == 0) shared.states[warp] = make_float2(maximum, sum);
-    __syncthreads();
-    if (warp == 0) {
-      for (int w = 1; w < kWarps; w++) {
-        const float* other = shared.combine + w * D + lane * (D / 32);
+      for (int i = 0; i < D / 32; i++) mine[i] = total.v[i];
+      if (lane == 0) shared.states[warp] = make_float2(maximum, sum);
+      __syncthreads();
+      if (warp == 0) {
+        for (int w = 1; w < kWarps; w++) {
+          const float2 state = shared.states[w];
+          const float joint = fmaxf(maximum, state.x), reference = joint == -INFINITY ? 0.f : joint;
+          const float factor = ptx::exp2Fast(maximum - reference), other = ptx::exp2Fast(state.x - reference);
+          const float* part = shared.combine + w * D + lane * (D / 32);
+          sum = factor * sum + other * state.y;
 #pragma unroll
-        for (int i = 0; i < D / 32; i++) total.v[i] += other[i];
-        sum += shared.states[w].y;
+          for (int i = 0; i < D / 32; i++) total.v[i] = factor * total.v[i] + other * part[i];
+          maximum = joint;
+        }
       }
-      writeMerged<T, D>(p, merge, row, lane, total, maximum, sum);
     }
-    __syncthreads();
+    if (!spread || warp == 0) writeMerged<T, D>(p, queryStart, head, rowStart + row, lane, total, maximum, sum);
+    if (spread) __syncthreads();
+  }
+}
+
+/**
+ * As mergeRows, for many rows of at most 4 sources: a warp takes 4 rows at a time, so that 16 partial rows travel together
+ * however few sources a row has.
+ */
+template <class T, int D, class RowOf>
+__device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
+                                              int sources, int warp, int lane, RowOf&& rowOf) {
+  constexpr int rowsAtOnce = D == 256 ? 2 : 4, width = 4;
+#pragma unroll 1
+  for (int base = warp * rowsAtOnce; base < rowCount; base += kWarps * rowsAtOnce) {
+    const int myRow = min(base + ((lane / width) & (rowsAtOnce - 1)), rowCount - 1), mySource = lane & (width - 1);
+    const int index = rowOf(min(mySource, sources - 1), myRow);
+    float2 state = __ldcg(p.partialState + index);
+    LaneRow<D> rows[rowsAtOnce * width];
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce * width; i++) {
+      rows[i].load(p.partialOutput + int64_t(__shfl_sync(0xffffffffu, index, i)) * D, lane);
+    }
+    if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
+    float maximum = state.x;
+    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
+    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+    const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
+    float sum = weight * state.y;
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+#pragma unroll
+    for (int r = 0; r < rowsAtOnce; r++) {
+      LaneRow<D> total;
+#pragma unroll
+      for (int e = 0; e < D / 32; e++) total.v[e] = 0.f;
+#pragma unroll
+      for (int s = 0; s < width; s++) {
+        const float w = __shfl_sync(0xffffffffu, weight, r * width + s);
+#pragma unroll
+        for (int e = 0; e < D / 32; e++) total.v[e] += w * rows[r * width + s].v[e];
+      }
+      const float rowMaximum = __shfl_sync(0xffffffffu, maximum, r * width), rowSum = __shfl_sync(0xffffffffu, sum, r * width);
+      if (base + r < rowCount) writeMerged<T, D>(p, queryStart, head, rowStart + base + r, lane, total, rowMaximum, rowSum);
+    }
+  }
+}
+
+/** Any job: its merge and source records say what to read. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd,
+                                         int warp, int lane, uint32_t startCycle) {
+#pragma unroll 1
+  for (int m = mergeStart; m < mergeEnd; m++) {
+    uint64_t startNs = 0;
+    uint32_t cycle = 0;
+    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
+    const MergeRecord merge = p.merges[m];
+    mergeRows<T, D>(p, shared, merge.queryStart, merge.head, merge.rowStart, merge.rowCount,
+                    merge.sourceEnd - merge.sourceStart, warp, lane, [&](int s, int row) {
+                      const SourceRecord source = p.sources[merge.sourceStart + s];
+                      return source.slot * p.slotRows + source.slotRow + row;
+                    });
+    if constexpr (kTimed) {
+      __syncthreads();
+      if (threadIdx.x == 0) {
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+      }
+    }
   }
 }
 
 /** Announces that a slot is written, and merges every job that it completes. All threads of the CTA call it. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
-                                       int h, int warp, int lane) {
+                                       int h, int warp, int lane, uint32_t startCycle) {
   uint32_t* completed = reinterpret_cast<uint32_t*>(shared.states);
+  if (piece.job >= 0) {
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      const bool isLast = ptx::countArrival(p.counters + piece.job) == piece.arrivals - 1;
+      if (isLast) p.counters[piece.job] = 0;
+      completed[0] = isLast;
+    }
+    __syncthreads();
+    if (completed[0]) {
+      if (piece.firstSlot >= 0) {
+        uint64_t startNs = 0;
+        uint32_t cycle = 0;
+        if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
+        const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
+        if (piece.tall() && piece.arrivals <= 4) {
+          mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        } else {
+          mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        }
+        if constexpr (kTimed) {
+          __syncthreads();
+          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x,
+                                     {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+          for (int m = piece.mergeStart + threadIdx.x; m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
+        }
+      } else {
+        mergeListed<T, D, kTimed>(p, shared, piece.mergeStart, piece.mergeEnd, warp, lane, startCycle);
+      }
+      __syncthreads();
+    }
+    return;
+  }
+  // A group's slot feeds a job of each member: 128 arrivals at a time.
   const int start = h == 0 ? piece.slotJobStart : p.slotJobIndptr[slot];
   const int end = p.slotJobIndptr[slot + 1];
   for (int base = start; base < end; base += kThreads) {
@@ -145,13 +246,8 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
     bool isLast = false;
     if (base + int(threadIdx.x) < end) {
       const int job = p.slotJobs[base + threadIdx.x];
-      const int arrivals = p.jobs[job].arrivals;
-      __threadfence();
-      isLast = atomicAdd(p.counters + job, 1) == arrivals - 1;
-      if (isLast) {
-        p.counters[job] = 0;
-        __threadfence();
-      }
+      isLast = ptx::countArrival(p.counters + job) == p.jobs[job].arrivals - 1;
+      if (isLast) p.counters[job] = 0;
     }
     const uint32_t mask = __ballot_sync(0xffffffffu, isLast);
     if (lane == 0) completed[warp] = mask;
@@ -166,16 +262,9 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
       const uint32_t bits = i < 32 ? masks[0] : i < 64 ? masks[1] : i < 96 ? masks[2] : masks[3];
       if (((bits >> (i & 31)) & 1) == 0) continue;
       const JobRecord job = p.jobs[p.slotJobs[base + i]];
-      for (int m = job.mergeStart; m < job.mergeEnd; m++) {
-        uint64_t startNs = 0;
-        if constexpr (kTimed) startNs = ptx::globalTimerNs();
-        mergeRows<T, D>(p, shared, p.merges[m], warp, lane);
-        if constexpr (kTimed) {
-          __syncthreads();
-          if (threadIdx.x == 0) p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x};
-        }
-      }
+      mergeListed<T, D, kTimed>(p, shared, job.mergeStart, job.mergeEnd, warp, lane, startCycle);
     }
+    __syncthreads();
   }
 }
 

@@ -11,6 +11,9 @@ namespace isochron {
 struct TraceRecord {
   uint64_t startNs, endNs;
   uint32_t sm, worker;
+  /** SM cycles since the CTA began: a piece's first KV tile is there, its last is consumed, its rows are written, its
+   *  arrival is counted; for merges, begin and end in the first two. */
+  uint32_t cycles[4];
 };
 
 struct AttentionParams {
@@ -34,9 +37,11 @@ struct AttentionParams {
   int32_t* counters;           // [job], arrivals so far; 0 between launches
   TraceRecord* pieceTrace;     // null where the launch is not timed
   TraceRecord* mergeTrace;
-  int64_t pageStride, tokenStride, headStride;
+  int64_t pageStride;
+  int32_t tokenStride, headStride;
   int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
   int32_t causal, window;      // window 0: no window
+  int32_t historyIsReady;      // KV tokens before a request's query tokens were written before the previous launch began
   float scaleLog2;             // softmax scale × log2 e
   float softCapLog2;           // soft cap × log2 e; 0 for none
   float scaleOverSoftCap;      // 2 × softmax scale / soft cap × log2 e

@@ -37,6 +37,11 @@ __device__ __forceinline__ void copyAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+__device__ __forceinline__ void storeShared16(uint32_t address, const uint4& data) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(data.x), "r"(data.y), "r"(data.z), "r"(data.w)
+               : "memory");
+}
+
 __device__ __forceinline__ void loadMatrix4(uint32_t (&r)[4], uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -99,6 +104,17 @@ __device__ __forceinline__ uint32_t smId() {
   uint32_t id;
   asm volatile("mov.u32 %0, %smid;" : "=r"(id));
   return id;
+}
+
+__device__ __forceinline__ void prefetchL2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
+/** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
+__device__ __forceinline__ int countArrival(int32_t* counter) {
+  int before;
+  asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
 }
 
 /** Programmatic dependent launch: waits until what the previous kernel wrote is visible. */

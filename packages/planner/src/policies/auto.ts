@@ -75,7 +75,7 @@ export const auto: Policy = {
 /** Makespan of the pieces and of the merges after them, in nanoseconds. Numbers the slots of `pieces`. */
 function priceNs(pieces: PieceWriter, device: Device): number {
   const { workers } = pieces;
-  merges.build(pieces, device.costModel);
+  merges.build(pieces, device.costModel, 0);
   const piecesNs = makespanNs(pieces.records, pieces.workerIndptr, workers, true, workers, device);
   return piecesNs + merges.longestNs(workers, device.costModel);
 }

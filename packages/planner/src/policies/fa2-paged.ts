@@ -29,9 +29,7 @@ export const fa2Paged: Policy = {
   summary: "FlashAttention 2 with pages (vLLM before Hopper): decodes in equal parts, mixed batches never split",
   isComparison: true,
   assign: (input, out) =>
-    isDecode(input)
-      ? assignDecodes(input, out, input.requestCount, faLongestBlocks(input))
-      : assignHeads(input, out),
+    isDecode(input) ? assignDecodes(input, out, input.requestCount, faLongestBlocks(input)) : assignHeads(input, out),
   bound: undefined,
 };
 
@@ -82,9 +80,13 @@ function assignDecodes(input: PolicyInput, out: PieceWriter, launched: number, b
   const { attention, device, requestCount, qoLens, kvLens } = input;
   const { kvHeads, queryHeads } = attention;
   const rows = queryHeads / kvHeads;
-  const splits = splitCount(launched * kvHeads, ASSUMED_CTAS_PER_SM * device.smCount, blocks);
+  const rowTiles = Math.ceil(rows / TILE_ROWS);
+  const splits = splitCount(launched * kvHeads * rowTiles, ASSUMED_CTAS_PER_SM * device.smCount, blocks);
   const slot = splits > 1 ? PARTIAL : WRITE_THROUGH;
   const add = (request: number, head: number, split: number): void => {
+    for (let tile = 0; tile < rowTiles; tile++) addTile(request, head, split, tile * TILE_ROWS);
+  };
+  const addTile = (request: number, head: number, split: number, rowStart: number): void => {
     if (qoLens[request] !== 0) {
       const end = visibleEnd(attention, 1, kvLens[request]!, 0);
       const start = Math.min(end, visibleStart(attention, 1, kvLens[request]!, 0));
@@ -92,7 +94,10 @@ function assignDecodes(input: PolicyInput, out: PieceWriter, launched: number, b
       const kvStart = Math.min(end, Math.max(start, split * part));
       const kvEnd = Math.max(kvStart, Math.min(end, (split + 1) * part));
       // Parts beyond the end of a request exit at once.
-      if (kvEnd > kvStart || split === 0) out.add(request, head, 1, 0, rows, TILE_ROWS, kvStart, kvEnd, slot);
+      const tileRows = Math.min(TILE_ROWS, rows - rowStart);
+      if (kvEnd > kvStart || split === 0) {
+        out.add(request, head, 1, rowStart, tileRows, TILE_ROWS, kvStart, kvEnd, slot);
+      }
     }
     out.endWorker();
   };

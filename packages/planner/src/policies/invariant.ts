@@ -13,7 +13,7 @@ import type { Policy } from "./policy.ts";
 
 /** Least tokens of a chunk: chosen as what a short split is in the batch-invariant modes of serving engines. */
 const GRID_TOKENS = 256;
-/** Payloads are tried in steps of LB* / 256: chosen because a chunk of one worker is seldom less. */
+/** Payloads differ by LB* / 256 at least: chosen because a chunk of one worker is seldom less. */
 const STEPS = 256;
 
 const bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };

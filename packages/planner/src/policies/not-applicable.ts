@@ -6,6 +6,7 @@ import type { PolicyName } from "../policy-names.ts";
 export class PolicyNotApplicableError extends Error {
   override readonly name = "PolicyNotApplicableError";
   readonly policy: PolicyName;
+  /** Which property of the shape or the batch the other system has no kernel for. */
   readonly reason: string;
 
   constructor(policy: PolicyName, reason: string) {

@@ -15,6 +15,9 @@ import { PARTIAL, type PieceWriter, WRITE_THROUGH } from "../pieces.ts";
 /** Fields of a placement: tiles [from, to) of job row `job` on heads [head, head + heads), on a worker. */
 const Placement = { worker: 0, job: 1, head: 2, heads: 3, from: 4, to: 5, stride: 6 } as const;
 
+/** Payloads on each of the two scales of a search: chosen as fine enough for a hundredth of A + c. */
+const SCAN = 16;
+
 /** One attempt after another to pack all jobs into workers of a given payload. */
 export class Packing {
   private readonly cutTiles: number;
@@ -50,16 +53,33 @@ export class Packing {
   }
 
   /**
-   * Packs everything into the smallest of the payloads from `lowerBoundNs` to `sufficientNs` in steps of `stepNs` that
-   * takes it.
+   * Packs everything into the smallest payload found from `lowNs` to `highNs`, which always suffices. Scans upward in
+   * sixteenths of that range, then the last of them in sixteenths, in steps of `leastStepNs` at least: no bisection, as a
+   * longer payload is now and then worse.
    */
-  packFrom(lowerBoundNs: number, sufficientNs: number, stepNs: number): void {
-    let payloadNs = lowerBoundNs;
-    while (!this.fits(payloadNs) && payloadNs < sufficientNs) payloadNs = Math.min(payloadNs + stepNs, sufficientNs);
+  packFrom(lowNs: number, highNs: number, leastStepNs: number): void {
+    const coarseNs = Math.max(leastStepNs, Math.ceil((highNs - lowNs) / SCAN));
+    const enoughNs = this.scan(lowNs, highNs, coarseNs);
+    const fineNs = Math.max(leastStepNs, Math.ceil(coarseNs / SCAN));
+    if (enoughNs > lowNs) this.scan(Math.max(lowNs, enoughNs - coarseNs + fineNs), enoughNs, fineNs);
   }
 
-  /** Packs everything into payload `payloadNs`; false where a job found no room. */
+  /** Packs into the first payload that takes everything, and returns it; at `toNs` in any case. */
+  private scan(fromNs: number, toNs: number, stepNs: number): number {
+    let payloadNs = fromNs;
+    while (!this.fits(payloadNs) && payloadNs < toNs) payloadNs = Math.min(payloadNs + stepNs, toNs);
+    return payloadNs;
+  }
+
+  /**
+   * Packs everything into payload `payloadNs`; false where a job found no room. The rest of a cut job waits for its turn
+   * among the others or, where that fails, goes on at once: chosen because either fits where the other does not.
+   */
   fits(payloadNs: number): boolean {
+    return this.attempt(payloadNs, false) || this.attempt(payloadNs, true);
+  }
+
+  private attempt(payloadNs: number, goesOn: boolean): boolean {
     const { jobs, order, restNs, rests } = this;
     this.placementCount = 0;
     this.restCount = 0;
@@ -71,7 +91,7 @@ export class Packing {
     while (next < order.length || this.restCount > 0) {
       const job = order[next];
       const last = this.restCount - 1;
-      if (job === undefined || (last >= 0 && restNs[last]! >= jobs.wholeNs[job]!)) {
+      if (job === undefined || (last >= 0 && (goesOn || restNs[last]! >= jobs.wholeNs[job]!))) {
         this.restCount--;
         if (this.place(rests[3 * last]!, rests[3 * last + 1]!, 1, rests[3 * last + 2]!) === 0) return false;
         continue;
@@ -199,7 +219,7 @@ export class Packing {
         jobs.tileRows[j]!,
         from === 0 ? jobs.kvStart[j]! : (firstTile + from) * kvTileTokens,
         to === jobs.tiles[j]! ? jobs.kvEnd[j]! : (firstTile + to) * kvTileTokens,
-        isWhole(at) === 1 ? WRITE_THROUGH : PARTIAL,
+        isWhole(at) === 1 && jobs.leavesPartial[j] === 0 ? WRITE_THROUGH : PARTIAL,
       );
     }
     while (out.workers < workers) out.endWorker();

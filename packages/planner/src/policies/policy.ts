@@ -2,6 +2,7 @@
 // shared by all of them.
 
 import type { AttentionShape } from "../batch.ts";
+import type { LowerBound } from "../bounds.ts";
 import type { Device } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
@@ -11,21 +12,27 @@ import type { PolicyName } from "../policy-names.ts";
 export interface PolicyInput {
   readonly attention: AttentionShape;
   readonly device: Device;
+  /** Entries of qoLens and kvLens that belong to the batch. */
   readonly requestCount: number;
+  /** Query tokens of each request. */
   readonly qoLens: ArrayLike<number>;
+  /** KV tokens of each request. */
   readonly kvLens: ArrayLike<number>;
   /** The batch's jobs with group heads packed and a query tile per request. Other tilings are a policy's own business. */
   readonly jobs: Jobs;
-  /** LB* of `jobs` in the device's own cost model, in nanoseconds. */
-  readonly lowerBoundNs: number;
+  /** LB* of `jobs` in the device's own cost model, in nanoseconds, and what goes with it. */
+  readonly bound: Readonly<LowerBound>;
 }
 
 /** Most that a policy can need for any batch within a budget. */
 export interface PieceBound {
   /** Rows of workerPieceIndptr. */
   readonly workers: number;
+  /** Records that PieceWriter.add is called for. */
   readonly pieceRecords: number;
+  /** Partial states that pieces leave. */
   readonly partialSlots: number;
+  /** Jobs that leave partial states. */
   readonly splitJobs: number;
 }
 
@@ -33,7 +40,9 @@ export interface PieceBound {
 export interface BatchBound {
   /** Rows of Jobs: query tiles of all requests. */
   readonly queryTiles: number;
+  /** Heads that each row of Jobs stands for. */
   readonly headCount: number;
+  /** P. */
   readonly workers: number;
   /** KV tokens of the longest request, where the budget limits it. */
   readonly maxKvTokens: number | undefined;
@@ -55,7 +64,9 @@ export interface LaunchShape {
   readonly mergeGridTokens?: number;
 }
 
+/** A rule, as one object. Stateless between calls: the same input always gives the same pieces. */
 export interface Policy {
+  /** Its index in POLICY_NAMES is its number in the plan format; `custom` for a rule of your own. */
   readonly name: PolicyName;
   /** One line for tables and --help. */
   readonly summary: string;

@@ -4,8 +4,8 @@ import type { PolicyName } from "../policy-names.ts";
 import { POLICY_NAMES } from "../policy-names.ts";
 import { auto } from "./auto.ts";
 import { balanced } from "./balanced.ts";
-import { fa2Paged, fa2PagedGraph } from "./fa2-paged.ts";
 import { faUniform } from "./fa-uniform.ts";
+import { fa2Paged, fa2PagedGraph } from "./fa2-paged.ts";
 import { fa3Varlen } from "./fa3-varlen.ts";
 import { fixedSplit } from "./fixed-split.ts";
 import { flashInferDecode, flashInferDecodeGraph } from "./flashinfer/decode.ts";
@@ -20,6 +20,7 @@ import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
 import { tight } from "./tight.ts";
 
+/** Rules by name. A name without a rule is one that plans from elsewhere may carry. */
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   balanced,
   none,
@@ -46,6 +47,7 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
 export class UnknownPolicyError extends Error {
   override readonly name = "UnknownPolicyError";
   readonly policy: string;
+  /** All names that would do. */
   readonly known: readonly string[];
 
   constructor(policy: string) {
@@ -56,8 +58,9 @@ export class UnknownPolicyError extends Error {
   }
 }
 
-/** The policy of that name, or UnknownPolicyError. */
-export function findPolicy(name: string): Policy {
+/** The policy of that name, or UnknownPolicyError; a policy object is its own answer. */
+export function findPolicy(name: string | Policy): Policy {
+  if (typeof name !== "string") return name;
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name as PolicyName] : undefined;
   if (policy === undefined) throw new UnknownPolicyError(name);
   return policy;

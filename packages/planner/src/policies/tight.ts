@@ -12,7 +12,7 @@ import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
 const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
-/** Payloads are tried in steps of LB* / 512: chosen because a fifth of a percent is below what costs are known to. */
+/** Payloads differ by LB* / 512 at least: chosen because a fifth of a percent is below what costs are known to. */
 const STEPS = 512;
 
 const bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
@@ -21,6 +21,7 @@ export const tight: Policy = {
   name: "tight",
   summary: "best fit, longest job first; a job is cut only where it fits nowhere whole",
   isComparison: false,
+  sharesPrefixes: true,
   assign({ jobs, device }, out) {
     const workers = workerCount(device);
     lowerBound(jobs, workers, 0, bound);

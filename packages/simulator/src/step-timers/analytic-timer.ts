@@ -12,7 +12,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { type HostTime, StepCosts } from "./step-costs.ts";
+import { type StepCostOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
 /** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
@@ -38,10 +38,10 @@ export class AnalyticTimer implements StepTimer {
     profile: GpuProfile,
     tensorParallel: number,
     attention: AttentionShape,
-    host?: HostTime,
+    options: StepCostOptions,
   ) {
     this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, host);
+    this.costs = new StepCosts(model, profile, tensorParallel, options);
     this.attention = attention;
     this.device = plannerDevice(profile);
     this.launch = resolveCosts(

@@ -3,7 +3,7 @@
 // `isochron-documents` holds a bundle, as JSON or as base64 of gzip; `isochron-files` holds the names that the server
 // serves as documents/0, documents/1, …
 
-import type { App } from "../app.ts";
+import type { Viewer } from "../viewer.ts";
 import { DocumentProblem } from "./problem.ts";
 import { documentsIn, parseJson, readDocuments, type ViewerDocument } from "./read.ts";
 
@@ -11,7 +11,7 @@ export interface Embedded {
   readonly documents: ViewerDocument[];
   readonly problems: { readonly error: unknown; readonly file: string }[];
   /** Follows changes of the files, where there is a server. */
-  readonly follow?: (app: App) => void;
+  readonly follow?: (app: Viewer) => void;
 }
 
 export async function readEmbedded(): Promise<Embedded> {
@@ -51,7 +51,7 @@ async function fromServer(names: readonly string[]): Promise<Embedded> {
       problems.push({ error, file: names[i]! });
     }
   }
-  const follow = (app: App): void => {
+  const follow = (app: Viewer): void => {
     const events = new EventSource("events");
     events.addEventListener("change", (event) => {
       const i = Number((event as MessageEvent<string>).data);

@@ -36,7 +36,7 @@ export function classify(document: TimelineDocument, work: Work, mode: ColorMode
 }
 
 export function requestName(request: number): string {
-  return request < 0 ? `prefix group ${-1 - request}` : `request ${request}`;
+  return request < 0 ? `prefix ${-1 - request}` : `request ${request}`;
 }
 
 /** The heaviest requests have a colour of their own, as far as they stand out; the rest share two quiet tones. */

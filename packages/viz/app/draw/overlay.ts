@@ -5,7 +5,7 @@ import { MERGE } from "../documents/timeline.ts";
 import { duration, times } from "../format.ts";
 import { laneOf } from "../model/jobs.ts";
 import { s } from "../ui/dom.ts";
-import type { LaneChartInput } from "../views/lane-chart.ts";
+import type { LaneChartInput } from "./lane-chart-input.ts";
 import type { LaneLayout } from "./lane-layout.ts";
 
 interface Box {

@@ -1,18 +1,18 @@
 // The chart as a picture of its own: SVG text, and PNG drawn from it.
 
 import { scaleLinear } from "d3-scale";
-import type { App } from "../app.ts";
 import { titleOf } from "../documents/title.ts";
 import { AXIS_HEIGHT, BUSY_WIDTH, FONT, LABEL_WIDTH } from "../draw/measures.ts";
 import { duration, percent, timeTicks } from "../format.ts";
 import type { Prepared } from "../model/prepared.ts";
+import type { Viewer } from "../viewer.ts";
 import type { LaneChart } from "../views/lane-chart.ts";
 
 const TITLE_HEIGHT = 56;
 // Chosen: beyond this a vector file is slower to open than a picture is to look at.
 const MAX_RECTS = 40_000;
 
-export function chartSvg(app: App, prepared: Prepared, chart: LaneChart): string {
+export function chartSvg(app: Viewer, prepared: Prepared, chart: LaneChart): string {
   const { palette, state } = app;
   const { document, index, verdict } = prepared;
   const layout = chart.layout!;
@@ -81,7 +81,7 @@ export function chartSvg(app: App, prepared: Prepared, chart: LaneChart): string
 }
 
 /** The same picture at twice the size of the screen. */
-export async function chartPng(app: App, prepared: Prepared, chart: LaneChart): Promise<Blob> {
+export async function chartPng(app: Viewer, prepared: Prepared, chart: LaneChart): Promise<Blob> {
   const url = URL.createObjectURL(new Blob([chartSvg(app, prepared, chart)], { type: "image/svg+xml" }));
   try {
     const image = new Image();

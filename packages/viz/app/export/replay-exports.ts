@@ -1,8 +1,8 @@
 // What a report can be saved as.
 
-import type { ExportChoice } from "../app.ts";
 import type { Replay } from "../model/replay.ts";
 import { download } from "../ui/dom.ts";
+import type { ExportChoice } from "../viewer.ts";
 import { csv } from "./csv.ts";
 
 export function replayExports(replay: Replay): ExportChoice[] {

@@ -1,29 +1,44 @@
 // What a timeline can be saved as.
 
-import type { App, ExportChoice } from "../app.ts";
 import { KINDS, type TimelineDocument } from "../documents/timeline.ts";
+import { integer } from "../format.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { download } from "../ui/dom.ts";
+import type { ExportChoice, Viewer } from "../viewer.ts";
 import type { LaneChart } from "../views/lane-chart.ts";
 import { csv } from "./csv.ts";
 import { chartPng, chartSvg } from "./picture.ts";
 import { documentHead, sliceRecord, writeTraceEvents } from "./trace-events.ts";
 
-export function timelineExports(app: App, prepared: Prepared, chart: LaneChart): ExportChoice[] {
+/** Chosen: the longest text a browser can hold is about 512 MB, and a trace event takes up to 250 characters. */
+const MAX_TEXT_SLICES = 1_500_000;
+
+class TooLargeError extends Error {
+  override readonly name = "TooLargeError";
+
+  constructor(count: number) {
+    super(
+      `${integer(count)} slices do not fit a text file of this browser (at most ${integer(MAX_TEXT_SLICES)}); the binary document holds them.`,
+    );
+  }
+}
+
+export function timelineExports(app: Viewer, prepared: Prepared, chart: LaneChart): ExportChoice[] {
   const { document } = prepared;
   const name = fileStem(document);
+  const text = (suffix: string, type: string, write: (of: TimelineDocument) => string): void => {
+    if (document.slices.count > MAX_TEXT_SLICES) throw new TooLargeError(document.slices.count);
+    download(`${name}${suffix}`, write(document), type);
+  };
   return [
     {
       label: "Picture (PNG)",
       run: async () => download(`${name}.png`, await chartPng(app, prepared, chart), "image/png"),
     },
     { label: "Picture (SVG)", run: () => download(`${name}.svg`, chartSvg(app, prepared, chart), "image/svg+xml") },
-    { label: "Slices (CSV)", run: () => download(`${name}.csv`, slicesCsv(document), "text/csv") },
-    { label: "Timeline (JSON)", run: () => download(`${name}.json`, timelineJson(document), "application/json") },
-    {
-      label: "Trace events (Perfetto)",
-      run: () => download(`${name}.trace.json`, writeTraceEvents(document), "application/json"),
-    },
+    { label: "Slices (CSV)", run: () => text(".csv", "text/csv", slicesCsv) },
+    { label: "Timeline (JSON)", run: () => text(".json", "application/json", timelineJson) },
+    { label: "Trace events (Perfetto)", run: () => text(".trace.json", "application/json", writeTraceEvents) },
   ];
 }
 

@@ -85,7 +85,7 @@ function headline(report: ReportDocument): { severity: Severity; headline: strin
   if (!limits || metrics.goodput === null || metrics.requestThroughput <= 0) {
     return {
       severity: metrics.rejected > 0 ? "fair" : "good",
-      headline: `${count}, ${metrics.outputTokenThroughput.toFixed(0)} output tokens/s.`,
+      headline: `${count}, ${integer(metrics.outputTokenThroughput)} output tokens/s.`,
     };
   }
   const met = metrics.goodput / metrics.requestThroughput;

@@ -32,6 +32,8 @@ export interface OpenableStep {
   readonly kvLens: readonly number[];
   /** Row in the report's step series; −1 where the series leaves it out. */
   readonly row: number;
+  /** Row of the last step of its replica at or before it that the series has: where to mark it; −1 for none. */
+  readonly nearRow: number;
   /** Index of its timeline among the open documents; −1 where none is open. */
   readonly doc: number;
 }
@@ -45,11 +47,14 @@ export class Replay {
   readonly running: StepFunction;
   readonly waiting: StepFunction;
   readonly kvShare: StepFunction;
+  /** Row of each request by its position in the trace. */
+  readonly rowOfRequest: ReadonlyMap<number, number>;
   readonly endUs: number;
 
   constructor(report: ReportDocument) {
     this.report = report;
     this.latencies = report.requests === undefined ? null : latenciesOf(report.requests);
+    this.rowOfRequest = new Map(Array.from(report.requests?.id ?? [], (id, row) => [id, row]));
     this.running = total(report, report.steps.running, 1);
     this.waiting = total(report, report.steps.waiting, 1);
     const { kvBlocks, replicas } = report.deployment;
@@ -83,10 +88,21 @@ export class Replay {
     return this.report.stepBatches
       .map((batch) => {
         const title = stepTitle(batch.replica, batch.step);
-        return { ...batch, row: rowOf.get(title) ?? -1, doc: byTitle.get(title) ?? -1 };
+        const row = rowOf.get(title) ?? -1;
+        const nearRow = row >= 0 ? row : lastRowBefore(this.report, batch.replica, batch.step);
+        return { ...batch, row, nearRow, doc: byTitle.get(title) ?? -1 };
       })
       .sort((a, b) => sampled(a) - sampled(b) || took(b) - took(a));
   }
+}
+
+/** A long replay keeps every n-th step. */
+function lastRowBefore({ steps }: ReportDocument, replica: number, step: number): number {
+  let found = -1;
+  for (let row = 0; row < steps.step.length; row++) {
+    if (steps.replica[row] === replica && steps.step[row]! <= step) found = row;
+  }
+  return found;
 }
 
 /** Title of the timeline of a replayed step: as stepTitle of the simulator. */

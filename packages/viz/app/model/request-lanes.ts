@@ -1,10 +1,11 @@
 // Requests of a replay as lanes of phases: waiting for its first step, prefill until the first token, decode until the
-// last. Requests share a lane where they do not overlap, so that the height is the concurrency; or one lane each.
+// last. Requests share a lane where they do not overlap, so that the height is the concurrency.
 
 import type { RequestSeries } from "@isochron/simulator";
 import type { Columns } from "../documents/report.ts";
 import type { Rows } from "../draw/lane-layout.ts";
 import { BusyIndex } from "./busy-index.ts";
+import { MinHeap } from "./min-heap.ts";
 
 export const PHASES = ["queued", "prefill", "decode"] as const;
 
@@ -20,20 +21,26 @@ export interface RequestLanes {
   readonly laneCount: number;
 }
 
-export function requestLanes(requests: Columns<RequestSeries>, endUs: number, packed: boolean): RequestLanes {
+export function requestLanes(requests: Columns<RequestSeries>, endUs: number): RequestLanes {
   const count = requests.id.length;
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   order.sort((a, b) => requests.arrivalUs[a]! - requests.arrivalUs[b]! || a - b);
   const laneOfRow = new Int32Array(count);
-  const freeAt: number[] = [];
+  // Lanes in use by when they become free, and free lanes by number: the topmost free one is taken.
+  const busy = new MinHeap();
+  const free = new MinHeap();
+  let lanesMade = 0;
   for (const row of order) {
     const from = requests.arrivalUs[row]!;
-    let lane = packed ? freeAt.findIndex((free) => free <= from) : -1;
-    if (lane === -1) lane = freeAt.push(0) - 1;
-    freeAt[lane] = requests.endUs[row]! >= 0 ? requests.endUs[row]! : endUs;
+    while (busy.least <= from) {
+      const lane = busy.pop();
+      free.push(lane, lane);
+    }
+    const lane = free.size > 0 ? free.pop() : lanesMade++;
+    busy.push(requests.endUs[row]! >= 0 ? requests.endUs[row]! : endUs, lane);
     laneOfRow[row] = lane;
   }
-  const laneCount = Math.max(freeAt.length, 1);
+  const laneCount = Math.max(lanesMade, 1);
   const members: number[][] = Array.from({ length: laneCount }, () => []);
   for (const row of order) members[laneOfRow[row]!]!.push(row);
   const offset = new Int32Array(laneCount + 1);

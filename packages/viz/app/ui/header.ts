@@ -1,8 +1,8 @@
 // The bar at the top: what is open, which view, search, open, export, theme, help.
 
-import type { App } from "../app.ts";
 import { titleOf } from "../documents/title.ts";
 import { VIEWS, type ViewName } from "../state.ts";
+import type { Viewer } from "../viewer.ts";
 import { h } from "./dom.ts";
 import { showHelp } from "./help.ts";
 import { MenuButton } from "./menu.ts";
@@ -19,14 +19,14 @@ const VIEW_LABELS: Readonly<Record<ViewName, string>> = {
 export class Header {
   readonly element: HTMLElement;
   readonly search: SearchBox;
-  readonly #app: App;
+  readonly #app: Viewer;
   readonly #picker: HTMLSelectElement;
   readonly #tabs: Map<ViewName, HTMLButtonElement>;
   readonly #theme: HTMLButtonElement;
   readonly #export: MenuButton;
   #listed: unknown = null;
 
-  constructor(app: App) {
+  constructor(app: Viewer) {
     this.#app = app;
     this.search = new SearchBox(app);
     this.#picker = h("select", { class: "picker", "aria-label": "Document" });
@@ -38,10 +38,11 @@ export class Header {
       ]),
     );
     this.#theme = h("button", { type: "button", class: "icon", onclick: () => app.toggleTheme() });
-    this.#export = new MenuButton("Export", () => [
-      { label: "Copy link to this view", run: () => copyLink(app) },
-      ...(app.view?.exports ?? []),
-    ]);
+    this.#export = new MenuButton(
+      "Export",
+      () => [{ label: "Copy link to this view", run: () => copyLink(app) }, ...(app.view?.exports ?? [])],
+      (error, label) => app.notices.problem(error, label, "Cannot export"),
+    );
     this.element = h(
       "header",
       { class: "bar" },
@@ -94,7 +95,7 @@ export class Header {
   }
 }
 
-export async function copyLink(app: App): Promise<void> {
+export async function copyLink(app: Viewer): Promise<void> {
   try {
     await navigator.clipboard.writeText(app.link);
     app.notices.info("The link is in the clipboard.");

@@ -1,6 +1,6 @@
 // A button with a menu, reachable by keyboard: Enter or ↓ opens, arrows move, Escape closes.
 
-import type { ExportChoice } from "../app.ts";
+import type { ExportChoice } from "../viewer.ts";
 import { h } from "./dom.ts";
 
 export class MenuButton {
@@ -8,9 +8,11 @@ export class MenuButton {
   readonly #button: HTMLButtonElement;
   readonly #list: HTMLElement;
   readonly #choices: () => readonly ExportChoice[];
+  readonly #failed: (error: unknown, label: string) => void;
 
-  constructor(label: string, choices: () => readonly ExportChoice[]) {
+  constructor(label: string, choices: () => readonly ExportChoice[], failed: (error: unknown, label: string) => void) {
     this.#choices = choices;
+    this.#failed = failed;
     this.#button = h(
       "button",
       { type: "button", class: "plain", "aria-haspopup": "menu", "aria-expanded": "false" },
@@ -35,7 +37,7 @@ export class MenuButton {
           tabindex: -1,
           onclick: () => {
             this.close();
-            void choice.run();
+            void this.#run(choice);
           },
         },
         choice.label,
@@ -50,6 +52,14 @@ export class MenuButton {
   close(): void {
     this.#list.hidden = true;
     this.#button.setAttribute("aria-expanded", "false");
+  }
+
+  async #run(choice: ExportChoice): Promise<void> {
+    try {
+      await choice.run();
+    } catch (error) {
+      this.#failed(error, choice.label);
+    }
   }
 
   #key(event: KeyboardEvent): void {

@@ -7,7 +7,7 @@ export class Notices {
   readonly element: HTMLElement = h("div", { class: "notices", role: "status", "aria-live": "polite" });
 
   /** A file that cannot be shown: what was found, and what was expected. */
-  problem(error: unknown, file: string): void {
+  problem(error: unknown, file: string, what = "Cannot open"): void {
     const rows =
       error instanceof DocumentProblem
         ? [
@@ -16,7 +16,7 @@ export class Notices {
             h("p", { class: "muted" }, "Expected: ", error.expected, "."),
           ]
         : [
-            h("p", { class: "notice-title" }, `Cannot open ${file}`),
+            h("p", { class: "notice-title" }, `${what} ${file}`),
             h("p", {}, error instanceof Error ? error.message : String(error)),
           ];
     this.#add("problem", rows, null);

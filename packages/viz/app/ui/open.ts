@@ -1,11 +1,11 @@
 // Files from the person: the file dialog, and drag and drop anywhere on the page.
 
-import type { App } from "../app.ts";
 import { readDocuments, type ViewerDocument } from "../documents/read.ts";
+import type { Viewer } from "../viewer.ts";
 import { h } from "./dom.ts";
 
 /** Reads files one by one; those that cannot be shown are named, the others are opened. */
-export async function openAll(app: App, files: Iterable<File>): Promise<void> {
+export async function openAll(app: Viewer, files: Iterable<File>): Promise<void> {
   const opened: ViewerDocument[] = [];
   for (const file of files) {
     try {
@@ -17,13 +17,13 @@ export async function openAll(app: App, files: Iterable<File>): Promise<void> {
   app.addDocuments(opened);
 }
 
-export function openFiles(app: App): void {
+export function openFiles(app: Viewer): void {
   const input = h("input", { type: "file", multiple: true });
   input.addEventListener("change", () => void openAll(app, input.files ?? []));
   input.click();
 }
 
-export function acceptDrops(app: App): void {
+export function acceptDrops(app: Viewer): void {
   const curtain = h("div", { class: "curtain", hidden: true, "aria-hidden": "true" }, h("p", {}, "Drop to open"));
   document.body.append(curtain);
   let depth = 0;

@@ -1,17 +1,17 @@
 // Search in the view that is open: request, SM, worker, kind. Arrows and Enter choose.
 
-import type { App, SearchResult } from "../app.ts";
+import type { SearchResult, Viewer } from "../viewer.ts";
 import { h } from "./dom.ts";
 
 export class SearchBox {
   readonly element: HTMLElement;
   readonly #input: HTMLInputElement;
   readonly #list: HTMLElement;
-  readonly #app: App;
+  readonly #app: Viewer;
   #results: SearchResult[] = [];
   #chosen = 0;
 
-  constructor(app: App) {
+  constructor(app: Viewer) {
     this.#app = app;
     this.#input = h("input", {
       type: "search",

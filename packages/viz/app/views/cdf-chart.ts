@@ -24,6 +24,8 @@ export class CdfChart {
   readonly #note: HTMLElement;
   #palette: Palette | null = null;
   #at: number | null = null;
+  /** What it was last drawn for. */
+  #drawn: unknown[] = [];
 
   constructor(distribution: Distribution, pick: (row: number) => void) {
     this.#distribution = distribution;
@@ -68,6 +70,9 @@ export class CdfChart {
   draw(palette: Palette): void {
     this.#palette = palette;
     if (!fit(this.#canvas)) return;
+    const key = [palette, this.#canvas.width, this.#canvas.height, this.#at];
+    if (key.every((part, k) => part === this.#drawn[k])) return;
+    this.#drawn = key;
     const { values, shares, limit } = this.#distribution;
     const ratio = devicePixelRatio;
     const context = this.#canvas.getContext("2d", { alpha: false })!;

@@ -1,15 +1,15 @@
 // Keys of a lane chart: move, zoom, fit, walk along the bars, pin.
 
-import type { App } from "../app.ts";
 import { COLOR_MODES } from "../draw/classes.ts";
 import { SORTS } from "../draw/lane-layout.ts";
 import { laneOf } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
+import type { Viewer } from "../viewer.ts";
 import { clampSpan, type Span, zoomSpan } from "./gestures.ts";
 import type { LaneChart } from "./lane-chart.ts";
 
 export interface ChartKeys {
-  readonly app: App;
+  readonly app: Viewer;
   readonly prepared: Prepared;
   readonly chart: LaneChart;
   readonly limits: Span;
@@ -93,7 +93,7 @@ function next<T>(all: readonly T[], value: T): T {
 }
 
 /** One step back: the pin, the request, the range, the zoom. */
-export function stepBack(app: App): boolean {
+export function stepBack(app: Viewer): boolean {
   const { pin, request, range, time, table, rows } = app.state;
   if (app.notices.closeLast()) return true;
   if (table) app.set({ table: false });

@@ -1,7 +1,6 @@
 // View 2, two timelines on one time axis: two policies, or the simulated and the measured run of one plan. Zoom and
 // selection are linked; the table beside names the differences.
 
-import type { App, SearchResult, View } from "../app.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
 import { titleOf } from "../documents/title.ts";
 import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
@@ -16,10 +15,11 @@ import { type Prepared, prepare } from "../model/prepared.ts";
 import { download, h } from "../ui/dom.ts";
 import { Choice, dataTable, factList } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
+import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { chartKey } from "./chart-keys.ts";
 import { fullSpan, LaneChart } from "./lane-chart.ts";
 
-export function compareView(app: App): View {
+export function compareView(app: Viewer): View {
   const first = prepare(app.timeline!);
   const second = prepare(app.documents[app.state.other] as TimelineDocument);
   const both = [first, second] as const;

@@ -1,37 +1,17 @@
 // The picture of SM occupancy: time axis, busy workers, bandwidth, lanes of bars, busy share per row. It draws what it is
 // told (LaneChartInput) and reports gestures; it keeps no state but its size.
 
-import type { ColorMode } from "../draw/classes.ts";
-import { LaneLayout, type RowMode, type Sort } from "../draw/lane-layout.ts";
+import type { LaneChartInput } from "../draw/lane-chart-input.ts";
+import { LaneLayout } from "../draw/lane-layout.ts";
 import { drawBusyBars, drawLabels, drawTracks } from "../draw/marks.ts";
 import { AXIS_HEIGHT, TRACK_HEIGHT } from "../draw/measures.ts";
 import { drawOverlay } from "../draw/overlay.ts";
 import type { Palette } from "../draw/palette.ts";
 import { ColorTable, Raster } from "../draw/raster.ts";
 import { integer } from "../format.ts";
-import type { PiecePlace } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { h, s } from "../ui/dom.ts";
 import { type Gestures, listen } from "./gestures.ts";
-
-export interface LaneChartInput {
-  readonly prepared: Prepared;
-  readonly palette: Palette;
-  readonly time: readonly [number, number];
-  /** Time that can be shown. */
-  readonly limits: readonly [number, number];
-  readonly rows: readonly [number, number];
-  readonly color: ColorMode;
-  readonly group: RowMode;
-  readonly sort: Sort;
-  /** Slices that stand out; the rest fades. */
-  readonly bright: readonly PiecePlace[] | null;
-  /** The job whose pieces are joined to their merges. */
-  readonly linked: readonly PiecePlace[] | null;
-  readonly pin: number;
-  readonly hover: number;
-  readonly range: readonly [number, number] | null;
-}
 
 export interface LaneChartEvents {
   onTime(time: readonly [number, number]): void;

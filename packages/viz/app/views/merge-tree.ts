@@ -16,9 +16,11 @@ export function mergeTree(document: TimelineDocument, job: Job): Element {
   const merges = job.members.filter(({ slice }) => slices.kind[slice] === MERGE);
   if (merges.length === 0) {
     const text =
-      pieces.length === 1
-        ? "Written through: the one piece writes the final output."
-        : "No merge is in the timeline: it ran in a launch of its own, or the pieces write different rows.";
+      job.request < 0
+        ? "A shared prefix: its partial states are merged in the jobs of the requests that share it."
+        : pieces.length === 1
+          ? "Written through: the one piece writes the final output."
+          : "No merge is in the timeline: it ran in a launch of its own, or the pieces write different rows.";
     return h("p", { class: "muted" }, text);
   }
   const leaves = pieces.slice(0, MAX_LEAVES);

@@ -1,7 +1,6 @@
 // View 1, SM occupancy: one row per SM or worker, time across; the lower bound is a line and everything right of it is
 // waste. The verdict stands above, details beside.
 
-import type { App, SearchResult, View } from "../app.ts";
 import { KINDS } from "../documents/timeline.ts";
 import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
 import type { RowMode, Sort } from "../draw/lane-layout.ts";
@@ -15,12 +14,13 @@ import { busyFraction } from "../model/work.ts";
 import { h, swatch } from "../ui/dom.ts";
 import { Choice, factList, keyFigure } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
+import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { chartKey } from "./chart-keys.ts";
 import { fullSpan, LaneChart } from "./lane-chart.ts";
 import { SidePanel } from "./side-panel.ts";
 import { TextTable } from "./text-table.ts";
 
-export function occupancyView(app: App): View {
+export function occupancyView(app: Viewer): View {
   const prepared = prepare(app.timeline!);
   const { document } = prepared;
   const tooltip = new Tooltip();

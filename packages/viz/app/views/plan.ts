@@ -1,7 +1,6 @@
 // View 4, the plan: every job as a line of KV tiles with its cuts and the workers of its pieces; the merge of a chosen job
 // as a tree beside it.
 
-import type { App, SearchResult, View } from "../app.ts";
 import { MERGE } from "../documents/timeline.ts";
 import { requestName } from "../draw/classes.ts";
 import { jobsCsv, jobsJson } from "../export/plan-exports.ts";
@@ -13,12 +12,17 @@ import type { JobScale, JobSort } from "../state.ts";
 import { download, h } from "../ui/dom.ts";
 import { Choice, dataTable, factList, keyFigure } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
+import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { stepBack } from "./chart-keys.ts";
 import { JobList } from "./job-list.ts";
 import { mergeTree } from "./merge-tree.ts";
 
-export function planView(app: App): View {
+// Chosen: beyond this, collecting jobs takes seconds, and no one reads a hundred thousand lines.
+const MAX_SLICES = 2_000_000;
+
+export function planView(app: Viewer): View {
   const prepared = prepare(app.timeline!);
+  if (prepared.document.slices.count > MAX_SLICES) return tooLarge(app, prepared.document.slices.count);
   const { document } = prepared;
   const { slices, lanes } = document;
   const { jobs } = prepared;
@@ -259,5 +263,31 @@ export function planView(app: App): View {
         run: () => download(`${fileStem(document)}-plan.json`, jobsJson(document, jobs), "application/json"),
       },
     ],
+  };
+}
+
+function tooLarge(app: Viewer, count: number): View {
+  const back = h(
+    "button",
+    { type: "button", class: "plain", onclick: () => app.set({ view: "occupancy" }) },
+    "Show the SMs",
+  );
+  return {
+    element: h(
+      "section",
+      { class: "plan view empty" },
+      h("h1", {}, "Too many pieces for one plan"),
+      h(
+        "p",
+        {},
+        `${integer(count)} slices are more than one launch has; jobs are collected up to ${integer(MAX_SLICES)}.`,
+      ),
+      h("p", {}, back),
+    ),
+    update: () => {},
+    destroy: () => {},
+    key: () => false,
+    search: () => [],
+    exports: [],
   };
 }

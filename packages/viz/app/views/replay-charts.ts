@@ -57,15 +57,12 @@ function concurrency(replay: Replay): TimeChartSpec {
 function tokens(replay: Replay, openable: readonly OpenableStep[]): TimeChartSpec {
   const { steps, deployment } = replay.report;
   const count = steps.step.length;
+  const all: StepFunction = { atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) };
   const decode = Float64Array.from({ length: count }, (_, i) => steps.tokens[i]! - steps.prefillTokens[i]!);
   return {
     title: "Tokens per step",
     height: 96,
-    domain: (time) => [
-      0,
-      Math.max(mostIn({ atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) }, time), 1) *
-        1.2,
-    ],
+    domain: (time) => [0, Math.max(mostIn(all, time), 1) * 1.2],
     format: short,
     draw: (frame) => {
       const { palette } = frame;
@@ -112,8 +109,8 @@ function drawMarks(frame: Frame, replay: Replay, openable: readonly OpenableStep
   const { context, x, palette, ratio, top } = frame;
   const { startUs, durationUs } = replay.report.steps;
   for (const step of openable) {
-    if (step.row < 0) continue;
-    const at = x(startUs[step.row]! + durationUs[step.row]! / 2);
+    if (step.nearRow < 0) continue;
+    const at = x(startUs[step.nearRow]! + durationUs[step.nearRow]! / 2);
     const size = 5.5 * ratio;
     context.beginPath();
     context.moveTo(at, top);
@@ -160,9 +157,16 @@ function firstTokens(replay: Replay): TimeChartSpec {
     const { context, x, y, ratio, time } = frame;
     context.fillStyle = color;
     const size = 2.5 * ratio;
+    // Dots on top of each other are drawn once: a replay has thousands, a plot has room for hundreds.
+    const columns = Math.ceil(context.canvas.width / size) + 1;
+    const taken = new Uint8Array(columns * (Math.ceil(context.canvas.height / size) + 1));
     for (let row = 0; row < values.length; row++) {
       const at = arrivals[row]!;
       if (!(values[row]! > 0) || at < time[0] || at > time[1]) continue;
+      const column = Math.floor(x(at) / size);
+      const line = Math.floor(y(values[row]!) / size);
+      if (taken[line * columns + column] === 1) continue;
+      taken[line * columns + column] = 1;
       context.fillRect(x(at) - size / 2, y(values[row]!) - size / 2, size, size);
     }
   };

@@ -1,10 +1,10 @@
 // Beside a replay's charts: the selected request, steps that open, the worst requests, every metric.
 
-import type { App } from "../app.ts";
 import { duration, integer, milliseconds, percent, times } from "../format.ts";
 import { LATENCIES, LATENCY_LABELS, type Latency, type OpenableStep, type Replay } from "../model/replay.ts";
 import { h } from "../ui/dom.ts";
 import { Choice, dataTable, type Fact, factList } from "../ui/facts.ts";
+import type { Viewer } from "../viewer.ts";
 import type { Span } from "./gestures.ts";
 
 const STATUS = ["completed", "rejected", "unfinished"] as const;
@@ -16,7 +16,7 @@ export class ReplayTables {
   readonly steps: HTMLElement;
   readonly worst: HTMLElement;
   readonly metrics: HTMLElement;
-  readonly #app: App;
+  readonly #app: Viewer;
   readonly #replay: Replay;
   readonly #steps: readonly OpenableStep[];
   readonly #open: (step: OpenableStep) => void;
@@ -25,7 +25,7 @@ export class ReplayTables {
   #latency: Latency = "ttft";
 
   constructor(
-    app: App,
+    app: Viewer,
     replay: Replay,
     steps: readonly OpenableStep[],
     open: (step: OpenableStep) => void,

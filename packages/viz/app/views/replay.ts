@@ -1,7 +1,6 @@
 // View 3, a replay: everything over one time axis, distributions and tables beside it. A drag zooms all charts; a marked
 // step opens its SM occupancy; a percentile selects its request, and the request its steps.
 
-import type { App, SearchResult, View } from "../app.ts";
 import { replayExports } from "../export/replay-exports.ts";
 import { integer, milliseconds, percent, times } from "../format.ts";
 import { diagnoseReplay } from "../model/diagnose-replay.ts";
@@ -9,6 +8,7 @@ import { type Latency, type OpenableStep, Replay } from "../model/replay.ts";
 import { h } from "../ui/dom.ts";
 import { factList, keyFigure } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
+import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { CdfChart, type Distribution, distributionOf } from "./cdf-chart.ts";
 import { clampSpan, type Span, zoomSpan } from "./gestures.ts";
 import { replayCharts } from "./replay-charts.ts";
@@ -16,7 +16,7 @@ import { ReplayTables } from "./replay-tables.ts";
 import { RequestRows } from "./request-rows.ts";
 import type { TimeChart } from "./time-chart.ts";
 
-export function replayView(app: App): View {
+export function replayView(app: Viewer): View {
   const replay = new Replay(app.report!);
   const { report } = replay;
   const steps = replay.openable(app.documents);
@@ -61,9 +61,9 @@ export function replayView(app: App): View {
     let best: OpenableStep | null = null;
     let distance = reach;
     for (const step of steps) {
-      if (step.row < 0) continue;
-      const start = report.steps.startUs[step.row]!;
-      const away = Math.abs(start + report.steps.durationUs[step.row]! / 2 - timeUs);
+      if (step.nearRow < 0) continue;
+      const start = report.steps.startUs[step.nearRow]!;
+      const away = Math.abs(start + report.steps.durationUs[step.nearRow]! / 2 - timeUs);
       if (away <= distance) {
         best = step;
         distance = away;
@@ -194,10 +194,7 @@ export function replayView(app: App): View {
   function update(): void {
     const { palette, state } = app;
     for (const chart of charts) chart.draw(palette, hover);
-    const selected =
-      state.request === null || report.requests === undefined
-        ? -1
-        : Array.from(report.requests.id).indexOf(state.request);
+    const selected = state.request === null ? -1 : (replay.rowOfRequest.get(state.request) ?? -1);
     rows?.draw(palette, selected);
     for (const cdf of cdfs) cdf.draw(palette);
     tables.update(selected);
@@ -221,7 +218,7 @@ export function replayView(app: App): View {
     const wanted = Number(number[1]);
     const word = text.replace(/\d+\s*$/, "").trim();
     const results: SearchResult[] = [];
-    const row = report.requests === undefined ? -1 : Array.from(report.requests.id).indexOf(wanted);
+    const row = replay.rowOfRequest.get(wanted) ?? -1;
     if (row >= 0 && "request".startsWith(word)) {
       results.push({
         label: `request ${wanted}`,

@@ -1,6 +1,5 @@
 // Requests over time as rows of phases, on the replay's shared time axis.
 
-import type { App } from "../app.ts";
 import { LaneLayout } from "../draw/lane-layout.ts";
 import type { Palette } from "../draw/palette.ts";
 import { ColorTable, Raster } from "../draw/raster.ts";
@@ -8,6 +7,7 @@ import { integer } from "../format.ts";
 import type { Replay } from "../model/replay.ts";
 import { PHASES, type RequestLanes, requestLanes } from "../model/request-lanes.ts";
 import { h, swatch } from "../ui/dom.ts";
+import type { Viewer } from "../viewer.ts";
 import { listen, type Span } from "./gestures.ts";
 import { fit } from "./lane-chart.ts";
 
@@ -32,10 +32,12 @@ export class RequestRows {
   readonly #legend: HTMLElement;
   readonly #events: RequestRowsEvents;
   #layout: LaneLayout | null = null;
+  /** What it was last drawn for. */
+  #drawn: unknown[] = [];
 
-  constructor(_app: App, replay: Replay, events: RequestRowsEvents) {
+  constructor(_app: Viewer, replay: Replay, events: RequestRowsEvents) {
     this.#events = events;
-    this.#lanes = requestLanes(replay.report.requests!, replay.endUs, true);
+    this.#lanes = requestLanes(replay.report.requests!, replay.endUs);
     this.canvas = h("canvas", {
       class: "request-canvas",
       role: "img",
@@ -103,6 +105,9 @@ export class RequestRows {
   draw(palette: Palette, selected: number): void {
     if (!fit(this.canvas)) return;
     const { width, height } = this.canvas;
+    const key = [palette, selected, width, height, ...this.#events.time()];
+    if (key.every((part, k) => part === this.#drawn[k])) return;
+    this.#drawn = key;
     const colors = phaseColors(palette);
     this.#legend.replaceChildren(
       ...PHASES.map((phase, i) => h("span", { class: "readout-entry" }, swatch(colors[i]!), phase)),

@@ -1,6 +1,5 @@
 // Beside the picture: why it is slow, what is selected, and who the work belongs to.
 
-import type { App } from "../app.ts";
 import { requestName } from "../draw/classes.ts";
 import { integer, percent } from "../format.ts";
 import { rangeFacts } from "../model/aggregate.ts";
@@ -9,17 +8,18 @@ import { laneOf } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { h, meter, swatch } from "../ui/dom.ts";
 import { factList } from "../ui/facts.ts";
+import type { Viewer } from "../viewer.ts";
 
 // Chosen: what fits without scrolling at 1280 × 720.
 const SHOWN_REQUESTS = 40;
 
 export class SidePanel {
   readonly element: HTMLElement = h("aside", { class: "side", "aria-label": "Details" });
-  readonly #app: App;
+  readonly #app: Viewer;
   readonly #prepared: Prepared;
   #key = "";
 
-  constructor(app: App, prepared: Prepared) {
+  constructor(app: Viewer, prepared: Prepared) {
     this.#app = app;
     this.#prepared = prepared;
   }

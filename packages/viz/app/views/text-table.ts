@@ -1,6 +1,5 @@
 // The same data as text: one row per SM or worker, and the bars of what is selected.
 
-import type { App } from "../app.ts";
 import { KINDS } from "../documents/timeline.ts";
 import { requestName } from "../draw/classes.ts";
 import { integer, microseconds, percent } from "../format.ts";
@@ -8,9 +7,11 @@ import { jobOf, type PiecePlace, placesOf } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
 import { h } from "../ui/dom.ts";
 import { dataTable } from "../ui/facts.ts";
+import type { Viewer } from "../viewer.ts";
 
 // Chosen: enough to read, few enough to lay out at once; CSV export has everything.
 const MAX_BARS = 500;
+const MAX_REQUESTS = 1000;
 
 export class TextTable {
   readonly element: HTMLElement = h("div", {
@@ -20,11 +21,11 @@ export class TextTable {
     role: "region",
     "aria-label": "Table of the same data",
   });
-  readonly #app: App;
+  readonly #app: Viewer;
   readonly #prepared: Prepared;
   #key = "";
 
-  constructor(app: App, prepared: Prepared) {
+  constructor(app: Viewer, prepared: Prepared) {
     this.#app = app;
     this.#prepared = prepared;
   }
@@ -50,7 +51,9 @@ export class TextTable {
   #requests(): HTMLElement {
     const { work } = this.#prepared;
     return dataTable(
-      "Requests, heaviest first",
+      work.requests.length > MAX_REQUESTS
+        ? `The ${integer(MAX_REQUESTS)} heaviest of ${integer(work.requests.length)} requests`
+        : "Requests, heaviest first",
       [
         { name: "Request", text: (row) => requestName(row.request), left: true },
         { name: "Query tokens", text: (row) => integer(row.qoLen) },
@@ -62,7 +65,7 @@ export class TextTable {
         { name: "Longest piece", text: (row) => microseconds(row.longestUs) },
         { name: "Finishes", text: (row) => microseconds(row.finishUs) },
       ],
-      work.requests,
+      work.requests.slice(0, MAX_REQUESTS),
     );
   }
 

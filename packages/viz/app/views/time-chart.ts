@@ -51,6 +51,7 @@ export class TimeChart {
   readonly canvas: HTMLCanvasElement;
   readonly #spec: TimeChartSpec;
   readonly #readout: HTMLElement;
+  readonly #crosshair: HTMLElement = h("div", { class: "crosshair", hidden: true });
   #selection: Span | null = null;
   #events: TimeChartEvents;
 
@@ -65,6 +66,7 @@ export class TimeChart {
       { class: "time-chart" },
       h("figcaption", {}, h("span", { class: "chart-title" }, spec.title), this.#readout),
       this.canvas,
+      this.#crosshair,
     );
     // Gestures work on the plot right of the axis numbers: shift by the gutter.
     const plot = (): number => Math.max(this.canvas.clientWidth - GUTTER, 1);
@@ -110,16 +112,26 @@ export class TimeChart {
 
   #palette: Palette | null = null;
   #hover: number | null = null;
+  /** What the plot was last drawn for. */
+  #drawn: unknown[] = [];
 
   draw(palette: Palette, hover: number | null): void {
     this.#palette = palette;
-    this.#hover = hover;
     if (!fit(this.canvas)) return;
+    this.#showHover(hover);
+    const time = this.#events.time();
+    const { width, height } = this.canvas;
+    const key = [palette, time[0], time[1], width, height, this.#selection?.[0], this.#selection?.[1]];
+    if (key.every((part, k) => part === this.#drawn[k])) return;
+    this.#drawn = key;
+    this.#drawPlot(palette, time);
+  }
+
+  #drawPlot(palette: Palette, time: Span): void {
     const spec = this.#spec;
     const ratio = devicePixelRatio;
     const context = this.canvas.getContext("2d", { alpha: false })!;
     const { width, height } = this.canvas;
-    const time = this.#events.time();
     const [low, high] = spec.domain(time);
     const left = GUTTER * ratio;
     const right = width - ratio;
@@ -153,10 +165,6 @@ export class TimeChart {
       context.fillRect(x(this.#selection[0]), 0, x(this.#selection[1]) - x(this.#selection[0]), bottom);
       context.globalAlpha = 1;
     }
-    if (hover !== null) {
-      context.fillStyle = palette.muted;
-      context.fillRect(Math.round(x(hover)), 0, Math.max(1, Math.floor(ratio)), bottom);
-    }
     context.restore();
     if (spec.axis === true) {
       context.textAlign = "center";
@@ -169,10 +177,17 @@ export class TimeChart {
         context.fillText(text(tick), Math.min(x(tick), width - half), bottom + 13 * ratio);
       }
     }
-    this.#showReadout(hover);
   }
 
-  #showReadout(hover: number | null): void {
+  #showHover(hover: number | null): void {
+    if (hover === this.#hover && this.#readout.childElementCount > 0) return;
+    this.#hover = hover;
+    const [from, to] = this.#events.time();
+    this.#crosshair.hidden = hover === null || hover < from || hover > to;
+    if (hover !== null) {
+      const plot = this.canvas.clientWidth - GUTTER;
+      this.#crosshair.style.left = `${this.canvas.offsetLeft + GUTTER + ((hover - from) / (to - from)) * plot}px`;
+    }
     this.#readout.replaceChildren(
       ...this.#spec.readout(hover).map(([color, text]) => {
         const entry = h("span", { class: "readout-entry" });

@@ -1,7 +1,7 @@
 // A timeline of 132 rows × 100,000 slices as typed arrays: what a long measured run of one launch after another is like.
 
 import type { Timeline } from "@isochron/planner";
-import { makeTimeline, random } from "../../../test/support/documents.ts";
+import { makeTimeline, random } from "../../support/documents.ts";
 
 export function bigTimeline(rows: number, slicesPerRow: number): Timeline {
   const count = rows * slicesPerRow;

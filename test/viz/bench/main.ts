@@ -10,8 +10,8 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodeBinaryDocument, serveViewer } from "@isochron/viz";
 import type { Browser, Page } from "playwright-core";
-import { launchChromium } from "../../../test/support/browser.ts";
-import { BusyIndex } from "../app/model/busy-index.ts";
+import { BusyIndex } from "../../../packages/viz/app/model/busy-index.ts";
+import { launchChromium } from "../../support/browser.ts";
 import { bigTimeline } from "./big-timeline.ts";
 
 const ROWS = 132;

@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
-import { launchChromium } from "../../../test/support/browser.ts";
-import { settle } from "../../../test/support/viewer-page.ts";
+import { launchChromium } from "../../support/browser.ts";
+import { settle } from "../../support/viewer-page.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const IMAGES = join(ROOT, "docs", "images");

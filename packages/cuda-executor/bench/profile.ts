@@ -1,0 +1,76 @@
+// Where the time of one launch goes: quantiles over its pieces of every phase, from the instrumented kernel.
+//   node profile.js [--cases FILE] [--match TEXT] [--heads 32/8] [--pages 16] [--policy P]
+
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { CudaExecutor } from "@isochron/cuda-executor";
+import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { type Case, coldCase, createPool } from "./pool.ts";
+
+const { values } = parseArgs({
+  options: {
+    cases: { type: "string" },
+    policy: { type: "string", default: "balanced" },
+    heads: { type: "string", default: "32/8" },
+    pages: { type: "string", default: "16" },
+    match: { type: "string", default: "" },
+    pool: { type: "string", default: "0.5" },
+    copies: { type: "string", default: "6" },
+  },
+});
+interface Row {
+  readonly id: string;
+  readonly kv_lens: number[];
+  readonly qo_lens?: number[];
+}
+const document = JSON.parse(
+  readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
+) as { decode: Row[]; prefill: Row[]; mixed: Row[] };
+const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
+const attention: AttentionShape = {
+  queryHeads,
+  kvHeads,
+  headDim: 128,
+  dtype: "bf16",
+  kvDtype: "bf16",
+  pageSize: Number(values.pages),
+  mask: { kind: "causal" },
+};
+const executor = CudaExecutor.open();
+const pool = createPool(executor, Number(values.pool));
+const GHZ = 1.98; // the boost clock, for reading cycles as µs at a glance
+const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? [])];
+for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
+  const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
+  const plan = createPlanner({
+    attention,
+    device: executor.plannerDevice(attention),
+    policy: values.policy as PolicyName,
+  }).plan(one);
+  const cold = await coldCase(executor, pool, attention, one, Number(values.copies));
+  const trace = await executor.trace(plan, [...cold.layers, ...cold.layers]);
+  console.log(`${id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);
+  const rows = (data: Float64Array, f: (at: number) => number): number[] =>
+    Array.from({ length: data.length / 8 }, (_, i) => f(i * 8));
+  const print = (name: string, list: number[]): void => {
+    const sorted = list.toSorted((a, b) => a - b);
+    const q = (x: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(x * sorted.length))] ?? Number.NaN).toFixed(2);
+    console.log(`  ${name.padEnd(28)} min ${q(0)} p10 ${q(0.1)} p50 ${q(0.5)} p90 ${q(0.9)} max ${q(1)}`);
+  };
+  const { pieces, merges } = trace;
+  const us = (cycles: number): number => cycles / (GHZ * 1000);
+  print("piece start µs (timer)", rows(pieces, (at) => pieces[at]!));
+  print("piece end µs (timer)", rows(pieces, (at) => pieces[at + 1]!));
+  print("CTA begin → first tile", rows(pieces, (at) => us(pieces[at + 4]!)));
+  print("first tile → last consumed", rows(pieces, (at) => us(pieces[at + 5]! - pieces[at + 4]!)));
+  print("last consumed → rows written", rows(pieces, (at) => us(pieces[at + 6]! - pieces[at + 5]!)));
+  print("rows written → arrival+merge", rows(pieces, (at) => us(pieces[at + 7]! - pieces[at + 6]!)));
+  print("merge start µs (timer)", rows(merges, (at) => merges[at]!));
+  print("merge end µs (timer)", rows(merges, (at) => merges[at + 1]!));
+  print("merge duration", rows(merges, (at) => us(merges[at + 5]! - merges[at + 4]!)));
+  const lastOf = new Map<number, number>();
+  for (let at = 0; at < pieces.length; at += 8) lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
+  print("worker's last piece end", [...lastOf.values()]);
+  cold.close();
+}
+await executor.close();
