@@ -170,7 +170,8 @@ export class AnalyticTimer implements StepTimer {
     const slope = totalRate[high]! - totalRate[low]!;
     const waiting = lanes * latencyUs;
     const active = (bytes * lanes - waiting * (totalRate[low]! - slope * low)) / (waiting * slope + bytes);
-    return waiting / (lanes - active);
+    // Equals wait at the same time: nothing streams then.
+    return Math.max(waiting / (lanes - active), latencyUs + bytes / this.launch.peakBytesPerUs);
   }
 
   /**
