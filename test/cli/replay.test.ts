@@ -103,6 +103,19 @@ describe("isochron replay", () => {
     }
   });
 
+  it("routes by what replicas were like at the last poll, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "200", "--replicas", "4", "--rate", "8", "--router"];
+    const fresh = await replayReport([...args, "least-kv"]);
+    const stale = await replayReport([...args, "least-kv", "--router-staleness-ms", "1000"]);
+    expect(deterministic(await replayReport([...args, "least-kv", "--router-staleness-ms", "0"]))).toMatchObject({
+      metrics: fresh.metrics,
+    });
+    expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
+    const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+  });
+
   it("verifies drafts, and says how many were of use", async () => {
     const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
     const plain = await replayReport(args);
@@ -112,7 +125,10 @@ describe("isochron replay", () => {
     expect(report.metrics.outputTokens).toBe(plain.metrics.outputTokens);
     expect(report.metrics.tpotMs.mean).toBeLessThan(0.6 * plain.metrics.tpotMs.mean!);
     expect((await isochron(["replay", ...drafted])).stdout).toMatch(/^drafts +[\d.]+ % of output tokens were drafted/m);
-    for (const bad of [["--speculative-tokens", "3"], ["--acceptance-rate", "0.5"]]) {
+    for (const bad of [
+      ["--speculative-tokens", "3"],
+      ["--acceptance-rate", "0.5"],
+    ]) {
       const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
       expect(exitCode).toBe(2);
       expect(stderr).toMatch(/expected --\S+ with it/);

@@ -59,6 +59,7 @@ interface ReplayOptions extends CommonOptions {
   readonly expertImbalance: number;
   readonly replicas: number;
   readonly router: RouterName;
+  readonly routerStalenessMs: number;
   readonly batching: BatchingName;
   readonly attention: PolicyName;
   readonly stepTimer: StepTimerKind;
@@ -148,6 +149,12 @@ function deploymentOptions(command: Command): void {
     )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router-staleness-ms <ms>",
+      "the router sees replicas as they were at the last multiple of this",
+      nonNegativeOption("--router-staleness-ms"),
+      0,
+    )
     .option(
       "--batching <name>",
       names(BATCHING_NAMES),
@@ -263,6 +270,7 @@ async function replayWithProgress(
         expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
+        routerStalenessMs: options.routerStalenessMs,
         batching: options.batching,
         prefixCaching: options.prefixCaching,
         blockSizeTokens: options.blockSize,
