@@ -116,6 +116,23 @@ describe("isochron replay", () => {
     expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
   });
 
+  it("writes every step and request as trace events, and the same report as without", async () => {
+    const file = join(temporaryFolder(), "deep", "events.json");
+    const args = ["azure-conv-2023", "--limit", "40", "--replicas", "2"];
+    const { stdout, exitCode } = await isochron(["replay", ...args, "--trace-events", file]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`wrote ${file}`);
+    const { traceEvents, otherData } = JSON.parse(readFileSync(file, "utf8"));
+    const report = await replayReport(args);
+    const count = (cat: string) => traceEvents.filter((event: { cat?: string }) => event.cat === cat).length;
+    expect(count("step")).toBe(report.metrics.steps);
+    expect(count("request")).toBe(40);
+    expect(otherData.replay.trace.name).toBe("azure-conv-2023");
+    expect(readdirSync(join(file, ".."))).toEqual(["events.json"]);
+    const folder = temporaryFolder();
+    expect((await isochron(["replay", ...args, "--trace-events", folder])).exitCode).toBe(2);
+  });
+
   it("verifies drafts, and says how many were of use", async () => {
     const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
     const plain = await replayReport(args);

@@ -15,7 +15,7 @@ import { EventQueue } from "./events/event-queue.ts";
 import { KvCache } from "./kv-cache/kv-cache.ts";
 import type { StepName } from "./metrics/batch-keeper.ts";
 import { UNFINISHED } from "./metrics/request-series.ts";
-import { StepObserver } from "./metrics/step-observer.ts";
+import { type ReplayedStep, StepObserver } from "./metrics/step-observer.ts";
 import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
 import { rankKvBytesPerToken } from "./model/model-cost.ts";
 import { RandomStream } from "./random.ts";
@@ -52,6 +52,8 @@ export interface ReplayOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called some times a second. */
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
+  /** Called as each step begins, in order within each replica; the timing is the step timer's own and is overwritten. */
+  readonly onStep?: ((step: ReplayedStep) => void) | undefined;
   /** Most entries of the per-step series. Default 20,000. */
   readonly seriesLimit?: number | undefined;
   /** Replays of more requests keep no per-request records. Default 1,000,000. */
@@ -123,6 +125,7 @@ class ReplayRun {
     this.#timers = speculation === undefined ? timers : timers.map((timer) => draftingTimer(timer, speculation));
     this.#usableBlocks = description.kvBlocks - 1;
     this.#observer = new StepObserver({
+      onStep: options.onStep,
       slo: description.slo,
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
