@@ -8,6 +8,7 @@ export type {
 } from "./batching/batching-policy.ts";
 export type { BatchingName } from "./batching/policies.ts";
 export { BATCHING_POLICIES } from "./batching/policies.ts";
+export { preempt, scheduleTokens } from "./batching/step-building.ts";
 export type { BatchDocument } from "./documents/batch.ts";
 export { attentionSchema, batchSchema } from "./documents/batch.ts";
 export { generatorSchema } from "./documents/generator.ts";
