@@ -16,7 +16,7 @@ export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The command as typed, for the documents that it makes. */
   readonly commandLine: string;
-  /** Aborted when the user presses Ctrl-C. */
+  /** Aborted when the user presses Ctrl-C. Reading it promises to stop soon: nothing else stops the process then. */
   readonly interrupt: AbortSignal;
   /** What the process will exit with; a command that fails a check sets it. */
   exitCode: number;

@@ -15,13 +15,16 @@ export function unknownName(found: string, name: string, known: readonly string[
   return new InputError(`${found} "${oneLine(name)}"${hint} (known: ${known.join(", ")})`);
 }
 
-/** The known name within a third of the letters, or undefined: a far-fetched suggestion is worse than none. */
-function nearestName(name: string, known: readonly string[]): string | undefined {
-  if (known.length === 0) return undefined;
-  const lower = name.toLowerCase();
+/** A name that begins so, or one within a third of the letters, or undefined: a far-fetched suggestion is worse than none. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const lower = name.trim().toLowerCase();
+  if (known.length === 0 || lower.length < 2) return undefined;
+  const begun = known.find((one) => one.toLowerCase().startsWith(lower));
+  if (begun !== undefined) return begun;
   const near = closest(lower, [...known]);
-  const isNear = distance(lower, near) <= Math.max(2, Math.floor(near.length / 3));
-  return isNear || near.startsWith(lower) ? near : known.find((one) => lower !== "" && one.includes(lower));
+  // One letter of a short word must be right.
+  const most = Math.min(lower.length - 1, Math.max(2, Math.floor(near.length / 3)));
+  return distance(lower, near) <= most ? near : known.find((one) => one.includes(lower));
 }
 
 export interface Explanation {
@@ -76,8 +79,9 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EADDRINUSE: "the address is in use",
 };
 
-function isSystemError(error: Error): error is NodeJS.ErrnoException {
-  return "code" in error && typeof error.code === "string" && "syscall" in error;
+/** What Node throws for a refusal of the operating system. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "code" in error && typeof error.code === "string" && "syscall" in error;
 }
 
 function systemErrorLine(error: Error): string | undefined {

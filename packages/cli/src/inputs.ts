@@ -13,14 +13,19 @@ import {
   type ModelConfig,
 } from "@isochron/simulator";
 import { readDocument } from "./documents/read.ts";
-import { InputError, unknownName } from "./errors.ts";
+import { InputError, isSystemError, systemReason, unknownName } from "./errors.ts";
 import { nameOption } from "./options.ts";
 
 /** A bundled profile, or a profile file. */
 export function findGpu(nameOrPath: string): GpuProfile {
   const known = listProfiles();
   if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw unknownName("unknown GPU", nameOrPath, known);
-  return findProfile(nameOrPath);
+  try {
+    return findProfile(nameOrPath);
+  } catch (error) {
+    if (isSystemError(error)) throw new InputError(`${nameOrPath}: ${systemReason(error)}`);
+    throw error;
+  }
 }
 
 /** A bundled model, a config.json, or a folder that holds one. */
@@ -52,11 +57,19 @@ export function policyOption(flag: string): (text: string) => PolicyName {
 /** A `batch/1` file that the planner can plan. */
 export function readBatch(path: string): BatchDocument {
   const batch = readDocument(path, "batch/1", batchSchema);
-  try {
+  return aboutBatch(path, () => {
     validateAttentionShape(batch.attention);
     validateBatch(batch, batch.attention.pageSize);
+    return batch;
+  });
+}
+
+/** Runs `work`; what the planner finds wrong with the batch gets the name of its file. */
+export function aboutBatch<T>(path: string, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
-    throw new InputError(`${path}: ${(error as Error).message}`);
+    if (error instanceof Error && error.name === "InvalidBatchError") throw new InputError(`${path}: ${error.message}`);
+    throw error;
   }
-  return batch;
 }

@@ -18,6 +18,14 @@ export function integerOption(flag: string, low: number, high: number = Number.M
   };
 }
 
+/** The name of a file or folder. */
+export function pathOption(flag: string): Parser<string> {
+  return (text) => {
+    if (text.trim() === "") throw new InputError(`${flag}: found "${text}", expected a path`);
+    return text;
+  };
+}
+
 /** A finite number above zero. */
 export function positiveOption(flag: string): Parser<number> {
   return (text) => {
@@ -70,6 +78,7 @@ export function serviceLevelOption(flag: string): Parser<ServiceLevel> {
     const level: { -readonly [Name in keyof ServiceLevel]: ServiceLevel[Name] } = {};
     for (const part of text.split(",")) {
       const [name = "", value = ""] = part.split("=").map((word) => word.trim());
+      if (name === "") throw new InputError(`${flag}: found "${text}", expected limits in ms such as ttft=500,tpot=50`);
       if (!Object.hasOwn(LIMITS, name)) throw unknownName(`${flag}: unknown limit`, name, Object.keys(LIMITS));
       level[LIMITS[name as keyof typeof LIMITS]] = positiveOption(`${flag} ${name}`)(value);
     }

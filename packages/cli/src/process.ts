@@ -18,9 +18,17 @@ export async function runProcess(): Promise<void> {
     if (process.argv.includes("--debug")) process.stderr.write(`${error.stack}\n`);
     process.exit(explain(error).exitCode);
   });
-  // The first Ctrl-C asks the command to finish what can be kept; the second one ends the process.
-  const interrupt = new AbortController();
-  process.once("SIGINT", () => interrupt.abort());
+  // The first Ctrl-C asks a command that listens to finish what can be kept; the second one ends the process. A command
+  // that does not listen (it computes without a pause) is ended by the first one.
+  let interrupt: AbortController | undefined;
+  const listen = (): AbortSignal => {
+    if (interrupt === undefined) {
+      const controller = new AbortController();
+      process.once("SIGINT", () => controller.abort());
+      interrupt = controller;
+    }
+    return interrupt.signal;
+  };
 
   const args = process.argv.slice(2);
   process.exitCode = await main(args, {
@@ -28,7 +36,9 @@ export async function runProcess(): Promise<void> {
     stderr: process.stderr,
     env: process.env,
     commandLine: ["isochron", ...args].map(quote).join(" "),
-    interrupt: interrupt.signal,
+    get interrupt() {
+      return listen();
+    },
     exitCode: ExitCode.success,
   });
 }

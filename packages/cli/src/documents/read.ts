@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { InputError, oneLine, systemReason } from "../errors.ts";
+import { InputError, nearestName, oneLine, systemReason } from "../errors.ts";
 
 /** A schema of zod, as far as it is used here. */
 export interface Schema<T> {
@@ -21,6 +21,8 @@ export interface Issue {
   readonly maximum?: unknown;
   readonly inclusive?: boolean;
   readonly format?: string;
+  /** What a union chooses by may be these. */
+  readonly options?: readonly unknown[];
 }
 
 /** Reads and checks `path`; `kind` is the document's own name, such as "batch/1". Throws InputError. */
@@ -30,13 +32,18 @@ export function readDocument<T>(path: string, kind: string, schema: Schema<T>): 
 
 /** Checks a value that came from `path`. */
 export function checkDocument<T>(value: unknown, path: string, kind: string, schema: Schema<T>): T {
-  const found = documentKind(value);
-  if (found !== kind) {
-    throw new InputError(`${path}: field isochron: found ${show(found)}, expected "${kind}"`);
-  }
+  if (documentKind(value) !== kind) throw wrongKind(value, path, `"${kind}"`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new InputError(`${path}: ${explainIssue(result.error.issues[0]!, value)}`);
+  throw new InputError(`${path}: ${explainIssue(result.error.issues[0]!, value, schema)}`);
+}
+
+/** A document that is of no kind that can be used here; `expected` names those that can. */
+export function wrongKind(value: unknown, path: string, expected: string): InputError {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    return new InputError(`${path}: found ${Array.isArray(value) ? "an array" : show(value)}, expected ${expected}`);
+  }
+  return new InputError(`${path}: field isochron: found ${show(documentKind(value))}, expected ${expected}`);
 }
 
 /** What a document says it is, or undefined. */
@@ -51,11 +58,28 @@ export function readJson(path: string, expected: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const message = (error as SyntaxError).message;
-    const offset = /position (\d+)/.exec(message)?.[1];
-    const line = text.slice(0, offset === undefined ? text.length : Number(offset)).split("\n").length;
-    throw new InputError(`${path}:${line}: not JSON (${oneLine(message)}), expected a ${expected} document`);
+    const { message } = error as SyntaxError;
+    const offset = errorOffset(message, text);
+    const place = offset === undefined ? path : `${path}:${text.slice(0, offset).split("\n").length}`;
+    throw new InputError(`${place}: not JSON (${oneLine(message)}), expected a ${expected} document`);
   }
+}
+
+/** Letters that V8 quotes before the one that it stumbled over. */
+const QUOTED_BEFORE = 10;
+
+/** Where JSON.parse stopped: V8 says a position, quotes the place, or speaks of the end. Undefined where that is not unique. */
+function errorOffset(message: string, text: string): number | undefined {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  if (position !== undefined) return Number(position);
+  if (/^Unexpected end/.test(message)) return text.trimEnd().length;
+  const [, dots, quoted] = /^Unexpected .*?, (\.\.\.)?"(.*)"(?:\.\.\.)? is not valid JSON$/s.exec(message) ?? [];
+  if (quoted === undefined) return undefined;
+  const start = text.indexOf(quoted);
+  if (start < 0 || text.indexOf(quoted, start + 1) >= 0) return undefined;
+  if (dots !== undefined) return start + QUOTED_BEFORE;
+  const [, token = ""] = /^Unexpected token '(.)'/su.exec(message) ?? [];
+  return start + Math.max(0, quoted.lastIndexOf(token));
 }
 
 export function readText(path: string): string {
@@ -63,7 +87,7 @@ export function readText(path: string): string {
   try {
     content = readFileSync(path);
   } catch (error) {
-    throw new InputError(`${path}: ${systemReason(error)}`);
+    throw new InputError(`${path === "" ? '""' : path}: ${systemReason(error)}`);
   }
   if (content[0] !== 0x1f || content[1] !== 0x8b) return content.toString("utf8");
   try {
@@ -74,14 +98,34 @@ export function readText(path: string): string {
 }
 
 /** `field qoLens[3]: found -1, expected an integer ≥ 0` */
-function explainIssue(issue: Issue, document: unknown): string {
+function explainIssue(issue: Issue, document: unknown, schema: Schema<unknown>): string {
   const field = issue.path.length === 0 ? "the document" : `field ${fieldName(issue.path)}`;
   if (issue.code === "unrecognized_keys") {
-    return `${field}: found the unknown key ${(issue.keys ?? []).map(show).join(", ")}, expected only known keys`;
+    const known = keysAt(schema, issue.path);
+    const near = nearestName(String(issue.keys?.[0]), known);
+    const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+    const expected = known.length === 0 ? "only known keys" : `only ${known.join(", ")}`;
+    return `${field}: found the unknown key ${(issue.keys ?? []).map(show).join(", ")}, expected ${expected}${hint}`;
   }
   let value = document;
   for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
   return `${field}: found ${show(value)}, expected ${expectation(issue)}`;
+}
+
+/** The keys that a schema knows at a path; none where it is more than an object there. */
+function keysAt(schema: Schema<unknown>, path: readonly PropertyKey[]): string[] {
+  let inner: unknown = schema;
+  for (const key of [...path, undefined]) {
+    for (;;) {
+      const wrapped = (inner as { readonly def?: { readonly innerType?: unknown } } | undefined)?.def?.innerType;
+      if (wrapped === undefined) break;
+      inner = wrapped;
+    }
+    if (key === undefined) break;
+    const { shape, element } = (inner ?? {}) as { shape?: Record<PropertyKey, unknown>; element?: unknown };
+    inner = typeof key === "number" ? element : shape?.[key];
+  }
+  return Object.keys((inner as { shape?: object } | undefined)?.shape ?? {});
 }
 
 function expectation(issue: Issue): string {
@@ -95,6 +139,7 @@ function expectation(issue: Issue): string {
     case "invalid_value":
       return `${(issue.values ?? []).length > 1 ? "one of " : ""}${(issue.values ?? []).map(show).join(", ")}`;
     default:
+      if (issue.options !== undefined) return `one of ${issue.options.map(show).join(", ")}`;
       return oneLine(issue.message);
   }
 }

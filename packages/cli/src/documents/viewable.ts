@@ -2,6 +2,7 @@
 
 import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Timeline } from "@isochron/planner";
 import {
   findModel,
   findProfile,
@@ -14,7 +15,7 @@ import {
 } from "@isochron/simulator";
 import { InputError } from "../errors.ts";
 import { stepTimelines } from "../step-timelines.ts";
-import { checkDocument, documentKind, readJson, readText } from "./read.ts";
+import { checkDocument, documentKind, readJson, readText, wrongKind } from "./read.ts";
 
 export interface Viewable extends ViewerBundle {
   readonly path: string;
@@ -28,7 +29,12 @@ export interface Viewable extends ViewerBundle {
 export function readViewable(given: string): Viewable {
   const isFolder = statSync(given, { throwIfNoEntry: false })?.isDirectory() === true;
   const path = isFolder ? join(given, "report.json") : given;
+  if (isFolder && !existsSync(path)) {
+    throw new InputError(`${given}: no report.json in this folder, expected one that \`replay --out\` wrote`);
+  }
   const document = readJson(path, "report/1 or timeline/1");
+  const parts = partsOf(document);
+  if (parts !== undefined) return bundle(parts, path);
   switch (documentKind(document)) {
     case "report/1":
       return withDetails(checkDocument(document, path, "report/1", reportSchema), path);
@@ -36,11 +42,31 @@ export function readViewable(given: string): Viewable {
       const timelines = [checkDocument(document, path, "timeline/1", timelineSchema)];
       return { path, reports: [], timelines, isWhole: true, warnings: [] };
     }
-    default: {
-      const found = JSON.stringify(documentKind(document)) ?? "nothing";
-      throw new InputError(`${path}: field isochron: found ${found}, expected "report/1" or "timeline/1"`);
-    }
+    default:
+      throw wrongKind(document, path, '"report/1" or "timeline/1"');
   }
+}
+
+/** The documents in a file that holds several: an array, or `{ "reports": […], "timelines": […] }`. */
+function partsOf(document: unknown): readonly unknown[] | undefined {
+  if (Array.isArray(document)) return document;
+  if (document === null || typeof document !== "object" || "isochron" in document) return undefined;
+  const { reports, timelines } = document as { reports?: unknown; timelines?: unknown };
+  if (reports === undefined && timelines === undefined) return undefined;
+  return [...(Array.isArray(reports) ? reports : []), ...(Array.isArray(timelines) ? timelines : [])];
+}
+
+function bundle(parts: readonly unknown[], path: string): Viewable {
+  if (parts.length === 0) throw new InputError(`${path}: found no document, expected "report/1" or "timeline/1"`);
+  const reports: Report[] = [];
+  const timelines: Timeline[] = [];
+  for (const part of parts) {
+    const kind = documentKind(part);
+    if (kind === "report/1") reports.push(checkDocument(part, path, kind, reportSchema));
+    else if (kind === "timeline/1") timelines.push(checkDocument(part, path, kind, timelineSchema));
+    else throw wrongKind(part, path, '"report/1" or "timeline/1"');
+  }
+  return { path, reports, timelines, isWhole: true, warnings: [] };
 }
 
 /** Adds the records that lie beside a report, and the timelines of the steps that it keeps. */

@@ -35,7 +35,7 @@ export function writePlan(path: string, plan: Plan): void {
 export function writeWhole(path: string, content: string | Uint8Array): void {
   const temporary = temporaryName(path);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     writeFileSync(temporary, content);
     renameSync(temporary, path);
   } catch (error) {
@@ -99,10 +99,19 @@ function removeQuietly(path: string): void {
   } catch {}
 }
 
+/** With those above it. Not Node's recursive option: it never returns where a file system refuses with ENOENT, as /proc does. */
+function makeDirectory(path: string): void {
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isDirectory) return;
+  const parent = dirname(path);
+  if (parent !== path) makeDirectory(parent);
+  mkdirSync(path);
+}
+
 /** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
 export function prepareDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
+    makeDirectory(path);
     accessSync(path, constants.W_OK);
   } catch (error) {
     throw cannotWrite(path, error);
