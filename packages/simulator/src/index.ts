@@ -79,7 +79,7 @@ export type { ExpertLoad } from "./step-timers/expert-routing.ts";
 export { EXPERT_SHARE_CV, ExpertRouting } from "./step-timers/expert-routing.ts";
 export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";
 export { MeasuredTimer } from "./step-timers/measured-timer.ts";
-export type { ExpertOptions } from "./step-timers/step-costs.ts";
+export type { ExpertOptions, HostTime, StepCostOptions } from "./step-timers/step-costs.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";
