@@ -103,6 +103,36 @@ describe("isochron replay", () => {
     }
   });
 
+  it("routes by what replicas were like at the last poll, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "200", "--replicas", "4", "--rate", "8", "--router"];
+    const fresh = await replayReport([...args, "least-kv"]);
+    const stale = await replayReport([...args, "least-kv", "--router-staleness-ms", "1000"]);
+    expect(deterministic(await replayReport([...args, "least-kv", "--router-staleness-ms", "0"]))).toMatchObject({
+      metrics: fresh.metrics,
+    });
+    expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
+    const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+  });
+
+  it("writes every step and request as trace events, and the same report as without", async () => {
+    const file = join(temporaryFolder(), "deep", "events.json");
+    const args = ["azure-conv-2023", "--limit", "40", "--replicas", "2"];
+    const { stdout, exitCode } = await isochron(["replay", ...args, "--trace-events", file]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`wrote ${file}`);
+    const { traceEvents, otherData } = JSON.parse(readFileSync(file, "utf8"));
+    const report = await replayReport(args);
+    const count = (cat: string) => traceEvents.filter((event: { cat?: string }) => event.cat === cat).length;
+    expect(count("step")).toBe(report.metrics.steps);
+    expect(count("request")).toBe(40);
+    expect(otherData.replay.trace.name).toBe("azure-conv-2023");
+    expect(readdirSync(join(file, ".."))).toEqual(["events.json"]);
+    const folder = temporaryFolder();
+    expect((await isochron(["replay", ...args, "--trace-events", folder])).exitCode).toBe(2);
+  });
+
   it("verifies drafts, and says how many were of use", async () => {
     const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
     const plain = await replayReport(args);
@@ -112,7 +142,10 @@ describe("isochron replay", () => {
     expect(report.metrics.outputTokens).toBe(plain.metrics.outputTokens);
     expect(report.metrics.tpotMs.mean).toBeLessThan(0.6 * plain.metrics.tpotMs.mean!);
     expect((await isochron(["replay", ...drafted])).stdout).toMatch(/^drafts +[\d.]+ % of output tokens were drafted/m);
-    for (const bad of [["--speculative-tokens", "3"], ["--acceptance-rate", "0.5"]]) {
+    for (const bad of [
+      ["--speculative-tokens", "3"],
+      ["--acceptance-rate", "0.5"],
+    ]) {
       const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
       expect(exitCode).toBe(2);
       expect(stderr).toMatch(/expected --\S+ with it/);

@@ -10,6 +10,8 @@ import {
   gpuFacts,
   type ModelConfig,
   openTrace,
+  type ReplayedStep,
+  ReplayTraceEvents,
   type Report,
   ROUTERS,
   type RouterName,
@@ -30,7 +32,7 @@ import { type Command, Option } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
-import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
 import { explain, InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
@@ -59,6 +61,7 @@ interface ReplayOptions extends CommonOptions {
   readonly expertImbalance: number;
   readonly replicas: number;
   readonly router: RouterName;
+  readonly routerStalenessMs: number;
   readonly batching: BatchingName;
   readonly attention: PolicyName;
   readonly stepTimer: StepTimerKind;
@@ -84,6 +87,7 @@ interface ReplayOptions extends CommonOptions {
   readonly memoryUse?: number;
   readonly out?: string;
   readonly html?: string;
+  readonly traceEvents?: string;
 }
 
 /** By what vLLM's flag of the same name calls them. */
@@ -119,6 +123,7 @@ export function addReplayCommand(program: Command, context: Context): void {
     )
     .option("--out <folder>", "write report.json and requests.jsonl there")
     .option("--html <file>", "write a page with the report and the timelines of its steps")
+    .option("--trace-events <file>", "write every step and request as Chrome trace events, for ui.perfetto.dev")
     .addHelpText("after", policyHelp())
     .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
 }
@@ -148,6 +153,12 @@ function deploymentOptions(command: Command): void {
     )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router-staleness-ms <ms>",
+      "the router sees replicas as they were at the last multiple of this",
+      nonNegativeOption("--router-staleness-ms"),
+      0,
+    )
     .option(
       "--batching <name>",
       names(BATCHING_NAMES),
@@ -209,8 +220,12 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
-  const report = await replayWithProgress(trace, model, profile, options, context);
-  const written = options.out === undefined ? [] : await writeReport(report, options.out);
+  const written: string[] = [];
+  const run = (onStep?: (step: ReplayedStep) => void) =>
+    replayWithProgress(trace, model, profile, options, context, onStep);
+  const report =
+    options.traceEvents === undefined ? await run() : await replayToTraceEvents(options.traceEvents, run, written);
+  if (options.out !== undefined) written.push(...(await writeReport(report, options.out)));
   if (options.html !== undefined) {
     writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
     written.push(options.html);
@@ -225,6 +240,28 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   });
 }
 
+/** The file grows as the replay goes on: a long one does not fit into memory. */
+async function replayToTraceEvents(
+  file: string,
+  run: (onStep: (step: ReplayedStep) => void) => Promise<Report>,
+  written: string[],
+): Promise<Report> {
+  prepareFile(file);
+  let report: Report | undefined;
+  await writeThrough(file, async (temporary) => {
+    const sink = openSink(temporary);
+    try {
+      const events = new ReplayTraceEvents(sink.write);
+      report = await run((step) => events.step(step));
+      events.end(report);
+    } finally {
+      sink.close();
+    }
+  });
+  written.push(file);
+  return report!;
+}
+
 async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
   const { format, limit, rate, spreadTicks, skipInvalid } = options;
@@ -237,6 +274,7 @@ async function replayWithProgress(
   profile: GpuProfile,
   options: ReplayOptions,
   context: Context,
+  onStep: ((step: ReplayedStep) => void) | undefined,
 ): Promise<Report> {
   const progress = startProgress(context.stderr);
   try {
@@ -263,6 +301,7 @@ async function replayWithProgress(
         expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
+        routerStalenessMs: options.routerStalenessMs,
         batching: options.batching,
         prefixCaching: options.prefixCaching,
         blockSizeTokens: options.blockSize,
@@ -279,6 +318,7 @@ async function replayWithProgress(
             : { prefillReplicas: options.prefillReplicas, kvTransferGBps: options.kvTransfer },
       },
       concurrency: options.concurrency,
+      onStep,
       onProgress: ({ arrived, completed, simulatedUs }) => {
         const share = options.limit === undefined ? undefined : completed / options.limit;
         progress.update(

@@ -51,10 +51,12 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
   const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
+  const { routerStalenessMs } = deployment;
+  const stale = routerStalenessMs === undefined ? "" : ` (signals every ${routerStalenessMs} ms)`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   const lines = [
     `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${attention} attention, ${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;

@@ -41,6 +41,8 @@ export interface Deployment {
   readonly expertParallel?: boolean | undefined;
   readonly replicas: number;
   readonly router: string;
+  /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
+  readonly routerStalenessMs?: number | undefined;
   readonly batching: string;
   /** Attention policy whose plans are timed. */
   readonly attention: string;
@@ -248,6 +250,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     expertParallel: z.boolean().optional(),
     replicas: number,
     router: z.string(),
+    routerStalenessMs: number.optional(),
     batching: z.string(),
     attention: z.string(),
     stepTimer: z.string(),
