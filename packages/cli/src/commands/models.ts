@@ -27,20 +27,21 @@ export function addModelsCommand(program: Command, context: Context): void {
     examples: ["isochron models"],
   }).action((options: CommonOptions) => {
     const models = MODEL_NAMES.map(modelRow);
-    print(context, options, { isochron: "models/1", models }, (paint) =>
+    print(context, options, { isochron: "models/1", models }, (paint, width) =>
       table(
         models,
         [
           { title: "model", value: (row) => row.name },
           { title: "layers", align: "right", value: (row) => integer(row.layers) },
-          { title: "heads (query/KV × dim)", value: (row) => `${row.queryHeads}/${row.kvHeads} × ${row.headDim}` },
+          { title: "query/KV heads × dim", value: (row) => `${row.queryHeads}/${row.kvHeads} × ${row.headDim}` },
           { title: "parameters", align: "right", value: (row) => `${fixed(row.parameters / 1e9, 1)} B` },
           { title: "weights", align: "right", value: (row) => bytes(row.weightBytes) },
           { title: "KV per token", align: "right", value: (row) => bytes(row.kvBytesPerToken) },
           { title: "context", align: "right", value: (row) => integer(row.maxContextTokens) },
-          { title: "Hugging Face", value: (row) => row.huggingFaceId },
+          { title: "Hugging Face", isExtra: true, value: (row) => row.huggingFaceId },
         ],
         paint,
+        width,
       ),
     );
   });

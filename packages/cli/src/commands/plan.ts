@@ -35,7 +35,7 @@ export function addPlanCommand(program: Command, context: Context): void {
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--compare", "plan with every policy, fastest in simulation first")
     .option("--out <file>", "write the plan: binary, or JSON when the name ends in .json")
-    .addHelpText("after", policyHelp())
+    .addHelpText("after", policyHelp(context))
     .action((path: string, options: PlanOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);

@@ -95,7 +95,7 @@ export function addReplayCommand(program: Command, context: Context): void {
     )
     .option("--out <folder>", "write report.json and requests.jsonl there")
     .option("--html <file>", "write a page with the report and the timelines of its steps")
-    .addHelpText("after", policyHelp())
+    .addHelpText("after", policyHelp(context))
     .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
 }
 

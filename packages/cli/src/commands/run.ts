@@ -67,7 +67,7 @@ export function addRunCommand(program: Command, context: Context): void {
     .option("--seed <number>", "seed of the tensors", integerOption("--seed", 0), 0)
     .option("--check", "compare with unsplit attention in float64; exit code 1 when it differs")
     .option("--out <file>", "write the timeline, where the executor measures one")
-    .addHelpText("after", policyHelp())
+    .addHelpText("after", policyHelp(context))
     .action(async (path: string, options: RunOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);

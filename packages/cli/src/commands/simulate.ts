@@ -30,7 +30,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--out <file>", "write the timeline (timeline/1)")
     .option("--html <file>", "write a page that shows the timeline")
-    .addHelpText("after", policyHelp())
+    .addHelpText("after", policyHelp(context))
     .action((path: string, options: SimulateOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
