@@ -79,6 +79,46 @@ describe("isochron replay", () => {
     expect((await isochron(["replay", ...args])).stdout).toContain("1 prefill + 2 decode × llama-3.1-8b");
   });
 
+  it("serves mixtures of experts and latent attention, with narrower weights and caches", async () => {
+    const args = ["azure-conv-2023", "--limit", "30", "--model", "deepseek-v3", "--gpu", "h200-sxm", "--tp", "8"];
+    const whole = [...args, "--kv-dtype", "fp8", "--expert-parallel", "--step-timer", "kernel"];
+    const report = await replayReport(whole);
+    expect(report.metrics.completed).toBe(30);
+    expect(report.deployment).toMatchObject({ weights: "fp8", kvDtype: "fp8_e4m3", expertParallel: true });
+    expect(report.metrics.mbu).toBeLessThan(1);
+    const { stdout } = await isochron(["replay", ...whole]);
+    expect(stdout).toContain("deepseek-v3 (fp8 weights, fp8_e4m3 KV cache) on 8 × h200-sxm");
+    const narrow = await replayReport([...args, "--kv-dtype", "fp8"]);
+    const wide = await replayReport([...args, "--weights", "fp8"]);
+    expect(narrow.deployment.kvBlocks / wide.deployment.kvBlocks).toBeCloseTo(2, 3);
+    for (const bad of [
+      ["--weights", "int3"],
+      ["--kv-dtype", "int4"],
+      ["--expert-imbalance", "-1"],
+      ["--model", "llama-3.1-8b", "--expert-parallel"],
+    ]) {
+      const { stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "5", ...bad]);
+      expect(exitCode).toBe(2);
+      expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    }
+  });
+
+  it("verifies drafts, and says how many were of use", async () => {
+    const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
+    const plain = await replayReport(args);
+    const drafted = [...args, "--speculative-tokens", "3", "--acceptance-rate", "0.8", "--draft-us", "100"];
+    const report = await replayReport(drafted);
+    expect(report.deployment.speculation).toEqual({ tokens: 3, acceptanceRate: 0.8, draftUs: 100 });
+    expect(report.metrics.outputTokens).toBe(plain.metrics.outputTokens);
+    expect(report.metrics.tpotMs.mean).toBeLessThan(0.6 * plain.metrics.tpotMs.mean!);
+    expect((await isochron(["replay", ...drafted])).stdout).toMatch(/^drafts +[\d.]+ % of output tokens were drafted/m);
+    for (const bad of [["--speculative-tokens", "3"], ["--acceptance-rate", "0.5"]]) {
+      const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(/expected --\S+ with it/);
+    }
+  });
+
   it("rejects a request that can never fit, counts it, and goes on", async () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,5000,5\n2023-11-16 18:15:52.0000000,100,5\n`);

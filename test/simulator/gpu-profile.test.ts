@@ -61,20 +61,8 @@ describe("GPU profiles", () => {
     }
   });
 
-  test("the H100 profile gives the planner its H100, up to the rounding of the constant", () => {
-    const device = plannerDevice(findProfile("h100-sxm"));
-    expect(device.name).toBe(H100_SXM.name);
-    expect(device.smCount).toBe(H100_SXM.smCount);
-    expect(device.ctasPerSm).toBe(H100_SXM.ctasPerSm);
-    expect(device.costModel.kvTileTokens).toBe(H100_SXM.costModel.kvTileTokens);
-    expect(device.costModel.surchargeTiles).toBe(H100_SXM.costModel.surchargeTiles);
-    device.costModel.queryTiles.forEach((tile, i) => {
-      const constant = H100_SXM.costModel.queryTiles[i]!;
-      expect(tile.rows).toBe(constant.rows);
-      expect(tile.pieceNs).toBe(constant.pieceNs);
-      expect(Math.abs(tile.kvTileNs / constant.kvTileNs - 1)).toBeLessThan(0.005);
-    });
-    expect(Math.abs(device.costModel.mergePartialNs / H100_SXM.costModel.mergePartialNs - 1)).toBeLessThan(0.02);
+  test("the H100 profile gives the planner its H100", () => {
+    expect(plannerDevice(findProfile("h100-sxm"))).toEqual(H100_SXM);
   });
 
   test("an unknown name is an error that carries the known names", () => {

@@ -11,6 +11,7 @@ import {
   rankAttention,
   rankKvBytesPerToken,
   rankWeightBytes,
+  withPrecision,
 } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 
@@ -20,9 +21,46 @@ describe("bundled models", () => {
     ["llama-3.1-8b", 8_030_261_248],
     ["llama-3.1-70b", 70_553_706_496],
     ["qwen3-32b", 32_762_123_264],
+    ["qwen3-30b-a3b", 30_532_122_624],
+    ["mixtral-8x7b", 46_702_792_704],
   ])("%s has the published number of parameters", (name, parameters) => {
     expect(parameterCount(findModel(name))).toBe(parameters);
     expect(rankWeightBytes(findModel(name), 1)).toBe(2 * parameters);
+  });
+
+  it("deepseek-v3 has the published number of parameters, less the bias that balances its routers", () => {
+    const model = findModel("deepseek-v3");
+    expect(parameterCount(model)).toBe(671_026_419_200 - 58 * 256);
+    // Published as fp8: about one byte for all but embedding and head.
+    expect(rankWeightBytes(model, 1) / parameterCount(model)).toBeCloseTo(1, 2);
+    // One latent and its rotary part for each token on every rank, whatever their number.
+    expect(rankKvBytesPerToken(model, 1)).toBe(61 * 576 * 2);
+    expect(rankKvBytesPerToken(model, 8)).toBe(61 * 576 * 2);
+    expect(rankAttention(model, 8, 16)).toMatchObject({ queryHeads: 16, kvHeads: 1, headDim: 576, valueHeadDim: 512 });
+  });
+
+  it.each([
+    // Mixtral of Experts (2024): 12.9 B active; the Qwen3 model card: 3.3 B; the DeepSeek-V3 report: 37 B.
+    ["mixtral-8x7b", 12.9e9],
+    ["qwen3-30b-a3b", 3.3e9],
+    ["deepseek-v3", 37e9],
+  ])("%s computes with the published number of parameters per token", (name, active) => {
+    const model = findModel(name);
+    const embedding = model.vocabSize * model.hiddenSize;
+    expect((flopsPerToken(model) / 2 + 2 * embedding) / active).toBeCloseTo(1, 1);
+  });
+
+  it("weigh less with narrower weights and caches, embedding and head apart", () => {
+    const model = findModel("llama-3.1-8b");
+    const edges = 2 * model.vocabSize * model.hiddenSize + (2 * model.layers + 1) * model.hiddenSize;
+    const matrices = parameterCount(model) - edges;
+    const fp8 = withPrecision(model, { weights: "fp8", kv: "fp8_e4m3" });
+    expect(rankWeightBytes(fp8, 1)).toBe(Math.ceil(2 * edges + (1 + 4 / 16_384) * matrices));
+    expect(rankKvBytesPerToken(fp8, 1)).toBe(rankKvBytesPerToken(model, 1) / 2);
+    expect(rankAttention(fp8, 1, 16)).toMatchObject({ dtype: "bf16", kvDtype: "fp8_e4m3" });
+    // AWQ's checkpoint of the 8B model is 5.7 GB on Hugging Face.
+    expect(rankWeightBytes(withPrecision(model, { weights: "int4" }), 1) / 5.7e9).toBeCloseTo(1, 1);
+    expect(withPrecision(model, {})).toEqual(model);
   });
 
   it("are found whatever the case and the organisation", () => {
@@ -60,6 +98,15 @@ describe("a config.json of one's own", () => {
     writeFileSync(join(folder, "config.json"), JSON.stringify(minimal));
     expect(findModel(folder)).toEqual(findModel(join(folder, "config.json")));
     expect(findModel(folder)).toMatchObject({ layers: 2, kvHeads: 4, headDim: 16, dtype: "bf16" });
+  });
+
+  it("may say how its weights are stored", () => {
+    const stored = (quantization_config: object) => parseModelConfig({ ...minimal, quantization_config }, "mine");
+    expect(stored({ quant_method: "fp8" }).weightDtype).toBe("fp8");
+    expect(stored({ quant_method: "awq", bits: 4 }).weightDtype).toBe("int4");
+    expect(stored({ quant_method: "gptq", bits: 4 }).weightDtype).toBe("int4");
+    expect(() => stored({ quant_method: "gptq", bits: 8 })).toThrow(ModelError);
+    expect(() => stored({ quant_method: "bitsandbytes", bits: 4 })).toThrow(/quantization_config/);
   });
 
   it("may describe experts and latent attention", () => {

@@ -47,6 +47,11 @@ export function print(
   else context.stdout.write(text(painterFor(context.stdout, context.env), terminalWidth(context.stdout)));
 }
 
+/** Whether the user gave an option, rather than its default. */
+export function isGiven(command: Command, option: string): boolean {
+  return command.getOptionValueSource(option) === "cli";
+}
+
 /** A remark that is neither result nor error. */
 export function warn(context: Context, message: string): void {
   const paint = painterFor(context.stderr, context.env);

@@ -37,6 +37,28 @@ export function positiveOption(flag: string): Parser<number> {
   };
 }
 
+/** A finite number of at least zero. */
+export function nonNegativeOption(flag: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || value < 0) {
+      throw new InputError(`${flag}: found "${text}", expected a number of at least 0`);
+    }
+    return value;
+  };
+}
+
+/** A number from 0 to 1. */
+export function unitOption(flag: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= 0 && value <= 1)) {
+      throw new InputError(`${flag}: found "${text}", expected a number from 0 to 1`);
+    }
+    return value;
+  };
+}
+
 /** A number above 0, at most 1. */
 export function shareOption(flag: string): Parser<number> {
   return (text) => {

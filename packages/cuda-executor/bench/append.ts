@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
-import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { type AttentionShape, createPlanner, type Device, type PolicyName } from "@isochron/planner";
 import { machine } from "./machine.ts";
 import { type Case, coldCase, createPool } from "./pool.ts";
 import { readRecorded } from "./recorded.ts";
@@ -18,6 +18,8 @@ const { values } = parseArgs({
     pages: { type: "string", default: "16" },
     match: { type: "string", default: "" },
     out: { type: "string" },
+    "tall-piece-ns": { type: "string" },
+    "tall-tile-ns": { type: "string" },
   },
 });
 
@@ -56,7 +58,7 @@ for (const heads of values.heads.split(",")) {
     for (const kind of values.kind.split(",")) {
       for (const { id, qo_lens, kv_lens } of (document[kind] ?? []).filter((one) => one.id.includes(values.match))) {
         const one: Case = { id, qoLens: qo_lens, kvLens: kv_lens };
-        const device = executor.plannerDevice(attention);
+        const device = withCosts(executor.plannerDevice(attention));
         const plan = createPlanner({ attention, device, policy: values.policy as PolicyName }).plan(one);
         const cold = await coldCase(executor, pool, attention, one, MAX_COPIES[kind] ?? 1);
         const graph = executor.capture(plan, cold.layers);
@@ -107,6 +109,21 @@ if (values.out !== undefined) {
   writeFileSync(values.out, `${JSON.stringify({ machine: machine(executor), benchmark: "append", results }, null, 1)}\n`);
 }
 await executor.close();
+
+/** The device with the costs of taller tiles that the command line gives, for finding out which plan well. */
+function withCosts(device: Device): Device {
+  const { costModel } = device;
+  const queryTiles = costModel.queryTiles.map((tile) =>
+    tile.rows <= 16
+      ? tile
+      : {
+          rows: tile.rows,
+          pieceNs: Number(values["tall-piece-ns"] ?? tile.pieceNs),
+          kvTileNs: Number(values["tall-tile-ns"] ?? tile.kvTileNs),
+        },
+  );
+  return { ...device, costModel: { ...costModel, queryTiles } };
+}
 
 /** Pairs of query and KV token that a causal mask lets through. */
 function visiblePairs(qoLen: number, kvLen: number): number {

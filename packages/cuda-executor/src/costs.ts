@@ -10,8 +10,7 @@ export const HOPPER_COSTS: CostModel = {
   kvTileTokens: 64,
   queryTiles: [
     { rows: 16, pieceNs: 2500, kvTileNs: 2830 },
-    { rows: 64, pieceNs: 2500, kvTileNs: 2830 },
-    { rows: 128, pieceNs: 3500, kvTileNs: 2900 },
+    { rows: 64, pieceNs: 3500, kvTileNs: 1300 },
   ],
   mergeNs: 3000,
   mergePartialNs: 117,

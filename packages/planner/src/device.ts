@@ -108,12 +108,12 @@ function requireInteger(field: string, value: number, low: number, high: number)
 /**
  * NVIDIA H100 SXM5 80 GB with two workers on each SM, head dimension 128, 16-bit KV.
  *
- * Sources: tiles of 16 rows are bound by memory: 264 CTAs that each read t tiles of 32 KiB take 1.5 + 2.83 t µs (the
- * project's microbenchmark of one H100, November 2026: `piece_time`). A piece of an attention kernel costs 2.5 µs to
+ * Sources: tiles of 16 rows are bound by memory: 264 CTAs together read 3,070 GB/s, so each gets its 32 KiB in 2.818 µs
+ * (microbenchmarks of one H100, November 2026: `bandwidth_vs_ctas`, `piece_time`). A piece of an attention kernel costs 2.5 µs to
  * start and 1.2 µs to write out (ThunderGQA's published regression on H100). Tiles of 128 rows are bound by arithmetic:
  * 4 × 128 × 64 × 128 flops at the 306 TFLOP/s that FlashInfer's FA2 kernel reaches on paged causal prefill (the same
- * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: 3.0 µs for one partial of 4 rows,
- * 0.117 µs for each further one (`last_arriver_merge`). No surcharge: 3.7 µs a piece is already well above the 1.5 µs that
+ * campaign); at that rate tiles of 64 rows are still bound by memory. Merging: a line through the times of
+ * `last_arriver_merge` without their launch, 1.618 µs and 0.119 µs for each partial of four rows. No surcharge: 3.7 µs a piece is already well above the 1.5 µs that
  * `piece_time` shows for one among many. With one tile more, short whole jobs crowd out long ones: over the recorded
  * batches of the benchmark plans get 1.6 % longer in this cost model, and no shorter in the simulator's shared-bandwidth
  * model (within 0.1 %).
@@ -125,12 +125,12 @@ export const H100_SXM: Device = {
   costModel: {
     kvTileTokens: 64,
     queryTiles: [
-      { rows: 16, pieceNs: 3700, kvTileNs: 2830 },
-      { rows: 64, pieceNs: 3700, kvTileNs: 2830 },
+      { rows: 16, pieceNs: 3700, kvTileNs: 2818 },
+      { rows: 64, pieceNs: 3700, kvTileNs: 2818 },
       { rows: 128, pieceNs: 3700, kvTileNs: 3619 },
     ],
-    mergeNs: 3000,
-    mergePartialNs: 117,
+    mergeNs: 1618,
+    mergePartialNs: 119,
     surchargeTiles: 0,
   },
 };

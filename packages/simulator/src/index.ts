@@ -24,7 +24,7 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
-export type { DeploymentOptions, DisaggregationOptions } from "./engine/deployment.ts";
+export type { DeploymentOptions, DisaggregationOptions, SpeculationOptions } from "./engine/deployment.ts";
 export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
 export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";
 export { gpuFacts } from "./engine/gpu-facts.ts";
@@ -45,13 +45,15 @@ export { KernelSimulator } from "./kernel/kernel-simulator.ts";
 export type { KernelSimulation, SimulateKernelOptions, SmUse } from "./kernel/simulate-kernel.ts";
 export { simulateKernel } from "./kernel/simulate-kernel.ts";
 export { KvCache } from "./kv-cache/kv-cache.ts";
+export type { AttentionTime, LayerTimes } from "./layer-times/layer-times.ts";
+export { LayerTimesError, readLayerTimes } from "./layer-times/layer-times.ts";
 export type { StepName } from "./metrics/batch-keeper.ts";
 export { Distribution } from "./metrics/distribution.ts";
 export type { ServiceLevel } from "./metrics/step-observer.ts";
 export { findModel, MODEL_NAMES } from "./model/find-model.ts";
 export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
-export type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model/model-config.ts";
-export { rankAttention, rankKvHeads } from "./model/model-config.ts";
+export type { LatentAttention, MixtureOfExperts, ModelConfig, WeightDtype } from "./model/model-config.ts";
+export { rankAttention, rankKvHeads, withPrecision } from "./model/model-config.ts";
 export {
   attentionFlopsPerPair,
   DTYPE_BYTES,
@@ -60,6 +62,7 @@ export {
   parameterCount,
   rankKvBytesPerToken,
   rankWeightBytes,
+  WEIGHT_BYTES,
 } from "./model/model-cost.ts";
 export { RandomStream } from "./random.ts";
 export type { ReplayOptions, ReplayProgress } from "./replay.ts";
@@ -70,6 +73,11 @@ export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
 export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
+export type { ExpertLoad } from "./step-timers/expert-routing.ts";
+export { EXPERT_SHARE_CV, ExpertRouting } from "./step-timers/expert-routing.ts";
+export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";
+export { MeasuredTimer } from "./step-timers/measured-timer.ts";
+export type { ExpertOptions } from "./step-timers/step-costs.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";

@@ -1,6 +1,27 @@
 // Seeded random numbers: xoshiro128** (Blackman and Vigna, 2018), one independent stream per purpose, so that drawing
 // more numbers for one thing never changes another.
 
+/** A number in [0, 1) that follows from its arguments alone, as if drawn: no stream to keep in order. 32 bits. */
+export function uniformOf(seed: number, purpose: string, a: number, b: number): number {
+  let state = hashOf(purpose) ^ Math.imul(seed | 0, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32);
+  for (const value of [a, b]) state = mix((state ^ Math.imul(value | 0, 0x85ebca6b) ^ (value / 2 ** 32)) + 0x9e3779b9);
+  return (mix(state) >>> 0) / 2 ** 32;
+}
+
+/** FNV-1a. */
+function hashOf(purpose: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < purpose.length; i++) hash = Math.imul(hash ^ purpose.charCodeAt(i), 0x01000193);
+  return hash;
+}
+
+/** The output function of splitmix32. */
+function mix(state: number): number {
+  let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+  return mixed ^ (mixed >>> 15);
+}
+
 export class RandomStream {
   #a = 0;
   #b = 0;
@@ -10,14 +31,10 @@ export class RandomStream {
   /** The stream of a purpose: equal seed and purpose give equal numbers. */
   constructor(seed: number, purpose: string) {
     // splitmix32 over the seed and an FNV-1a hash of the purpose fills the state.
-    let hash = 0x811c9dc5;
-    for (let i = 0; i < purpose.length; i++) hash = Math.imul(hash ^ purpose.charCodeAt(i), 0x01000193);
-    let state = (hash ^ Math.imul(seed | 0, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32)) | 0;
+    let state = (hashOf(purpose) ^ Math.imul(seed | 0, 0x9e3779b1) ^ Math.floor(seed / 2 ** 32)) | 0;
     const next = (): number => {
       state = (state + 0x9e3779b9) | 0;
-      let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-      mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-      return (mixed ^ (mixed >>> 15)) | 0;
+      return mix(state);
     };
     this.#a = next();
     this.#b = next();

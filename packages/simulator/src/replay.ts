@@ -10,6 +10,7 @@ import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } fr
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
+import { Acceptance, draftingTimer } from "./engine/speculation.ts";
 import { EventQueue } from "./events/event-queue.ts";
 import { KvCache } from "./kv-cache/kv-cache.ts";
 import type { StepName } from "./metrics/batch-keeper.ts";
@@ -105,17 +106,20 @@ class ReplayRun {
     this.#deployment = resolveDeployment(options.deployment);
     const { description, limits, router, batching } = this.#deployment;
     const { replicas, blockSizeTokens } = description;
+    const { moe } = options.deployment.model;
     const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
     if (timers.length !== 1 && timers.length !== replicas) {
       throw new RangeError(`${timers.length} step timers for ${replicas} replicas, expected one or one each`);
     }
-    this.#timers = timers;
+    const { speculation } = description;
+    this.#timers = speculation === undefined ? timers : timers.map((timer) => draftingTimer(timer, speculation));
     this.#usableBlocks = description.kvBlocks - 1;
     this.#observer = new StepObserver({
       slo: description.slo,
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
+      expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
     const blocksPerContent = Math.max(1, Math.floor(trace.blockTokens / blockSizeTokens));
@@ -133,8 +137,12 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
-        stepTimer: timers[index % timers.length]!,
+        stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
+        speculation:
+          speculation === undefined
+            ? undefined
+            : { tokens: speculation.tokens, acceptance: new Acceptance(seed, speculation.acceptanceRate) },
       });
     });
     const { disaggregation } = description;
@@ -305,10 +313,11 @@ class ReplayRun {
     to.acceptTransferred(request);
   }
 
-  /** The last token is sampled but its KV is never computed. */
+  /** The last token is sampled but its KV is never computed; drafts behind the one before it are. */
   #canEverFit(inputTokens: number, outputTokens: number): boolean {
     const { limits, description } = this.#deployment;
-    const kvTokens = inputTokens + outputTokens - 1;
+    const drafted = inputTokens + outputTokens - 1 + (outputTokens > 1 ? (description.speculation?.tokens ?? 0) : 0);
+    const kvTokens = Math.max(inputTokens + outputTokens - 1, Math.min(drafted, limits.maxContextTokens - 1));
     return (
       inputTokens + outputTokens <= limits.maxContextTokens &&
       Math.ceil(kvTokens / description.blockSizeTokens) <= this.#usableBlocks

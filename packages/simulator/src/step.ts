@@ -12,7 +12,10 @@ export interface Step {
   readonly kvLens: Int32Array;
   /** Sum of qoLens. */
   tokens: number;
-  /** Requests whose last known token is in this step: each yields one sampled token. */
+  /**
+   * Rows of logits: one for each request whose last known token is in this step, and one for each draft that is verified
+   * behind it.
+   */
   sampled: number;
 }
 

@@ -14,6 +14,11 @@ interface ModelRow {
   readonly queryHeads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Width of the latent that stands for all KV heads, and of its rotary part; absent without latent attention. */
+  readonly latentDims?: readonly [number, number];
+  readonly experts: number;
+  readonly expertsPerToken: number;
+  readonly weightDtype: string;
   readonly parameters: number;
   readonly weightBytes: number;
   readonly kvBytesPerToken: number;
@@ -33,9 +38,10 @@ export function addModelsCommand(program: Command, context: Context): void {
         [
           { title: "model", value: (row) => row.name },
           { title: "layers", align: "right", value: (row) => integer(row.layers) },
-          { title: "query/KV heads × dim", value: (row) => `${row.queryHeads}/${row.kvHeads} × ${row.headDim}` },
+          { title: "query/KV heads × dim", value: heads },
           { title: "parameters", align: "right", value: (row) => `${fixed(row.parameters / 1e9, 1)} B` },
-          { title: "weights", align: "right", value: (row) => bytes(row.weightBytes) },
+          { title: "weights", align: "right", value: (row) => `${bytes(row.weightBytes)} ${row.weightDtype}` },
+          { title: "experts", align: "right", value: experts },
           { title: "KV per token", align: "right", value: (row) => bytes(row.kvBytesPerToken) },
           { title: "context", align: "right", value: (row) => integer(row.maxContextTokens) },
           { title: "Hugging Face", isExtra: true, value: (row) => row.huggingFaceId },
@@ -47,6 +53,15 @@ export function addModelsCommand(program: Command, context: Context): void {
   });
 }
 
+function heads({ queryHeads, kvHeads, headDim, latentDims }: ModelRow): string {
+  if (latentDims === undefined) return `${queryHeads}/${kvHeads} × ${headDim}`;
+  return `${queryHeads}/1 latent × ${latentDims.join(" + ")}`;
+}
+
+function experts(row: ModelRow): string {
+  return row.experts === 0 ? "–" : `${row.expertsPerToken} of ${row.experts}`;
+}
+
 function modelRow(name: string): ModelRow {
   const model = findModel(name);
   return {
@@ -56,6 +71,10 @@ function modelRow(name: string): ModelRow {
     queryHeads: model.queryHeads,
     kvHeads: model.kvHeads,
     headDim: model.headDim,
+    ...(model.mla === undefined ? {} : { latentDims: [model.mla.kvRank, model.mla.ropeHeadDim] as const }),
+    experts: model.moe?.experts ?? 0,
+    expertsPerToken: model.moe?.expertsPerToken ?? 0,
+    weightDtype: model.weightDtype ?? model.dtype,
     parameters: parameterCount(model),
     weightBytes: rankWeightBytes(model, 1),
     kvBytesPerToken: rankKvBytesPerToken(model, 1),

@@ -5,6 +5,7 @@ import {
   BATCHING_POLICIES,
   type BatchingName,
   createStepTimer,
+  EXPERT_SHARE_CV,
   type GpuProfile,
   gpuFacts,
   type ModelConfig,
@@ -14,32 +15,51 @@ import {
   type RouterName,
   replay,
   type ServiceLevel,
+  type SpeculationOptions,
   STEP_TIMER_KINDS,
   type StepTimerKind,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
+  WEIGHT_BYTES,
+  type WeightDtype,
+  withPrecision,
   writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
-import { type CommonOptions, newCommand, print, warn } from "../command.ts";
+import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { prepareDirectory, prepareFile } from "../documents/write.ts";
-import { explain } from "../errors.ts";
+import { explain, InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
-import { integerOption, nameOption, positiveOption, serviceLevelOption, shareOption } from "../options.ts";
+import {
+  integerOption,
+  nameOption,
+  nonNegativeOption,
+  pathOption,
+  positiveOption,
+  serviceLevelOption,
+  shareOption,
+  unitOption,
+} from "../options.ts";
+import { quote } from "../quote.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
+import { inFlags, refuseContradictions } from "./replay-checks.ts";
 
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
   readonly gpu: string;
+  readonly weights?: WeightDtype;
+  readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
+  readonly expertParallel?: true;
+  readonly expertImbalance: number;
   readonly replicas: number;
   readonly router: RouterName;
   readonly batching: BatchingName;
@@ -56,6 +76,9 @@ interface ReplayOptions extends CommonOptions {
   readonly prefixCaching: boolean;
   readonly prefillReplicas?: number;
   readonly kvTransfer: number;
+  readonly speculativeTokens?: number;
+  readonly acceptanceRate?: number;
+  readonly draftUs: number;
   readonly blockSize?: number;
   readonly kvBlocks?: number;
   readonly maxRunning?: number;
@@ -65,6 +88,13 @@ interface ReplayOptions extends CommonOptions {
   readonly out?: string;
   readonly html?: string;
 }
+
+/** By what vLLM's flag of the same name calls them. */
+const KV_DTYPES = { bf16: "bf16", fp16: "fp16", fp8: "fp8_e4m3" } as const;
+const KV_DTYPE_NAMES = Object.keys(KV_DTYPES) as (keyof typeof KV_DTYPES)[];
+const WEIGHT_NAMES = (Object.keys(WEIGHT_BYTES) as WeightDtype[]).filter((name) => name !== "fp32");
+/** Chosen: because memory and time grow with each, and deployments that traces come from are smaller. */
+const MAX_REPLICAS = 4096;
 
 const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
@@ -93,18 +123,39 @@ export function addReplayCommand(program: Command, context: Context): void {
       "limits in ms that count as good, such as ttft=500,tpot=50,e2e=20000",
       serviceLevelOption("--slo"),
     )
-    .option("--out <folder>", "write report.json and requests.jsonl there")
-    .option("--html <file>", "write a page with the report and the timelines of its steps")
+    .option("--out <folder>", "write report.json and requests.jsonl there", pathOption("--out"))
+    .option("--html <file>", "write a page with the report and the timelines of its steps", pathOption("--html"))
     .addHelpText("after", policyHelp(context))
-    .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
+    .action((nameOrPath: string, options: ReplayOptions) => {
+      refuseContradictions(options, (option) => isGiven(command, option));
+      return runReplay(nameOrPath, options, context);
+    });
 }
 
 function deploymentOptions(command: Command): void {
   command
     .option("--model <name>", "bundled model, or a Hugging Face config.json", "llama-3.1-8b")
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
+    .addOption(
+      new Option(
+        "--weights <type>",
+        `${names(WEIGHT_NAMES)} (the model's); other than 16 bits is an estimate`,
+      ).argParser(nameOption("--weights", "weight type", WEIGHT_NAMES)),
+    )
+    .addOption(
+      new Option("--kv-dtype <type>", `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (the model's)`).argParser(
+        nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES),
+      ),
+    )
     .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
-    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
+    .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
+    .option(
+      "--expert-imbalance <cv>",
+      "coefficient of variation of the experts' shares of tokens; the default is an estimate",
+      nonNegativeOption("--expert-imbalance"),
+      EXPERT_SHARE_CV,
+    )
+    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
     .option(
       "--batching <name>",
@@ -112,48 +163,87 @@ function deploymentOptions(command: Command): void {
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
-    .option("--attention <name>", "attention policy", policyOption("--attention"), "balanced")
+    .option(
+      "--attention <name>",
+      "attention policy, for the kernel step timer and pages",
+      policyOption("--attention"),
+      "balanced",
+    )
     .option(
       "--prefill-replicas <number>",
       "replicas that compute prompts and hand the KV cache to the others",
       integerOption("--prefill-replicas", 1),
     )
-    .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
+    .option(
+      "--kv-transfer <GB/s>",
+      "bandwidth between prefill replicas and the others",
+      positiveOption("--kv-transfer"),
+      50,
+    )
+    .option(
+      "--speculative-tokens <number>",
+      "drafts that each step verifies for every request",
+      integerOption("--speculative-tokens", 1),
+    )
+    .option(
+      "--acceptance-rate <share>",
+      "of drafts that are right, given that those before are; needed with --speculative-tokens",
+      unitOption("--acceptance-rate"),
+    )
+    .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
-    .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
-    .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
-    .option("--max-running <number>", "most requests in one step", integerOption("--max-running", 1))
-    .option("--max-batched-tokens <number>", "most tokens in one step", integerOption("--max-batched-tokens", 1))
-    .option("--max-context <tokens>", "longest request (the model's)", integerOption("--max-context", 1))
-    .option("--memory-use <share>", "share of GPU memory that is used (0.9)", shareOption("--memory-use"));
+    .option("--block-size <tokens>", "KV tokens of one block (default: 16)", integerOption("--block-size", 1))
+    .option("--kv-blocks <number>", "KV blocks of one replica (default: what fits)", integerOption("--kv-blocks", 2))
+    .option(
+      "--max-running <number>",
+      "most requests in one step (default: vLLM's for the GPU)",
+      integerOption("--max-running", 1),
+    )
+    .option(
+      "--max-batched-tokens <number>",
+      "most tokens in one step (default: vLLM's for the GPU)",
+      integerOption("--max-batched-tokens", 1),
+    )
+    .option(
+      "--max-context <tokens>",
+      "longest request (default: what the model can)",
+      integerOption("--max-context", 1),
+    )
+    .option("--memory-use <share>", "share of GPU memory that is used (default: 0.9)", shareOption("--memory-use"));
 }
 
 function traceOptions(command: Command): void {
   command
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--rate <factor>", "arrival rate relative to the trace", positiveOption("--rate"), 1)
-    .option(
-      "--concurrency <number>",
-      "closed loop: keep so many requests outstanding, whatever the arrival times",
-      integerOption("--concurrency", 1),
+    .addOption(
+      new Option("--concurrency <number>", "closed loop: keep so many requests outstanding, whatever the arrival times")
+        .argParser(integerOption("--concurrency", 1))
+        .conflicts(["rate", "spreadTicks"]),
     )
     .option("--spread-ticks", "spread requests that share a timestamp")
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first")
     .addOption(
-      new Option("--format <name>", "format of the file, instead of recognising it").argParser(
-        nameOption("--format", "format", TRACE_FORMAT_NAMES),
-      ),
+      new Option(
+        "--format <name>",
+        `format of the file, not recognised but given: ${names(TRACE_FORMAT_NAMES)}`,
+      ).argParser(nameOption("--format", "format", TRACE_FORMAT_NAMES)),
     );
 }
 
 async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
-  const model = findServedModel(options.model);
+  const model = withPrecision(findServedModel(options.model), {
+    weights: options.weights,
+    kv: options.kvDtype === undefined ? undefined : KV_DTYPES[options.kvDtype],
+  });
   const profile = findGpu(options.gpu);
   const trace = await openTraceOf(nameOrPath, options);
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
-  const report = await replayWithProgress(trace, model, profile, options, context);
+  const report = await replayWithProgress(trace, model, profile, options, context).catch((error: unknown) => {
+    throw inFlags(error);
+  });
   const written = options.out === undefined ? [] : await writeReport(report, options.out);
   if (options.html !== undefined) {
     writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
@@ -195,6 +285,8 @@ async function replayWithProgress(
         profile,
         tensorParallel: options.tp,
         attentionPolicy: options.attention,
+        expertParallel: options.expertParallel,
+        expertShareCv: options.expertImbalance,
         ...(options.blockSize === undefined ? {} : { pageSize: options.blockSize }),
       }),
       deployment: {
@@ -202,6 +294,7 @@ async function replayWithProgress(
         gpu: gpuFacts(profile),
         attention: options.attention,
         tensorParallel: options.tp,
+        expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
         batching: options.batching,
@@ -213,6 +306,7 @@ async function replayWithProgress(
         maxContextTokens: options.maxContext,
         gpuMemoryUtilization: options.memoryUse,
         slo: options.slo,
+        speculation: speculationOf(options),
         disaggregation:
           options.prefillReplicas === undefined
             ? undefined
@@ -232,6 +326,18 @@ async function replayWithProgress(
   }
 }
 
+function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOptions): SpeculationOptions | undefined {
+  if (speculativeTokens !== undefined && acceptanceRate !== undefined) {
+    return { tokens: speculativeTokens, acceptanceRate, draftUs };
+  }
+  if (speculativeTokens === undefined && acceptanceRate === undefined) return undefined;
+  const [given, missing] =
+    acceptanceRate === undefined
+      ? ["--speculative-tokens", "--acceptance-rate"]
+      : ["--acceptance-rate", "--speculative-tokens"];
+  throw new InputError(`${given}: expected ${missing} with it`);
+}
+
 /** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */
 function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, context: Context): Timeline[] {
   try {
@@ -246,10 +352,10 @@ function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, co
 function viewHint(options: ReplayOptions, context: Context): string {
   const command = context.env["npm_lifecycle_event"] === undefined ? "isochron" : "npx isochron";
   const hints = [
-    ...(options.out === undefined ? [] : [`look at it: ${command} view ${options.out}`]),
-    ...(options.html === undefined ? [] : [`or open ${options.html} in a browser`]),
+    ...(options.out === undefined ? [] : [`${command} view ${quote(options.out)}`]),
+    ...(options.html === undefined ? [] : [`open ${options.html} in a browser`]),
   ];
-  return hints.length === 0 ? "" : `${hints.join(", ")}\n`;
+  return hints.length === 0 ? "" : `look at it: ${hints.join(", or ")}\n`;
 }
 
 function names(all: readonly string[]): string {

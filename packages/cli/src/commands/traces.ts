@@ -116,7 +116,7 @@ function readingOptions(command: Command): Command {
   return command
     .option(
       "--format <name>",
-      `format of the file, instead of recognising it: ${TRACE_FORMAT_NAMES.join(", ")}`,
+      `format of the file, not recognised but given: ${TRACE_FORMAT_NAMES.join(", ")}`,
       nameOption("--format", "format", TRACE_FORMAT_NAMES),
     )
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))

@@ -1,7 +1,7 @@
 // A report as people read it: what was replayed, throughput, a table of latencies, and where the time went.
 
 import type { Metrics, Report, Summary } from "@isochron/simulator";
-import { fixed, integer, percent } from "./numbers.ts";
+import { count, fixed, integer, percent } from "./numbers.ts";
 import type { Painter } from "./style.ts";
 import { table } from "./table.ts";
 
@@ -19,7 +19,7 @@ export function reportText(report: Report, paint: Painter): string {
   return [
     header(report, paint),
     facts([
-      ["completed", `${integer(metrics.completed)} requests${others(metrics)}`],
+      ["completed", `${count(metrics.completed, "request")}${others(metrics)}`],
       ["simulated time", `${fixed(metrics.durationS, 1)} s`],
       ["tokens", `${integer(metrics.inputTokens)} in, ${integer(metrics.outputTokens)} out`],
       ["requests / s", fixed(metrics.requestThroughput, 2)],
@@ -34,8 +34,10 @@ export function reportText(report: Report, paint: Painter): string {
       ["KV cache used", `${percent(metrics.kvUsage.mean)} mean, ${percent(metrics.kvUsage.max)} peak`],
       ["prefix hits", percent(metrics.prefixHitRatio)],
       ["preemptions", `${integer(metrics.preemptions)} (${integer(metrics.recomputedTokens)} tokens computed again)`],
-      ["SMs busy", `${percent(metrics.smBusyFraction)} of attention time`],
-      ["imbalance", imbalance(metrics)],
+      ...(metrics.speculation === undefined
+        ? []
+        : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
+      ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
       ["step time", shares(metrics)],
     ]),
@@ -49,12 +51,22 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
+  // The closed form knows no attention policies.
+  const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
-    `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${kinds} × ${model} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${trace.name} (${count(trace.requestsUsed, "request")}${speed})`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
+}
+
+function precision({ weights, kvDtype }: Report["deployment"]): string {
+  const parts = [
+    ...(weights === undefined ? [] : [`${weights} weights`]),
+    ...(kvDtype === undefined ? [] : [`${kvDtype} KV cache`]),
+  ];
+  return parts.length === 0 ? "" : ` (${parts.join(", ")})`;
 }
 
 function others({ rejected, unfinished }: Metrics): string {
@@ -87,14 +99,34 @@ function latencyTable(metrics: Metrics, paint: Painter): string {
   );
 }
 
-function imbalance({ attentionImbalance }: Metrics): string {
-  if (attentionImbalance === null) return "–";
-  return `${fixed(attentionImbalance.mean, 3)} mean, ${fixed(attentionImbalance.max, 3)} worst (attention makespan / lower bound)`;
+function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculation"]>, outputTokens: number): string {
+  const wasted = draftTokens - acceptedTokens;
+  return `${percent(acceptedTokens / outputTokens)} of output tokens were drafted, ${integer(wasted)} drafts wasted`;
 }
 
+/** Nothing where the step timer looked at no SM. */
+function attentionFacts({ smBusyFraction, attentionImbalance }: Metrics): (readonly [string, string])[] {
+  const lines: (readonly [string, string])[] = [];
+  if (smBusyFraction !== null) lines.push(["SMs busy", `${percent(smBusyFraction)} of attention time`]);
+  if (attentionImbalance !== null) {
+    const { mean, max } = attentionImbalance;
+    lines.push(["imbalance", `${fixed(mean, 3)} mean, ${fixed(max, 3)} worst (attention makespan / lower bound)`]);
+  }
+  return lines;
+}
+
+/** Parts that took no time are left out. */
 function shares({ stepTimeShare }: Metrics): string {
   const { attention, gemm, collective, other, host } = stepTimeShare;
-  return `attention ${percent(attention)}, GEMM ${percent(gemm)}, collectives ${percent(collective)}, other kernels ${percent(other)}, host ${percent(host)}`;
+  const parts: readonly (readonly [string, number])[] = [
+    ["attention", attention],
+    ["GEMM", gemm],
+    ["collectives", collective],
+    ["other kernels", other],
+    ["host", host],
+  ];
+  const named = parts.filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
+  return named.length === 0 ? "–" : named.join(", ");
 }
 
 function facts(lines: readonly (readonly [string, string])[]): string {

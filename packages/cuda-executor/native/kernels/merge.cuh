@@ -134,6 +134,49 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
   }
 }
 
+/**
+ * As mergeRows, for many rows of at most 4 sources: a warp takes 4 rows at a time, so that 16 partial rows travel together
+ * however few sources a row has.
+ */
+template <class T, int D, class RowOf>
+__device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
+                                              int sources, int warp, int lane, RowOf&& rowOf) {
+  constexpr int rowsAtOnce = D == 256 ? 2 : 4, width = 4;
+#pragma unroll 1
+  for (int base = warp * rowsAtOnce; base < rowCount; base += kWarps * rowsAtOnce) {
+    const int myRow = min(base + ((lane / width) & (rowsAtOnce - 1)), rowCount - 1), mySource = lane & (width - 1);
+    const int index = rowOf(min(mySource, sources - 1), myRow);
+    float2 state = __ldcg(p.partialState + index);
+    LaneRow<D> rows[rowsAtOnce * width];
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce * width; i++) {
+      rows[i].load(p.partialOutput + int64_t(__shfl_sync(0xffffffffu, index, i)) * D, lane);
+    }
+    if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
+    float maximum = state.x;
+    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
+    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+    const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
+    float sum = weight * state.y;
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+#pragma unroll
+    for (int r = 0; r < rowsAtOnce; r++) {
+      LaneRow<D> total;
+#pragma unroll
+      for (int e = 0; e < D / 32; e++) total.v[e] = 0.f;
+#pragma unroll
+      for (int s = 0; s < width; s++) {
+        const float w = __shfl_sync(0xffffffffu, weight, r * width + s);
+#pragma unroll
+        for (int e = 0; e < D / 32; e++) total.v[e] += w * rows[r * width + s].v[e];
+      }
+      const float rowMaximum = __shfl_sync(0xffffffffu, maximum, r * width), rowSum = __shfl_sync(0xffffffffu, sum, r * width);
+      if (base + r < rowCount) writeMerged<T, D>(p, queryStart, head, rowStart + base + r, lane, total, rowMaximum, rowSum);
+    }
+  }
+}
+
 /** Any job: its merge and source records say what to read. */
 template <class T, int D, bool kTimed>
 __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd,
@@ -176,8 +219,12 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
         uint64_t startNs = 0;
         uint32_t cycle = 0;
         if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-        mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane,
-                        [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; });
+        const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
+        if (piece.tall() && piece.arrivals <= 4) {
+          mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        } else {
+          mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        }
         if constexpr (kTimed) {
           __syncthreads();
           const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x,

@@ -13,6 +13,11 @@ export interface SchedulerRequests {
   readonly knownTokens: Int32Array;
   /** Known tokens whose KV is in the cache. The policy advances it for what it schedules, and resets it on preemption. */
   readonly computedTokens: Int32Array;
+  /**
+   * Drafts behind the known tokens that the next step may verify, as many of them as it has room for; 0 without
+   * speculative decoding. The engine sets it, and takes back from computedTokens what was drafted wrong.
+   */
+  readonly draftTokens: Int32Array;
   /** Prompt tokens whose KV came from another replica and goes into blocks at admission; 0 after a preemption. */
   readonly transferredTokens: Int32Array;
 }

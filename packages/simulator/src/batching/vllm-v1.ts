@@ -46,7 +46,7 @@ class VllmV1 implements BatchingPolicy {
 
   #scheduleRunning(step: ScheduledStep): void {
     const { kvCache, limits, requests } = this.#context;
-    const { knownTokens, computedTokens, inputTokens } = requests;
+    const { knownTokens, computedTokens, inputTokens, draftTokens } = requests;
     const { slots, qoLens, kvLens } = step;
     const running = this.#running;
     const blockSize = kvCache.blockSizeTokens;
@@ -59,8 +59,12 @@ class VllmV1 implements BatchingPolicy {
     scheduling: for (; i < this.#runningCount && budget > 0; i++) {
       const slot = running[i]!;
       const computed = computedTokens[slot]!;
-      let tokens = knownTokens[slot]! - computed;
+      const known = knownTokens[slot]!;
+      let tokens = known - computed + draftTokens[slot]!;
       if (tokens > 1) {
+        // The last token of a context is sampled and never computed.
+        if (tokens > limits.maxContextTokens - 1 - computed)
+          tokens = Math.max(1, limits.maxContextTokens - 1 - computed);
         if (threshold > 0 && tokens > threshold) tokens = threshold;
         if (tokens > budget) tokens = budget;
       }
@@ -74,8 +78,8 @@ class VllmV1 implements BatchingPolicy {
         }
       }
       computedTokens[slot] = after;
-      if (after === knownTokens[slot]!) sampled++;
-      if (tokens > 1 || computed < inputTokens[slot]!) prefillTokens += tokens;
+      if (after >= known) sampled += 1 + after - known;
+      if (known - computed > 1 || computed < inputTokens[slot]!) prefillTokens += tokens;
       budget -= tokens;
       slots[i] = slot;
       qoLens[i] = tokens;
@@ -133,6 +137,7 @@ class VllmV1 implements BatchingPolicy {
     step.preemptedTokens[entry] = computed;
     requests.computedTokens[slot] = 0;
     requests.transferredTokens[slot] = 0;
+    requests.draftTokens[slot] = 0;
     this.#waiting.pushFront(slot);
   }
 }

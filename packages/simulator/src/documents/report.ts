@@ -32,7 +32,13 @@ export interface TraceIdentity {
 export interface Deployment {
   readonly model: string;
   readonly gpu: string;
+  /** Width of the weights of projections and MLPs; absent where it is that of activations. */
+  readonly weights?: string | undefined;
+  /** Element type of the KV cache; absent where it is that of activations. */
+  readonly kvDtype?: string | undefined;
   readonly tensorParallel: number;
+  /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
+  readonly expertParallel?: boolean | undefined;
   readonly replicas: number;
   readonly router: string;
   readonly batching: string;
@@ -56,6 +62,10 @@ export interface Deployment {
         readonly kvTransferGBps: number;
         readonly kvTransferLatencyUs: number;
       }
+    | undefined;
+  /** Drafts per step and request, and how likely each is right; absent without speculative decoding. */
+  readonly speculation?:
+    | { readonly tokens: number; readonly acceptanceRate: number; readonly draftUs: number }
     | undefined;
   readonly slo: {
     readonly ttftMs?: number | undefined;
@@ -85,6 +95,8 @@ export interface Metrics {
   readonly queueMs: Summary;
   readonly preemptions: number;
   readonly recomputedTokens: number;
+  /** Drafts that were verified, and those that became output; absent where there were none. */
+  readonly speculation?: { readonly draftTokens: number; readonly acceptedTokens: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
   readonly kvUsage: { readonly mean: number; readonly max: number };
@@ -230,7 +242,10 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
   deployment: z.strictObject({
     model: z.string(),
     gpu: z.string(),
+    weights: z.string().optional(),
+    kvDtype: z.string().optional(),
     tensorParallel: number,
+    expertParallel: z.boolean().optional(),
     replicas: number,
     router: z.string(),
     batching: z.string(),
@@ -246,6 +261,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     disaggregation: z
       .strictObject({ prefillReplicas: number, kvTransferGBps: number, kvTransferLatencyUs: number })
       .optional(),
+    speculation: z.strictObject({ tokens: number, acceptanceRate: share, draftUs: number }).optional(),
     slo: z.strictObject({ ttftMs: number.optional(), tpotMs: number.optional(), e2eMs: number.optional() }),
   }),
   metrics: z.strictObject({
@@ -266,6 +282,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     queueMs: summarySchema,
     preemptions: number,
     recomputedTokens: number,
+    speculation: z.strictObject({ draftTokens: number, acceptedTokens: number }).optional(),
     prefixHitRatio: share,
     kvUsage: spread,
     meanConcurrency: number,

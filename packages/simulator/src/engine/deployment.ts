@@ -15,6 +15,8 @@ export interface DeploymentOptions {
   /** Name of the attention policy whose plans the step timer times; for the report. */
   readonly attention: string;
   readonly tensorParallel?: number | undefined;
+  /** Whole experts on each GPU of a replica, as the step timer has it; for the report. Default false. */
+  readonly expertParallel?: boolean | undefined;
   readonly replicas?: number | undefined;
   readonly router?: RouterName | undefined;
   readonly batching?: BatchingName | undefined;
@@ -41,8 +43,19 @@ export interface DeploymentOptions {
   /** Default 0. */
   readonly watermark?: number | undefined;
   readonly slo?: ServiceLevel | undefined;
+  /** Default: none. */
+  readonly speculation?: SpeculationOptions | undefined;
   /** Replicas of two kinds, as vLLM and Dynamo have them. Default: every replica does everything. */
   readonly disaggregation?: DisaggregationOptions | undefined;
+}
+
+export interface SpeculationOptions {
+  /** Drafts per step and request. */
+  readonly tokens: number;
+  /** Probability that a draft is right, given that all before it are. */
+  readonly acceptanceRate: number;
+  /** Time of one draft token of the whole batch. Default 0. */
+  readonly draftUs?: number | undefined;
 }
 
 export interface DisaggregationOptions {
@@ -111,6 +124,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
   const router = known("router", options.router ?? "round-robin", ROUTERS);
   const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
   const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
+  const speculation = resolveSpeculation(options.speculation, maxBatchedTokens, batching);
   const slo = options.slo ?? {};
   for (const [field, limitMs] of Object.entries(slo)) {
     if (limitMs !== undefined && !(limitMs > 0)) throw new DeploymentError(`slo.${field}`, limitMs, "more than 0 ms");
@@ -119,7 +133,10 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     description: {
       model: model.name,
       gpu: gpu.name,
+      ...(model.weightDtype === undefined ? {} : { weights: model.weightDtype }),
+      ...(model.kvDtype === undefined ? {} : { kvDtype: model.kvDtype }),
       tensorParallel,
+      ...(options.expertParallel === true ? { expertParallel: true } : {}),
       replicas,
       router,
       batching,
@@ -130,6 +147,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       maxBatchedTokens,
       prefixCaching: options.prefixCaching ?? true,
       slo,
+      ...(speculation === undefined ? {} : { speculation }),
       ...(disaggregation === undefined ? {} : { disaggregation }),
     },
     limits: {
@@ -144,6 +162,24 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     router,
     batching,
   };
+}
+
+function resolveSpeculation(
+  options: SpeculationOptions | undefined,
+  maxBatchedTokens: number,
+  batching: BatchingName,
+): Deployment["speculation"] {
+  if (options === undefined) return undefined;
+  const { tokens, acceptanceRate, draftUs = 0 } = options;
+  integer("speculation.tokens", tokens, 1);
+  if (tokens >= maxBatchedTokens) {
+    throw new DeploymentError("speculation.tokens", tokens, `less than maxBatchedTokens (${maxBatchedTokens})`);
+  }
+  share("speculation.acceptanceRate", acceptanceRate);
+  if (!(draftUs >= 0 && Number.isFinite(draftUs)))
+    throw new DeploymentError("speculation.draftUs", draftUs, "0 or more");
+  if (batching !== "vllm-v1") throw new DeploymentError("batching", batching, "vllm-v1 with speculative decoding");
+  return { tokens, acceptanceRate, draftUs };
 }
 
 function resolveDisaggregation(

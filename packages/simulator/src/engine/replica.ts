@@ -9,6 +9,7 @@ import type { ReplicaSignals } from "../routing/router.ts";
 import type { StepTimer, StepTiming } from "../step.ts";
 import type { HandedOver } from "./kv-transfers.ts";
 import type { RequestTable } from "./request-table.ts";
+import type { Acceptance } from "./speculation.ts";
 
 export interface ReplicaParts {
   readonly index: number;
@@ -18,6 +19,8 @@ export interface ReplicaParts {
   readonly maxRunningRequests: number;
   readonly stepTimer: StepTimer;
   readonly observer: StepObserver;
+  /** Undefined without speculative decoding. */
+  readonly speculation?: { readonly tokens: number; readonly acceptance: Acceptance } | undefined;
 }
 
 /** Takes over a request that has its first token. */
@@ -33,6 +36,8 @@ export class Replica implements ReplicaSignals {
   readonly #stepTimer: StepTimer;
   readonly #observer: StepObserver;
   readonly #step: ScheduledStep;
+  readonly #draftTokens: number;
+  readonly #acceptance: Acceptance | undefined;
   /** Where requests go once they have their first token; undefined where they stay. */
   handOver: HandOver | undefined;
   #stepNumber = 0;
@@ -50,6 +55,8 @@ export class Replica implements ReplicaSignals {
     this.#stepTimer = parts.stepTimer;
     this.#observer = parts.observer;
     this.#step = createScheduledStep(parts.maxRunningRequests);
+    this.#draftTokens = parts.speculation?.tokens ?? 0;
+    this.#acceptance = parts.speculation?.acceptance;
   }
 
   get outstanding(): number {
@@ -200,7 +207,7 @@ export class Replica implements ReplicaSignals {
   #finishStep(nowUs: number): void {
     const step = this.#step;
     const { requests } = this;
-    const { knownTokens, computedTokens } = requests.visible;
+    const { knownTokens, computedTokens, draftTokens } = requests.visible;
     const { generatedTokens, outputTokens, lastTokenUs } = requests;
     const slots = step.slots;
     const previousEndUs = this.#previousEndUs;
@@ -208,14 +215,18 @@ export class Replica implements ReplicaSignals {
     for (let i = 0; i < step.count; i++) {
       const slot = slots[i]!;
       const known = knownTokens[slot]!;
-      if (computedTokens[slot]! !== known) continue;
-      knownTokens[slot] = known + 1;
-      const generated = generatedTokens[slot]! + 1;
+      const drafts = computedTokens[slot]! - known;
+      if (drafts < 0) continue;
+      const before = generatedTokens[slot]!;
+      const gained = drafts === 0 ? 1 : this.#verify(slot, drafts);
+      const generated = before + gained;
+      knownTokens[slot] = known + gained;
       generatedTokens[slot] = generated;
+      draftTokens[slot] = this.#draftTokens;
       const last = lastTokenUs[slot]!;
       lastTokenUs[slot] = nowUs;
-      if (last === previousEndUs && generated > 1) regular++;
-      else if (generated === 1) this.#firstToken(slot, nowUs);
+      if (last === previousEndUs && before > 0) regular++;
+      else if (before === 0) this.#firstToken(slot, nowUs);
       else this.#observer.tokenGap(nowUs - last, 1);
       if (generated === outputTokens[slot]!) this.#finishRequest(slot);
       else if (this.handOver !== undefined) this.#giveAway(slot, this.handOver);
@@ -223,6 +234,17 @@ export class Replica implements ReplicaSignals {
     if (regular > 0) this.#observer.tokenGap(nowUs - previousEndUs, regular);
     this.#previousEndUs = nowUs;
     this.#stepNumber++;
+  }
+
+  /** Keeps the right ones of a request's drafts, gives the others' KV up, and returns how many tokens it has got. */
+  #verify(slot: number, drafts: number): number {
+    const { id, generatedTokens, outputTokens, visible } = this.requests;
+    const generated = generatedTokens[slot]!;
+    const right = this.#acceptance!.accepted(id[slot]!, generated, drafts);
+    const gained = Math.min(1 + right, outputTokens[slot]! - generated);
+    visible.computedTokens[slot]! -= drafts - (gained - 1);
+    this.#observer.verified(drafts, gained - 1);
+    return gained;
   }
 
   #firstToken(slot: number, nowUs: number): void {

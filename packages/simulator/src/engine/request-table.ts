@@ -9,6 +9,7 @@ export class VisibleRequests implements SchedulerRequests {
   inputTokens: Int32Array = new Int32Array(64);
   knownTokens: Int32Array = new Int32Array(64);
   computedTokens: Int32Array = new Int32Array(64);
+  draftTokens: Int32Array = new Int32Array(64);
   transferredTokens: Int32Array = new Int32Array(64);
 }
 
@@ -45,6 +46,7 @@ export class RequestTable {
     this.visible.inputTokens[slot] = inputTokens;
     this.visible.knownTokens[slot] = inputTokens;
     this.visible.computedTokens[slot] = 0;
+    this.visible.draftTokens[slot] = 0;
     this.visible.transferredTokens[slot] = 0;
     this.outputTokens[slot] = outputTokens;
     this.generatedTokens[slot] = 0;
@@ -75,6 +77,7 @@ export class RequestTable {
     const { visible } = this;
     visible.inputTokens = grown(visible.inputTokens, this.#capacity);
     visible.knownTokens = grown(visible.knownTokens, this.#capacity);
+    visible.draftTokens = grown(visible.draftTokens, this.#capacity);
     visible.transferredTokens = grown(visible.transferredTokens, this.#capacity);
     visible.computedTokens = grown(visible.computedTokens, this.#capacity);
     this.outputTokens = grown(this.outputTokens, this.#capacity);

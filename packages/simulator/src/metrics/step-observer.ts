@@ -21,6 +21,8 @@ export interface StepObserverOptions {
   readonly seriesLimit: number;
   readonly recordLimit: number;
   readonly recordSteps: readonly StepName[];
+  /** Share of the routed experts that one token visits; 0 without a mixture of experts. */
+  readonly expertShare: number;
 }
 
 export class StepObserver {
@@ -41,6 +43,9 @@ export class StepObserver {
   latencySumUs = 0;
   preemptions = 0;
   recomputedTokens = 0;
+  /** Drafts that steps verified, and those of them that became output. */
+  draftTokens = 0;
+  acceptedTokens = 0;
   lookedUpTokens = 0;
   hitTokens = 0;
 
@@ -59,6 +64,8 @@ export class StepObserver {
   /** KV tokens read, and (query token, KV token) pairs, summed over steps. */
   kvTokenSum = 0;
   pairSum = 0;
+  /** Share of the routed experts that a step's tokens visit, each choosing at random, summed over steps. */
+  visitedShareSum = 0;
   /** Used blocks × µs. */
   kvBlockUs = 0;
   kvBlocksMax = 0;
@@ -70,9 +77,11 @@ export class StepObserver {
   imbalanceMax = 0;
 
   readonly #slo: ServiceLevel;
+  readonly #expertShare: number;
 
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
+    this.#expertShare = options.expertShare;
     this.steps = new StepSeriesRecorder(options.seriesLimit);
     this.batches = new BatchKeeper(options.recordSteps);
     this.requests = new RequestSeriesRecorder(options.recordLimit);
@@ -113,6 +122,7 @@ export class StepObserver {
     this.tokenSum += tokens;
     if (tokens > this.tokenMax) this.tokenMax = tokens;
     this.sampledSum += step.sampled;
+    if (this.#expertShare > 0) this.visitedShareSum += 1 - (1 - this.#expertShare) ** tokens;
     this.kvBlockUs += kvBlocksUsed * durationUs;
     if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
     if (smBusyFraction >= 0) {
@@ -151,12 +161,17 @@ export class StepObserver {
     this.recomputedTokens += tokens;
   }
 
+  verified(drafts: number, accepted: number): void {
+    this.draftTokens += drafts;
+    this.acceptedTokens += accepted;
+  }
+
   prefixLookedUp(hitTokens: number, inputTokens: number): void {
     this.hitTokens += hitTokens;
     this.lookedUpTokens += inputTokens;
   }
 
-  /** `count` output tokens came `gapUs` after their predecessors. */
+  /** `count` requests got output `gapUs` after what they had got before: one token, or what a verification yields. */
   tokenGap(gapUs: number, count: number): void {
     this.itlUs.add(gapUs, count);
   }

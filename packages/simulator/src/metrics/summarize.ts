@@ -9,6 +9,7 @@ import {
   DTYPE_BYTES,
   flopsPerToken,
   headFlops,
+  rankExpertBytes,
   rankKvBytesPerToken,
   rankWeightBytes,
 } from "../model/model-cost.ts";
@@ -19,8 +20,9 @@ export interface UtilisationPeaks {
   readonly flopsPerToken: number;
   readonly headFlops: number;
   readonly attentionFlopsPerPair: number;
-  /** On each GPU. */
+  /** On each GPU, routed experts apart. */
   readonly weightBytesPerStep: number;
+  readonly expertBytes: number;
   readonly kvBytesPerToken: number;
   /** Of each GPU. */
   readonly peakFlopsPerS: number;
@@ -29,13 +31,16 @@ export interface UtilisationPeaks {
 }
 
 export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParallel: number): UtilisationPeaks {
+  const expertBytes = rankExpertBytes(model, tensorParallel);
   const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
   return {
     flopsPerToken: flopsPerToken(model),
     headFlops: headFlops(model),
     attentionFlopsPerPair: attentionFlopsPerPair(model),
     // A lookup reads single rows of the embedding table.
-    weightBytesPerStep: rankWeightBytes(model, tensorParallel) - (model.tiedEmbeddings ? 0 : embeddingBytes),
+    weightBytesPerStep:
+      rankWeightBytes(model, tensorParallel) - expertBytes - (model.tiedEmbeddings ? 0 : embeddingBytes),
+    expertBytes,
     kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
     peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
     peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
@@ -61,7 +66,10 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     observer.tokenSum * peaks.flopsPerToken +
     observer.sampledSum * peaks.headFlops +
     observer.pairSum * peaks.attentionFlopsPerPair;
-  const bytes = observer.stepCount * peaks.weightBytesPerStep + observer.kvTokenSum * peaks.kvBytesPerToken;
+  const bytes =
+    observer.stepCount * peaks.weightBytesPerStep +
+    observer.visitedShareSum * peaks.expertBytes +
+    observer.kvTokenSum * peaks.kvBytesPerToken;
   const parts = {
     attention: observer.attentionUs,
     gemm: observer.gemmUs,
@@ -87,6 +95,9 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     queueMs: observer.queueUs.summary(1e-3),
     preemptions: observer.preemptions,
     recomputedTokens: observer.recomputedTokens,
+    ...(observer.draftTokens === 0
+      ? {}
+      : { speculation: { draftTokens: observer.draftTokens, acceptedTokens: observer.acceptedTokens } }),
     prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
     kvUsage: {
       mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),

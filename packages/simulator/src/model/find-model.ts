@@ -7,7 +7,14 @@ import { ModelError, parseModelConfig } from "./hugging-face.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /** Bundled models, smallest first. */
-export const MODEL_NAMES = ["llama-3.1-8b", "qwen3-32b", "llama-3.1-70b"] as const;
+export const MODEL_NAMES = [
+  "llama-3.1-8b",
+  "qwen3-30b-a3b",
+  "qwen3-32b",
+  "mixtral-8x7b",
+  "llama-3.1-70b",
+  "deepseek-v3",
+] as const;
 
 // Holds for src/model/ and for dist/model/ alike.
 const bundled = new URL("../../models/", import.meta.url);
@@ -19,7 +26,8 @@ const bundled = new URL("../../models/", import.meta.url);
  */
 export function findModel(nameOrPath: string): ModelConfig {
   const short = nameOrPath.split("/").at(-1)!.toLowerCase();
-  const name = MODEL_NAMES.find((candidate) => candidate === short);
+  // Version suffixes of publishers (Mixtral-8x7B-v0.1) name the same shapes.
+  const name = MODEL_NAMES.find((candidate) => candidate === short || short.startsWith(`${candidate}-v`));
   if (name !== undefined) return readModel(fileURLToPath(new URL(`${name}.json`, bundled)), name);
   const file = nameOrPath.endsWith(".json") ? nameOrPath : `${nameOrPath}/config.json`;
   const isConfig = basename(file) === "config.json";

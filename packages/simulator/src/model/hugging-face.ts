@@ -2,7 +2,7 @@
 
 import type { Dtype } from "@isochron/planner";
 import { z } from "zod";
-import type { LatentAttention, MixtureOfExperts, ModelConfig } from "./model-config.ts";
+import type { LatentAttention, MixtureOfExperts, ModelConfig, WeightDtype } from "./model-config.ts";
 
 const count = z.number().int().min(1);
 
@@ -74,12 +74,10 @@ export function parseModelConfig(json: unknown, name: string): ModelConfig {
   if (queryHeads % kvHeads !== 0) {
     throw new ModelError(name, "num_key_value_heads", `is ${kvHeads}, expected a divisor of ${queryHeads} query heads`);
   }
-  if (config.quantization_config != null) {
-    throw new ModelError(name, "quantization_config", "quantized weights are not modelled, use the bf16 model");
-  }
-  if (config.head_dim == null && config.hidden_size % queryHeads !== 0) {
+  if (config.head_dim == null && config.kv_lora_rank === undefined && config.hidden_size % queryHeads !== 0) {
     throw new ModelError(name, "head_dim", `is missing and hidden_size is no multiple of ${queryHeads} query heads`);
   }
+  const weightDtype = quantizedWeights(config.quantization_config, name);
   const moe = mixtureOfExperts(config);
   const mla = latentAttention(config);
   return {
@@ -89,16 +87,33 @@ export function parseModelConfig(json: unknown, name: string): ModelConfig {
     hiddenSize: config.hidden_size,
     queryHeads,
     kvHeads,
-    headDim: config.head_dim ?? config.hidden_size / queryHeads,
+    headDim:
+      mla === undefined ? (config.head_dim ?? config.hidden_size / queryHeads) : mla.nopeHeadDim + mla.ropeHeadDim,
     intermediateSize: config.intermediate_size,
     vocabSize: config.vocab_size,
     dtype: DTYPES[config.torch_dtype ?? config.dtype ?? "bfloat16"],
     maxContextTokens: config.max_position_embeddings,
     tiedEmbeddings: config.tie_word_embeddings ?? false,
     ...(config.model_type.startsWith("qwen3") ? { queryKeyNorm: true } : {}),
+    ...(weightDtype === undefined ? {} : { weightDtype }),
     ...(moe === undefined ? {} : { moe }),
     ...(mla === undefined ? {} : { mla }),
   };
+}
+
+const quantizationSchema = z.object({ quant_method: z.string(), bits: z.number().optional() });
+
+/** Undefined where weights are as wide as activations. */
+function quantizedWeights(quantization: unknown, name: string): WeightDtype | undefined {
+  if (quantization == null) return undefined;
+  const found = quantizationSchema.safeParse(quantization).data;
+  if (found?.quant_method === "fp8" || found?.quant_method === "fbgemm_fp8") return "fp8";
+  if ((found?.quant_method === "gptq" || found?.quant_method === "awq") && (found.bits ?? 4) === 4) return "int4";
+  throw new ModelError(
+    name,
+    "quantization_config",
+    "only quant_method fp8, and gptq or awq of 4 bits, are modelled: take it out and choose the width of weights instead",
+  );
 }
 
 function mixtureOfExperts(config: Config): MixtureOfExperts | undefined {

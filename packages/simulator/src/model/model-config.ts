@@ -1,6 +1,9 @@
 // A decoder-only transformer, as far as its serving cost goes. Sizes are in elements, lengths in tokens.
 
-import type { AttentionShape, Dtype } from "@isochron/planner";
+import type { AttentionShape, Dtype, KvDtype } from "@isochron/planner";
+
+/** Of the matrices in projections and MLPs: fp8 with scales per block, int4 in groups with a 16-bit scale each. */
+export type WeightDtype = Dtype | "fp8" | "int4";
 
 /** Routed experts in place of the dense MLP. */
 export interface MixtureOfExperts {
@@ -33,12 +36,17 @@ export interface ModelConfig {
   readonly hiddenSize: number;
   readonly queryHeads: number;
   readonly kvHeads: number;
+  /** Of queries and keys, before latent attention absorbs anything. */
   readonly headDim: number;
   /** Width of the gated MLP. */
   readonly intermediateSize: number;
   readonly vocabSize: number;
-  /** Of weights, activations and KV cache. */
+  /** Of activations, embedding, output head, norms and routers; of the rest too unless said otherwise. */
   readonly dtype: Dtype;
+  /** Of projections and MLPs; dtype unless given. */
+  readonly weightDtype?: WeightDtype;
+  /** Of the KV cache; dtype unless given. */
+  readonly kvDtype?: KvDtype;
   readonly maxContextTokens: number;
   /** Whether the output head is the embedding table. */
   readonly tiedEmbeddings: boolean;
@@ -48,20 +56,34 @@ export interface ModelConfig {
   readonly mla?: LatentAttention;
 }
 
+/** The same model with weights or KV cache stored otherwise; undefined leaves them as they are. */
+export function withPrecision(
+  model: ModelConfig,
+  { weights, kv }: { readonly weights?: WeightDtype | undefined; readonly kv?: KvDtype | undefined },
+): ModelConfig {
+  return {
+    ...model,
+    ...(weights === undefined ? {} : { weightDtype: weights }),
+    ...(kv === undefined ? {} : { kvDtype: kv }),
+  };
+}
+
 /**
  * The attention of one layer as one rank of a tensor-parallel group sees it. Where there are more ranks than KV heads,
- * every rank holds one.
+ * every rank holds one. Latent attention runs absorbed: one KV head as wide as the latent and its rotary part, whose front
+ * is also the value, so a token's cache is read once for all query heads.
  */
 export function rankAttention(model: ModelConfig, tensorParallel: number, pageSize: number): AttentionShape {
-  return {
+  const { mla, dtype } = model;
+  const shape = {
     queryHeads: model.queryHeads / tensorParallel,
-    kvHeads: rankKvHeads(model, tensorParallel),
-    headDim: model.headDim,
-    dtype: model.dtype,
-    kvDtype: model.dtype,
+    dtype,
+    kvDtype: model.kvDtype ?? dtype,
     pageSize,
-    mask: { kind: "causal" },
+    mask: { kind: "causal" } as const,
   };
+  if (mla === undefined) return { ...shape, kvHeads: rankKvHeads(model, tensorParallel), headDim: model.headDim };
+  return { ...shape, kvHeads: 1, headDim: mla.kvRank + mla.ropeHeadDim, valueHeadDim: mla.kvRank };
 }
 
 /** KV heads that one rank of a tensor-parallel group holds. */

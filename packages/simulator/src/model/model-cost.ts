@@ -1,14 +1,34 @@
 // What a model weighs and what a token costs, in bytes and flops. Exact counts from the published shapes; a test holds
 // the parameter counts against the published ones.
 
-import type { Dtype } from "@isochron/planner";
-import { type ModelConfig, rankKvHeads } from "./model-config.ts";
+import type { KvDtype } from "@isochron/planner";
+import { type ModelConfig, rankKvHeads, type WeightDtype } from "./model-config.ts";
 
-export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = { bf16: 2, fp16: 2, fp32: 4 };
+export const DTYPE_BYTES: Readonly<Record<KvDtype, number>> = { bf16: 2, fp16: 2, fp32: 4, fp8_e4m3: 1, fp8_e5m2: 1 };
+
+/**
+ * Bytes of one weight with its share of the scales: fp8 has a 32-bit scale for each block of 128 × 128 (DeepSeek-V3's
+ * weight_block_size), int4 a 16-bit one for each group of 128 (the group size that GPTQ and AWQ checkpoints are published
+ * with).
+ */
+export const WEIGHT_BYTES: Readonly<Record<WeightDtype, number>> = {
+  bf16: 2,
+  fp16: 2,
+  fp32: 4,
+  fp8: 1 + 4 / 128 ** 2,
+  int4: 0.5 + 2 / 128,
+};
+
+/** Bytes of one weight of the model's projections and MLPs. */
+export function weightBytes(model: ModelConfig): number {
+  return WEIGHT_BYTES[model.weightDtype ?? model.dtype];
+}
 
 /** Parameters by what a tensor-parallel group does with them. */
 interface ParameterCounts {
-  /** Q and output projections, MLP, embedding, head: split evenly. */
+  /** Embedding and head: split evenly, as wide as activations. */
+  readonly embeddings: number;
+  /** Q and output projections, MLPs, experts: split evenly. */
   readonly split: number;
   /** K and V projections of one KV head: a rank has those of its KV heads. */
   readonly perKvHead: number;
@@ -19,15 +39,23 @@ interface ParameterCounts {
 /** All parameters of the model. */
 export function parameterCount(model: ModelConfig): number {
   const counts = countParameters(model);
-  return counts.split + counts.perKvHead * model.kvHeads + counts.replicated;
+  return counts.embeddings + counts.split + counts.perKvHead * model.kvHeads + counts.replicated;
 }
 
 /** Bytes of weights on each rank of a tensor-parallel group. */
 export function rankWeightBytes(model: ModelConfig, tensorParallel: number): number {
   const counts = countParameters(model);
-  const parameters =
-    counts.split / tensorParallel + counts.perKvHead * rankKvHeads(model, tensorParallel) + counts.replicated;
-  return Math.ceil(parameters) * DTYPE_BYTES[model.dtype];
+  const matrices = counts.split / tensorParallel + counts.perKvHead * rankKvHeads(model, tensorParallel);
+  const others = counts.embeddings / tensorParallel + counts.replicated;
+  return Math.ceil(matrices * weightBytes(model) + others * DTYPE_BYTES[model.dtype]);
+}
+
+/** Bytes of the routed experts on each rank of a group: no step reads those that no token visits. */
+export function rankExpertBytes(model: ModelConfig, tensorParallel: number): number {
+  const { moe } = model;
+  if (moe === undefined) return 0;
+  const parameters = (model.layers - moe.denseLayers) * moe.experts * 3 * model.hiddenSize * moe.expertIntermediateSize;
+  return (parameters * weightBytes(model)) / tensorParallel;
 }
 
 /** Bytes of KV cache that one token takes on each rank of a tensor-parallel group, all layers. */
@@ -36,7 +64,7 @@ export function rankKvBytesPerToken(model: ModelConfig, tensorParallel: number):
     model.mla === undefined
       ? 2 * rankKvHeads(model, tensorParallel) * model.headDim
       : model.mla.kvRank + model.mla.ropeHeadDim;
-  return model.layers * elements * DTYPE_BYTES[model.dtype];
+  return model.layers * elements * DTYPE_BYTES[model.kvDtype ?? model.dtype];
 }
 
 /** Flops of one token outside attention and output head: two for each weight that it is multiplied with. */
@@ -72,16 +100,18 @@ function countParameters(model: ModelConfig): ParameterCounts {
   const experts =
     moe === undefined ? 0 : (moe.experts + moe.sharedExperts) * 3 * hiddenSize * moe.expertIntermediateSize;
   const embeddings = hiddenSize * model.vocabSize * (model.tiedEmbeddings ? 1 : 2);
-  const norms = 2 * hiddenSize + (model.queryKeyNorm ? 2 * model.headDim : 0);
+  const norms = 2 * hiddenSize + (model.queryKeyNorm ? 2 * model.headDim : 0) + latentNorms(model);
   return {
-    split:
-      embeddings +
-      model.layers * projectionParameters(model) +
-      (model.layers - moeLayers) * dense +
-      moeLayers * experts,
+    embeddings,
+    split: model.layers * projectionParameters(model) + (model.layers - moeLayers) * dense + moeLayers * experts,
     perKvHead: model.layers * keyValueParameters(model),
     replicated: model.layers * norms + moeLayers * hiddenSize * (moe?.experts ?? 0) + hiddenSize,
   };
+}
+
+/** Norms of the compressed query and of the latent. */
+function latentNorms({ mla }: ModelConfig): number {
+  return mla === undefined ? 0 : mla.queryRank + mla.kvRank;
 }
 
 /** Q and output projections of one layer (with MLA: all of its projections). */

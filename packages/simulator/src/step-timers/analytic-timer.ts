@@ -12,7 +12,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { StepCosts } from "./step-costs.ts";
+import { type ExpertOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
 /** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
@@ -33,9 +33,15 @@ export class AnalyticTimer implements StepTimer {
   private readonly launch: KernelCosts;
   private readonly timing: StepTiming = emptyTiming();
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, attention: AttentionShape) {
+  constructor(
+    model: ModelConfig,
+    profile: GpuProfile,
+    tensorParallel: number,
+    attention: AttentionShape,
+    experts: ExpertOptions,
+  ) {
     this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel);
+    this.costs = new StepCosts(model, profile, tensorParallel, experts);
     this.attention = attention;
     this.device = plannerDevice(profile);
     this.launch = resolveCosts(

@@ -7,8 +7,9 @@ import { rankAttention } from "../model/model-config.ts";
 import type { StepTimer } from "../step.ts";
 import { AnalyticTimer } from "./analytic-timer.ts";
 import { KernelTimer } from "./kernel-timer.ts";
+import type { ExpertOptions } from "./step-costs.ts";
 
-export interface StepTimerOptions {
+export interface StepTimerOptions extends ExpertOptions {
   readonly kind: StepTimerKind;
   readonly model: ModelConfig;
   readonly profile: GpuProfile;
@@ -24,10 +25,10 @@ type TimerFactory = (options: StepTimerOptions, attention: AttentionShape) => St
 
 /** A row for each timer: adding one is one file and one row. */
 const TIMERS: Readonly<Record<"analytic" | "kernel", TimerFactory>> = {
-  analytic: ({ model, profile, tensorParallel = 1 }, attention) =>
-    new AnalyticTimer(model, profile, tensorParallel, attention),
-  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced" }, attention) =>
-    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy),
+  analytic: ({ model, profile, tensorParallel = 1, ...experts }, attention) =>
+    new AnalyticTimer(model, profile, tensorParallel, attention, experts),
+  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", ...experts }, attention) =>
+    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, experts),
 };
 
 export type StepTimerKind = keyof typeof TIMERS;
@@ -64,13 +65,13 @@ export function createStepTimer(options: StepTimerOptions): StepTimer {
       `a divisor of the ${model.queryHeads} query heads of ${model.name}`,
     );
   }
-  return TIMERS[kind](options, attentionOf(model, tensorParallel, pageSize));
-}
-
-/** Latent attention runs as one KV head as wide as the latent, whose front is also the value. */
-function attentionOf(model: ModelConfig, tensorParallel: number, pageSize: number): AttentionShape {
-  const attention = rankAttention(model, tensorParallel, pageSize);
-  if (model.mla === undefined) return attention;
-  const { kvRank, ropeHeadDim } = model.mla;
-  return { ...attention, kvHeads: 1, headDim: kvRank + ropeHeadDim, valueHeadDim: kvRank };
+  const { expertParallel = false, expertShareCv = 0 } = options;
+  if (expertParallel && (model.moe === undefined || model.moe.experts % tensorParallel !== 0)) {
+    const expected = `false: ${model.name} has ${model.moe?.experts ?? "no"} experts to divide among ${tensorParallel} GPUs`;
+    throw new StepTimerError("expertParallel", expertParallel, expected);
+  }
+  if (!(expertShareCv >= 0 && Number.isFinite(expertShareCv))) {
+    throw new StepTimerError("expertShareCv", expertShareCv, "a finite number of at least 0");
+  }
+  return TIMERS[kind](options, rankAttention(model, tensorParallel, pageSize));
 }

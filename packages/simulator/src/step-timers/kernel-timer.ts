@@ -8,7 +8,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { KernelSimulator } from "../kernel/kernel-simulator.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { StepCosts } from "./step-costs.ts";
+import { type ExpertOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
 export class KernelTimer implements StepTimer {
@@ -26,10 +26,11 @@ export class KernelTimer implements StepTimer {
     tensorParallel: number,
     attention: AttentionShape,
     policy: PolicyName,
+    experts: ExpertOptions,
   ) {
     this.policy = policy;
     this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel);
+    this.costs = new StepCosts(model, profile, tensorParallel, experts);
     this.planner = createPlanner({ attention, device: plannerDevice(profile), policy });
     this.simulator = new KernelSimulator(profile);
   }

@@ -1,14 +1,16 @@
-// Everything of a step but attention, on one rank of a tensor-parallel group (all ranks do the same): projections and
-// MLP of every layer, the output head for sampled tokens, two all-reduces per layer, small kernels, host time.
+// Everything of a step but attention, on one rank of a tensor-parallel group (all ranks do the same, or wait for the one
+// with the busiest experts): projections and MLP of every layer, the output head for sampled tokens, two all-reduces per
+// layer, small kernels, host time.
 //
 // Each is a function of the number of tokens, of sampled tokens or of requests. The per-token ones are memoised by
 // token count: the same numbers, found once.
 
 import { extrapolate } from "../gpu/curve.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
-import type { ModelConfig } from "../model/model-config.ts";
+import type { ModelConfig, WeightDtype } from "../model/model-config.ts";
 import { rankKvHeads } from "../model/model-config.ts";
 import { DTYPE_BYTES } from "../model/model-cost.ts";
+import { EXPERT_SHARE_CV, ExpertRouting } from "./expert-routing.ts";
 import { GemmTimes } from "./gemm-times.ts";
 
 /** All-reduces of one layer: after the output projection and after the MLP. */
@@ -20,8 +22,13 @@ const ALL_REDUCE_FIXED_US = 6;
 /** Token counts up to which costs are memoised: above any max_num_batched_tokens in use. */
 const MEMO_TOKENS = 32_768;
 
-/** Busiest expert over the mean, chosen: routers are trained for balance and miss it by about this much. */
-const EXPERT_IMBALANCE = 1.15;
+/** How the experts of a mixture are placed and used. */
+export interface ExpertOptions {
+  /** Whole experts on each rank instead of a slice of every expert; false unless given. */
+  readonly expertParallel?: boolean | undefined;
+  /** Coefficient of variation of the experts' shares of the tokens; 0 is even. EXPERT_SHARE_CV unless given. */
+  readonly expertShareCv?: number | undefined;
+}
 
 interface Shape {
   readonly n: number;
@@ -33,18 +40,30 @@ export class StepCosts {
   readonly profile: GpuProfile;
   readonly tensorParallel: number;
   private readonly gemm: GemmTimes;
+  /** Of activations. */
   private readonly elementBytes: number;
+  private readonly weights: WeightDtype;
+  /** GPUs that share one expert. */
+  private readonly expertSlices: number;
+  private readonly routing: ExpertRouting | undefined;
   private readonly shapes: readonly Shape[];
   private readonly gemmMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
   private readonly otherMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
   private readonly collectiveMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number) {
+  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: ExpertOptions = {}) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
+    this.weights = model.weightDtype ?? model.dtype;
+    const { expertParallel = false, expertShareCv = EXPERT_SHARE_CV } = options;
+    this.expertSlices = expertParallel ? 1 : tensorParallel;
+    if (model.moe !== undefined) {
+      const { experts, expertsPerToken } = model.moe;
+      this.routing = new ExpertRouting(experts, expertsPerToken, tensorParallel / this.expertSlices, expertShareCv);
+    }
     this.shapes = attentionShapes(model, tensorParallel);
   }
 
@@ -52,9 +71,7 @@ export class StepCosts {
   gemmUs(tokens: number, sampled: number): number {
     const { model, tensorParallel } = this;
     const layers = memoised(this.gemmMemo, tokens, () => this.layersGemmUs(tokens));
-    return (
-      layers + this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, this.elementBytes)
-    );
+    return layers + this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
   }
 
   /** All-reduces of all layers; 0 on one GPU. */
@@ -87,13 +104,13 @@ export class StepCosts {
   private layersGemmUs(tokens: number): number {
     const { model, tensorParallel } = this;
     let projectionsUs = 0;
-    for (const { n, k } of this.shapes) projectionsUs += this.gemm.us(tokens, n, k, this.elementBytes);
+    for (const { n, k } of this.shapes) projectionsUs += this.gemm.us(tokens, n, k, this.weights);
     const moe = model.moe;
     const mlpUs = this.mlpUs(tokens, model.intermediateSize / tensorParallel);
     if (moe === undefined) return model.layers * (projectionsUs + mlpUs);
     const expertsUs =
       this.routedExpertsUs(tokens) +
-      this.gemm.us(tokens, moe.experts, model.hiddenSize, this.elementBytes) +
+      this.gemm.us(tokens, moe.experts, model.hiddenSize, model.dtype) +
       (moe.sharedExperts > 0
         ? this.mlpUs(tokens, (moe.sharedExperts * moe.expertIntermediateSize) / tensorParallel)
         : 0);
@@ -104,25 +121,21 @@ export class StepCosts {
   private mlpUs(tokens: number, width: number): number {
     const { hiddenSize } = this.model;
     return (
-      this.gemm.us(tokens, 2 * width, hiddenSize, this.elementBytes) +
-      this.gemm.us(tokens, hiddenSize, width, this.elementBytes)
+      this.gemm.us(tokens, 2 * width, hiddenSize, this.weights) + this.gemm.us(tokens, hiddenSize, width, this.weights)
     );
   }
 
-  /** Two grouped GEMMs over the experts that at least one token visits, for tokens that choose experts at random. */
+  /** Two grouped GEMMs over the experts that at least one token visits, on the rank with most to do. */
   private routedExpertsUs(tokens: number): number {
-    const { model, tensorParallel, elementBytes } = this;
-    const { experts, expertsPerToken, expertIntermediateSize } = model.moe!;
-    const width = expertIntermediateSize / tensorParallel;
-    const visited = experts * (1 - (1 - expertsPerToken / experts) ** tokens);
-    const rows = tokens * expertsPerToken;
+    const { model, weights } = this;
+    const { visited, rows, paddedRows } = this.routing!.load(tokens);
+    const width = model.moe!.expertIntermediateSize / this.expertSlices;
     let us = 0;
     for (const { n, k } of [
       { n: 2 * width, k: model.hiddenSize },
       { n: model.hiddenSize, k: width },
     ]) {
-      const flops = 2 * rows * n * k * EXPERT_IMBALANCE;
-      us += this.gemm.rooflineUs(flops, elementBytes * (visited * n * k + rows * (n + k)));
+      us += this.gemm.rooflineUs(visited * n * k, rows * (n + k), 2 * paddedRows * n * k, weights);
     }
     return us;
   }
@@ -131,7 +144,10 @@ export class StepCosts {
     const { model, tensorParallel, elementBytes } = this;
     const { fixedUs, memoryGBps } = this.profile.elementwise;
     const queryWidth = (model.queryHeads * model.headDim) / tensorParallel;
-    const kvWidth = 2 * rankKvHeads(model, tensorParallel) * model.headDim;
+    const kvWidth =
+      model.mla === undefined
+        ? 2 * rankKvHeads(model, tensorParallel) * model.headDim
+        : model.mla.kvRank + model.mla.ropeHeadDim;
     const activeWidth =
       model.moe === undefined
         ? model.intermediateSize
@@ -140,7 +156,8 @@ export class StepCosts {
     // Elements read and written: each residual-and-norm 2 + 2 hidden states, rotary embedding in place, KV append
     // in and out, activation two halves in and one out.
     const elementsPerToken = 2 * 4 * model.hiddenSize + 2 * (queryWidth + kvWidth / 2) + 2 * kvWidth + 3 * mlpWidth;
-    const kernelsPerLayer = 5 + (model.queryKeyNorm === true ? 1 : 0) + (model.moe === undefined ? 0 : 2);
+    const kernelsPerLayer =
+      5 + (model.queryKeyNorm === true || model.mla !== undefined ? 1 : 0) + (model.moe === undefined ? 0 : 2);
     const layerUs =
       kernelsPerLayer * fixedUs.value + (tokens * elementsPerToken * elementBytes) / (memoryGBps.value * 1e3);
     // Embedding and last norm.
