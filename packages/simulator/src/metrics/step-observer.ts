@@ -134,7 +134,7 @@ export class StepObserver {
       this.imbalanceKnownUs += attentionUs;
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
-    this.batches.stepStarted(replica, number, step, requests, durationUs, attentionImbalance);
+    this.batches.stepStarted(replica, number, step, requests, timing);
     if ((number & (this.steps.stride - 1)) === 0) {
       this.steps.add(
         replica,
