@@ -8,12 +8,12 @@ import type { Fact } from "../ui/facts.ts";
 export function stepFacts(step: StepBatch): Fact[] {
   const { durationUs, attentionUs, attentionImbalance, qoLens } = step;
   const tokens = qoLens.reduce((sum, length) => sum + length, 0);
-  const share = (partUs: number): string => (durationUs > 0 ? ` (${percent(partUs / durationUs)} of it)` : "");
+  const share = (partUs: number): string => (durationUs > 0 ? ` (${percent(partUs / durationUs)})` : "");
   const facts: Fact[] = [
     ["Kept as", step.reason],
     ["Took", milliseconds(durationUs / 1e3)],
     ["Computed", `${integer(tokens)} tokens of ${plural(qoLens.length, "request")}`],
-    ["Attention", `${milliseconds(attentionUs / 1e3)}${share(attentionUs)}, all layers`],
+    ["Attention, all layers", `${milliseconds(attentionUs / 1e3)}${share(attentionUs)}`],
   ];
   if (attentionImbalance !== null && attentionImbalance > 0) {
     const aboveUs = attentionUs * (1 - 1 / attentionImbalance);
