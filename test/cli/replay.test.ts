@@ -166,7 +166,7 @@ describe("isochron replay", () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, unsortedTrace);
     const report = await replayReport([path]);
-    expect(report.warnings).toContain("1 requests were out of order and were sorted");
+    expect(report.warnings).toContain("1 request was out of order and was sorted");
     expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
   });
 
@@ -227,16 +227,12 @@ describe("isochron replay", () => {
       /--step-timer: unknown step timer "kernal"; did you mean "kernel"\?/,
     ],
     ["an unknown flag", ["--replica", "2"], /unknown option '--replica' \(Did you mean --replicas\?\)/],
-    ["no replica", ["--replicas", "0"], /--replicas: found "0", expected an integer of at least 1/],
+    ["no replica", ["--replicas", "0"], /--replicas: found "0", expected an integer from 1 to 4096/],
     ["a fraction of a request", ["--limit", "1.5"], /--limit: found "1\.5", expected an integer of at least 1/],
     ["a rate of zero", ["--rate", "0"], /--rate: found "0", expected a number above 0/],
     ["an unknown limit", ["--slo", "tttf=5"], /--slo: unknown limit "tttf"; did you mean "ttft"\?/],
     ["a limit without a number", ["--slo", "ttft"], /--slo ttft: found "", expected a number above 0/],
-    [
-      "GPUs that do not divide the heads",
-      ["--tp", "3"],
-      /tensorParallel is 3, expected a divisor of (the )?32 query heads/,
-    ],
+    ["GPUs that do not divide the heads", ["--tp", "3"], /--tp: found 3, expected a divisor of (the )?32 query heads/],
     [
       "a model that does not fit",
       ["--model", "llama-3.1-70b"],
@@ -262,7 +258,7 @@ describe("isochron replay", () => {
   it("refuses blocks that do not fit the trace's", async () => {
     const { exitCode, stderr } = await isochron(["replay", "mooncake-conversation", "--block-size", "24"]);
     expect(stderr).toMatch(
-      /blockSizeTokens is 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
+      /--block-size: found 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
     );
     expect(exitCode).toBe(2);
   });

@@ -417,8 +417,9 @@ class ReplayRun {
     const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
-        `${this.#rejected} requests rejected: longer than the context of ${limits.maxContextTokens} tokens or the KV cache of ${kvTokens}`,
+        `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");

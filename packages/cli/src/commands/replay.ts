@@ -29,7 +29,7 @@ import {
   writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
-import { type CommonOptions, newCommand, print, warn } from "../command.ts";
+import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
@@ -40,16 +40,19 @@ import {
   integerOption,
   nameOption,
   nonNegativeOption,
+  pathOption,
   positiveOption,
   serviceLevelOption,
   shareOption,
   unitOption,
 } from "../options.ts";
+import { quote } from "../quote.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
+import { inFlags, refuseContradictions } from "./replay-checks.ts";
 
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
@@ -94,6 +97,9 @@ interface ReplayOptions extends CommonOptions {
 const KV_DTYPES = { bf16: "bf16", fp16: "fp16", fp8: "fp8_e4m3" } as const;
 const KV_DTYPE_NAMES = Object.keys(KV_DTYPES) as (keyof typeof KV_DTYPES)[];
 const WEIGHT_NAMES = (Object.keys(WEIGHT_BYTES) as WeightDtype[]).filter((name) => name !== "fp32");
+/** Chosen: because memory and time grow with each, and deployments that traces come from are smaller. */
+const MAX_REPLICAS = 4096;
+
 const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 
@@ -121,11 +127,18 @@ export function addReplayCommand(program: Command, context: Context): void {
       "limits in ms that count as good, such as ttft=500,tpot=50,e2e=20000",
       serviceLevelOption("--slo"),
     )
-    .option("--out <folder>", "write report.json and requests.jsonl there")
-    .option("--html <file>", "write a page with the report and the timelines of its steps")
-    .option("--trace-events <file>", "write every step and request as Chrome trace events, for ui.perfetto.dev")
-    .addHelpText("after", policyHelp())
-    .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
+    .option("--out <folder>", "write report.json and requests.jsonl there", pathOption("--out"))
+    .option("--html <file>", "write a page with the report and the timelines of its steps", pathOption("--html"))
+    .option(
+      "--trace-events <file>",
+      "write every step and request as Chrome trace events, for ui.perfetto.dev",
+      pathOption("--trace-events"),
+    )
+    .addHelpText("after", policyHelp(context))
+    .action((nameOrPath: string, options: ReplayOptions) => {
+      refuseContradictions(options, (option) => isGiven(command, option));
+      return runReplay(nameOrPath, options, context);
+    });
 }
 
 function deploymentOptions(command: Command): void {
@@ -151,7 +164,7 @@ function deploymentOptions(command: Command): void {
       nonNegativeOption("--expert-imbalance"),
       EXPERT_SHARE_CV,
     )
-    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
+    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
     .option(
       "--router-staleness-ms <ms>",
@@ -165,13 +178,23 @@ function deploymentOptions(command: Command): void {
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
-    .option("--attention <name>", "attention policy", policyOption("--attention"), "balanced")
+    .option(
+      "--attention <name>",
+      "attention policy, for the kernel step timer and pages",
+      policyOption("--attention"),
+      "balanced",
+    )
     .option(
       "--prefill-replicas <number>",
       "replicas that compute prompts and hand the KV cache to the others",
       integerOption("--prefill-replicas", 1),
     )
-    .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
+    .option(
+      "--kv-transfer <GB/s>",
+      "bandwidth between prefill replicas and the others",
+      positiveOption("--kv-transfer"),
+      50,
+    )
     .option(
       "--speculative-tokens <number>",
       "drafts that each step verifies for every request",
@@ -184,29 +207,42 @@ function deploymentOptions(command: Command): void {
     )
     .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
-    .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
-    .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
-    .option("--max-running <number>", "most requests in one step", integerOption("--max-running", 1))
-    .option("--max-batched-tokens <number>", "most tokens in one step", integerOption("--max-batched-tokens", 1))
-    .option("--max-context <tokens>", "longest request (the model's)", integerOption("--max-context", 1))
-    .option("--memory-use <share>", "share of GPU memory that is used (0.9)", shareOption("--memory-use"));
+    .option("--block-size <tokens>", "KV tokens of one block (default: 16)", integerOption("--block-size", 1))
+    .option("--kv-blocks <number>", "KV blocks of one replica (default: what fits)", integerOption("--kv-blocks", 2))
+    .option(
+      "--max-running <number>",
+      "most requests in one step (default: vLLM's for the GPU)",
+      integerOption("--max-running", 1),
+    )
+    .option(
+      "--max-batched-tokens <number>",
+      "most tokens in one step (default: vLLM's for the GPU)",
+      integerOption("--max-batched-tokens", 1),
+    )
+    .option(
+      "--max-context <tokens>",
+      "longest request (default: what the model can)",
+      integerOption("--max-context", 1),
+    )
+    .option("--memory-use <share>", "share of GPU memory that is used (default: 0.9)", shareOption("--memory-use"));
 }
 
 function traceOptions(command: Command): void {
   command
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--rate <factor>", "arrival rate relative to the trace", positiveOption("--rate"), 1)
-    .option(
-      "--concurrency <number>",
-      "closed loop: keep so many requests outstanding, whatever the arrival times",
-      integerOption("--concurrency", 1),
+    .addOption(
+      new Option("--concurrency <number>", "closed loop: keep so many requests outstanding, whatever the arrival times")
+        .argParser(integerOption("--concurrency", 1))
+        .conflicts(["rate", "spreadTicks"]),
     )
     .option("--spread-ticks", "spread requests that share a timestamp")
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first")
     .addOption(
-      new Option("--format <name>", "format of the file, instead of recognising it").argParser(
-        nameOption("--format", "format", TRACE_FORMAT_NAMES),
-      ),
+      new Option(
+        "--format <name>",
+        `format of the file, not recognised but given: ${names(TRACE_FORMAT_NAMES)}`,
+      ).argParser(nameOption("--format", "format", TRACE_FORMAT_NAMES)),
     );
 }
 
@@ -222,7 +258,9 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
 
   const written: string[] = [];
   const run = (onStep?: (step: ReplayedStep) => void) =>
-    replayWithProgress(trace, model, profile, options, context, onStep);
+    replayWithProgress(trace, model, profile, options, context, onStep).catch((error: unknown) => {
+      throw inFlags(error);
+    });
   const report =
     options.traceEvents === undefined ? await run() : await replayToTraceEvents(options.traceEvents, run, written);
   if (options.out !== undefined) written.push(...(await writeReport(report, options.out)));
@@ -358,10 +396,10 @@ function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, co
 function viewHint(options: ReplayOptions, context: Context): string {
   const command = context.env["npm_lifecycle_event"] === undefined ? "isochron" : "npx isochron";
   const hints = [
-    ...(options.out === undefined ? [] : [`look at it: ${command} view ${options.out}`]),
-    ...(options.html === undefined ? [] : [`or open ${options.html} in a browser`]),
+    ...(options.out === undefined ? [] : [`${command} view ${quote(options.out)}`]),
+    ...(options.html === undefined ? [] : [`open ${options.html} in a browser`]),
   ];
-  return hints.length === 0 ? "" : `${hints.join(", ")}\n`;
+  return hints.length === 0 ? "" : `look at it: ${hints.join(", or ")}\n`;
 }
 
 function names(all: readonly string[]): string {

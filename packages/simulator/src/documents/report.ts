@@ -169,6 +169,11 @@ export interface StepBatch {
   readonly step: number;
   /** Why it is kept: "longest step", "highest imbalance", "p99 TTFT", … */
   readonly reason: string;
+  readonly durationUs: number;
+  /** All layers' attention launches. */
+  readonly attentionUs: number;
+  /** Attention makespan over its lower bound; null where the timer does not know. */
+  readonly attentionImbalance: number | null;
   /** Positions in the trace. */
   readonly requests: number[];
   readonly qoLens: number[];
@@ -319,6 +324,9 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
       replica: number,
       step: number,
       reason: z.string(),
+      durationUs: number,
+      attentionUs: number,
+      attentionImbalance: maybe,
       requests: numbers,
       qoLens: numbers,
       kvLens: numbers,

@@ -154,7 +154,7 @@ export class StepObserver {
       this.imbalanceKnownUs += attentionUs;
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
-    this.batches.stepStarted(replica, number, step, requests, durationUs, attentionImbalance);
+    this.batches.stepStarted(replica, number, step, requests, timing);
     this.#onStep?.({
       replica,
       step: number,
