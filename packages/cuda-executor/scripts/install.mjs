@@ -35,7 +35,11 @@ function build() {
   } catch {
     return off("cmake-js is not installed");
   }
-  const environment = { ...process.env, CUDACXX: nvcc, ISOCHRON_CUDA_ARCH: process.env.ISOCHRON_CUDA_ARCH ?? architecture() };
+  const environment = {
+    ...process.env,
+    CUDACXX: nvcc,
+    ISOCHRON_CUDA_ARCH: process.env.ISOCHRON_CUDA_ARCH ?? architecture(),
+  };
   const result = spawnSync(process.execPath, [cmakeJs, "build"], { cwd: root, env: environment, encoding: "utf8" });
   if (result.status === 0) return say("GPU executor built");
   const log = join(root, "build-error.log");

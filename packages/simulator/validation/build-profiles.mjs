@@ -252,7 +252,35 @@ function servingGemm(folder, layers) {
 }
 
 /** A scaled profile whose GEMMs and small kernels were measured on the GPU itself. */
-function servingProfile({ layerNormUs, prefillTflops, host, gemmRows, ...sheet }) {
+/**
+ * FlashAttention 2 with pages, from vLLM's even batches (attention.csv): what one CTA takes in from a chunk of 16 tokens
+ * behind 8,192 and 16,384; the rate of a full GPU from a chunk of 512 behind 16,384, two rounds of CTAs.
+ */
+function fa2Kernel(tables, sms) {
+  const rows = readTable(`llmservingsim/${tables}/attention.csv.gz`);
+  const us = (chunk, history) =>
+    Number(
+      rows.find(
+        (row) => row.n_decode === "0" && Number(row.prefill_chunk) === chunk && Number(row.kv_prefill) === history,
+      ).time_us,
+    );
+  const blockBytes = 128 * 512;
+  const blockFlops = 64 * 128 * 4 * 128;
+  const blocksOfTwoRounds = 2 * (16_384 / 128 + 4);
+  const ctaGBps = ((8192 / 128) * blockBytes) / (us(16, 16_384) - us(16, 8192)) / 1000;
+  const tflops = (sms * blockFlops * blocksOfTwoRounds) / us(512, 16_384) / 1e6;
+  return {
+    policies: ["fa2-paged", "fa2-paged-graph"],
+    startUs: from("fa2Latency")(0.8),
+    nextStartUs: from("fa2Latency")(0.8),
+    writeOutUs: from("fa2Latency")(0.4),
+    kvTileTokens: from("fa2")(128),
+    tensorTflops: { rows: [[64, round(tflops)]], source: "fa2" },
+    ctaGBps: from("fa2")(round(ctaGBps)),
+  };
+}
+
+function servingProfile({ layerNormUs, prefillTflops, host, gemmRows, tables, ...sheet }) {
   const profile = scaled(sheet);
   return {
     ...profile,
@@ -277,8 +305,21 @@ function servingProfile({ layerNormUs, prefillTflops, host, gemmRows, ...sheet }
         by: "the project",
         when: "2026-11",
       },
+      fa2: {
+        basis: "fitted",
+        what: "vLLM 0.19 attention (LLMServingSim 5daddb2, attention.csv): one CTA from a chunk of 16 tokens behind 8,192 and behind 16,384, all SMs from a chunk of 512 behind 16,384",
+        by: "the project",
+        when: "2026-11",
+      },
+      fa2Latency: {
+        basis: "fitted",
+        what: "the same table: 256 decodes of 64 tokens, 11 to 16 rounds of CTAs with one block each",
+        by: "the project",
+        when: "2026-11",
+      },
       ...(host === undefined ? {} : { host: host.source }),
     },
+    attentionKernels: [fa2Kernel(tables, sheet.sms)],
     attention: {
       ...profile.attention,
       tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, prefillTflops]), source: "prefill" },
@@ -611,6 +652,7 @@ const profiles = [
     achieved: decodeBandwidth(954),
     prefillTflops: 140,
     layerNormUs: 1.85,
+    tables: "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1",
     gemmRows: servingGemm("RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1", LLAMA_8B_LAYERS),
     host: {
       stepUs: 0,
@@ -637,6 +679,7 @@ const profiles = [
     fp8: 1007,
     achieved: decodeBandwidth(1528),
     prefillTflops: 272,
+    tables: "RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1",
     layerNormUs: 2.42,
     gemmRows: [
       ...servingGemm("RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1", LLAMA_8B_LAYERS),

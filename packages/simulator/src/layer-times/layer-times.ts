@@ -84,7 +84,8 @@ function curves(directory: string, file: string, by: string): Map<string, CurveT
 function readTable(directory: string, file: string, columns: readonly string[]): { names: string[]; rows: number[][] } {
   const plain = join(directory, file);
   const path = existsSync(plain) ? plain : `${plain}.gz`;
-  if (!existsSync(path)) throw new LayerTimesError(plain, 0, "does not exist, and is one of three tables of layer times");
+  if (!existsSync(path))
+    throw new LayerTimesError(plain, 0, "does not exist, and is one of three tables of layer times");
   const bytes = readFileSync(path);
   let records: Record<string, string>[];
   try {

@@ -12,7 +12,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { type ExpertOptions, StepCosts } from "./step-costs.ts";
+import { type StepCostOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
 /** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
@@ -20,9 +20,6 @@ const WHOLE_JOBS_SHARE = 1.1;
 
 /** Rows of one merge of a plan. */
 const MERGE_ROWS = 16;
-
-/** Halvings of the interval in which T lies: to 10⁻⁶ of it. */
-const BISECTIONS = 20;
 
 export class AnalyticTimer implements StepTimer {
   readonly name = "analytic";
@@ -32,16 +29,19 @@ export class AnalyticTimer implements StepTimer {
   private readonly device: Device;
   private readonly launch: KernelCosts;
   private readonly timing: StepTiming = emptyTiming();
+  private readonly group: number;
+  /** Bytes per µs of n streaming lanes together. */
+  private readonly totalRate: Float64Array;
 
   constructor(
     model: ModelConfig,
     profile: GpuProfile,
     tensorParallel: number,
     attention: AttentionShape,
-    experts: ExpertOptions,
+    options: StepCostOptions,
   ) {
     this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, experts);
+    this.costs = new StepCosts(model, profile, tensorParallel, options);
     this.attention = attention;
     this.device = plannerDevice(profile);
     this.launch = resolveCosts(
@@ -59,6 +59,8 @@ export class AnalyticTimer implements StepTimer {
       },
       profile,
     );
+    this.group = groupSize(attention);
+    this.totalRate = this.launch.streamBytesPerUs.map((rate, lanes) => lanes * rate);
   }
 
   time(step: Step): StepTiming {
@@ -72,7 +74,12 @@ export class AnalyticTimer implements StepTimer {
     const { attention, device, launch } = this;
     const { costModel } = device;
     const { kvHeads } = attention;
-    const group = groupSize(attention);
+    const { group } = this;
+    const decodeRows = queryTileFor(costModel, group).rows;
+    const isDecodePlain = group <= decodeRows;
+    const { kvTileTokens } = costModel;
+    let decodes = 0;
+    let decodeKv = 0;
     let jobs = 0;
     let tiles = 0;
     let longestTiles = 0;
@@ -82,6 +89,14 @@ export class AnalyticTimer implements StepTimer {
     for (let i = 0; i < step.count; i++) {
       const qoLen = step.qoLens[i]!;
       const kvLen = step.kvLens[i]!;
+      if (qoLen === 1 && isDecodePlain) {
+        const jobTiles = Math.ceil(kvLen / kvTileTokens);
+        decodes++;
+        decodeKv += kvLen;
+        tiles += jobTiles;
+        if (jobTiles > longestTiles) longestTiles = jobTiles;
+        continue;
+      }
       if (qoLen === 0) continue;
       const tileRows = queryTileFor(costModel, qoLen * group).rows;
       const queryTiles = Math.ceil((qoLen * group) / tileRows);
@@ -92,8 +107,8 @@ export class AnalyticTimer implements StepTimer {
         (tileTokens * queryTiles * (queryTiles + 1)) / 2 -
         (queryTiles * tileTokens - qoLen);
       jobs += queryTiles;
-      const jobTiles = Math.ceil(kvLen / costModel.kvTileTokens);
-      tiles += Math.ceil(seen / costModel.kvTileTokens);
+      const jobTiles = Math.ceil(kvLen / kvTileTokens);
+      tiles += Math.ceil(seen / kvTileTokens);
       if (jobTiles > longestTiles) longestTiles = jobTiles;
       const rows = Math.min(tileRows, qoLen * group);
       mergeRounds = Math.max(mergeRounds, Math.ceil(rows / launch.mergeRowsAtOnce));
@@ -101,6 +116,13 @@ export class AnalyticTimer implements StepTimer {
         (kvLen + (seen - kvLen) * launch.l2ByteCost) * launch.kvBytesPerToken +
         qoLen * group * (launch.queryRowBytes + launch.outputRowBytes);
       tensorSmUs += (seen * tileRows * launch.flopsPerRowToken) / launch.unitFlopsPerUs[tileRows]!;
+    }
+    if (decodes > 0) {
+      jobs += decodes;
+      mergeRounds = Math.max(mergeRounds, Math.ceil(Math.min(decodeRows, group) / launch.mergeRowsAtOnce));
+      streamBytes +=
+        decodeKv * launch.kvBytesPerToken + decodes * group * (launch.queryRowBytes + launch.outputRowBytes);
+      tensorSmUs += (decodeKv * decodeRows * launch.flopsPerRowToken) / launch.unitFlopsPerUs[decodeRows]!;
     }
     if (jobs === 0) return launch.launchUs;
     jobs *= kvHeads;
@@ -131,21 +153,25 @@ export class AnalyticTimer implements StepTimer {
     return Math.max(this.streamUs(bytes, lanes, latencyUs), tensorUs);
   }
 
-  /** The T at which `lanes` lanes, each waiting for latencyUs of it, have moved the bytes. */
+  /**
+   * The T at which `lanes` lanes, each waiting for latencyUs of it, have moved the bytes. With a = lanes · (1 − latency/T)
+   * of them streaming, T · B(a) grows with a: the right one lies between two whole numbers, where B is linear.
+   */
   private streamUs(bytes: number, lanes: number, latencyUs: number): number {
-    const { launch } = this;
-    let low = latencyUs + bytes / launch.peakBytesPerUs;
-    let high = latencyUs + bytes / (lanes * launch.streamBytesPerUs[lanes]!);
-    for (let i = 0; i < BISECTIONS; i++) {
-      const middle = (low + high) / 2;
-      const active = lanes * (1 - latencyUs / middle);
-      const below = Math.floor(active);
-      const rate =
-        totalRate(launch, below) + (active - below) * (totalRate(launch, below + 1) - totalRate(launch, below));
-      if (middle * rate < bytes) low = middle;
+    const { totalRate } = this;
+    if (latencyUs === 0) return bytes / totalRate[lanes]!;
+    let low = 0;
+    let high = lanes;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (lanes * latencyUs * totalRate[middle]! < bytes * (lanes - middle)) low = middle;
       else high = middle;
     }
-    return high;
+    const slope = totalRate[high]! - totalRate[low]!;
+    const waiting = lanes * latencyUs;
+    const active = (bytes * lanes - waiting * (totalRate[low]! - slope * low)) / (waiting * slope + bytes);
+    // Equals wait at the same time: nothing streams then.
+    return Math.max(waiting / (lanes - active), latencyUs + bytes / this.launch.peakBytesPerUs);
   }
 
   /**
@@ -160,10 +186,4 @@ export class AnalyticTimer implements StepTimer {
     const partials = Math.max(2, Math.min(longestTiles, Math.ceil((longestTiles * launch.laneCount) / tiles)));
     return launch.mergeFixedUs + rounds * (launch.mergeRoundUs + partials * launch.mergePartialUs);
   }
-}
-
-/** Bytes per µs of n streaming lanes together. */
-function totalRate(launch: KernelCosts, n: number): number {
-  const lanes = Math.min(n, launch.laneCount);
-  return lanes * launch.streamBytesPerUs[lanes]!;
 }

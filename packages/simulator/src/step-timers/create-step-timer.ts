@@ -7,9 +7,9 @@ import { rankAttention } from "../model/model-config.ts";
 import type { StepTimer } from "../step.ts";
 import { AnalyticTimer } from "./analytic-timer.ts";
 import { KernelTimer } from "./kernel-timer.ts";
-import type { ExpertOptions } from "./step-costs.ts";
+import type { StepCostOptions } from "./step-costs.ts";
 
-export interface StepTimerOptions extends ExpertOptions {
+export interface StepTimerOptions extends StepCostOptions {
   readonly kind: StepTimerKind;
   readonly model: ModelConfig;
   readonly profile: GpuProfile;
@@ -25,10 +25,10 @@ type TimerFactory = (options: StepTimerOptions, attention: AttentionShape) => St
 
 /** A row for each timer: adding one is one file and one row. */
 const TIMERS: Readonly<Record<"analytic" | "kernel", TimerFactory>> = {
-  analytic: ({ model, profile, tensorParallel = 1, ...experts }, attention) =>
-    new AnalyticTimer(model, profile, tensorParallel, attention, experts),
-  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", ...experts }, attention) =>
-    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, experts),
+  analytic: ({ model, profile, tensorParallel = 1, ...costs }, attention) =>
+    new AnalyticTimer(model, profile, tensorParallel, attention, costs),
+  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", ...costs }, attention) =>
+    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, costs),
 };
 
 export type StepTimerKind = keyof typeof TIMERS;

@@ -8,7 +8,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { KernelSimulator } from "../kernel/kernel-simulator.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { type ExpertOptions, StepCosts } from "./step-costs.ts";
+import { type StepCostOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
 export class KernelTimer implements StepTimer {
@@ -26,11 +26,11 @@ export class KernelTimer implements StepTimer {
     tensorParallel: number,
     attention: AttentionShape,
     policy: PolicyName,
-    experts: ExpertOptions,
+    options: StepCostOptions,
   ) {
     this.policy = policy;
     this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, experts);
+    this.costs = new StepCosts(model, profile, tensorParallel, options);
     this.planner = createPlanner({ attention, device: plannerDevice(profile), policy });
     this.simulator = new KernelSimulator(profile);
   }

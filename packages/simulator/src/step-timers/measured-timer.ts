@@ -1,8 +1,8 @@
-// The `measured` step timer: layers as they were measured, attention as its plan is simulated, times what measurements of
-// even batches say the simulation leaves out.
+// The `measured` step timer: layers as they were measured. Attention was measured on even batches; what unevenness adds is
+// the difference of two simulated launches, the step's own and that of the even batch with the same sums.
 //
 // Steps that a captured graph replays are padded to its size; those of decodes alone also run the attention that was
-// captured. Measurements are of eager launches, so the ratio is taken against the plan of an eager launch.
+// captured. Measurements are of eager launches, so the even batch is planned as one.
 
 import type { AttentionShape, Planner, PolicyName } from "@isochron/planner";
 import { createPlanner } from "@isochron/planner";
@@ -10,43 +10,48 @@ import { extrapolate } from "../gpu/curve.ts";
 import { plannerDevice } from "../gpu/planner-device.ts";
 import type { CurveTable, GpuProfile } from "../gpu/profile.ts";
 import { KernelSimulator } from "../kernel/kernel-simulator.ts";
-import { AttentionRatios } from "../layer-times/attention-ratios.ts";
-import type { AttentionTime, LayerTimes } from "../layer-times/layer-times.ts";
+import { AttentionGrid, type AttentionLaunch } from "../layer-times/attention-grid.ts";
+import type { LayerTimes } from "../layer-times/layer-times.ts";
 import { LayerTimesError } from "../layer-times/layer-times.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
 import { emptyTiming } from "./timing.ts";
 
 export interface MeasuredTimerOptions {
-  /** Policy of eager launches, which is what was measured. */
-  readonly eager: PolicyName;
-  /** Policy of captured decodes. */
-  readonly graph: PolicyName;
+  /** Policy of eager launches, which is what was measured. Default fa2-paged. */
+  readonly eager?: PolicyName | undefined;
+  /** Policy of captured decodes. Default fa2-paged-graph. */
+  readonly graph?: PolicyName | undefined;
   /** Largest number of tokens that a graph was captured for (vLLM: twice max_num_seqs, at most 512); 0: no graphs. */
   readonly graphTokens: number;
+  /** False: every batch takes as long as the even one. For showing what unevenness costs. Default true. */
+  readonly seesUnevenness?: boolean | undefined;
 }
 
-/** Layers of a transformer block, and how often each runs in it. The first group counts as GEMMs. */
-const BLOCK_GEMMS: Readonly<Record<string, number>> = { qkv_proj: 1, o_proj: 1, gate_up_proj: 1, down_proj: 1 };
+/** Layers of a transformer block, and how often each runs in it. */
+const BLOCK_GEMMS: readonly string[] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"];
 const BLOCK_OTHERS: Readonly<Record<string, number>> = { layernorm: 2, qk_norm: 1, rotary_emb: 1, act_fn: 1 };
 const EDGES: readonly string[] = ["embedding", "final_layernorm"];
+
+type Rows = CurveTable["rows"];
 
 export class MeasuredTimer implements StepTimer {
   readonly name = "measured";
   private readonly layers: number;
-  private readonly profile: GpuProfile;
   private readonly graphTokens: number;
-  private readonly blockGemms: readonly CurveTable["rows"][];
-  private readonly blockOthers: readonly (readonly [CurveTable["rows"], number])[];
-  private readonly edges: readonly CurveTable["rows"][];
-  private readonly head: CurveTable["rows"];
-  private readonly sampler: CurveTable["rows"];
+  private readonly seesUnevenness: boolean;
+  private readonly blockGemms: readonly Rows[];
+  private readonly blockOthers: readonly (readonly [Rows, number])[];
+  private readonly edges: readonly Rows[];
+  private readonly head: Rows;
+  private readonly sampler: Rows;
   private readonly eager: Planner;
   private readonly graph: Planner;
   private readonly simulator: KernelSimulator;
-  private readonly ratios: AttentionRatios;
+  private readonly grid: AttentionGrid;
   private readonly timing: StepTiming = emptyTiming();
 
+  /** @throws LayerTimesError when a layer that the model has was not measured */
   constructor(
     model: ModelConfig,
     profile: GpuProfile,
@@ -54,15 +59,15 @@ export class MeasuredTimer implements StepTimer {
     times: LayerTimes,
     options: MeasuredTimerOptions,
   ) {
-    this.layers = model.layers;
-    this.profile = profile;
-    this.graphTokens = options.graphTokens;
-    const find = (tables: LayerTimes["byTokens"], name: string): CurveTable["rows"] => {
+    const find = (tables: LayerTimes["byTokens"], name: string): Rows => {
       const rows = tables.get(name);
       if (rows === undefined) throw new LayerTimesError(times.origin, 0, `has no times of the layer ${name}`);
       return rows;
     };
-    this.blockGemms = Object.keys(BLOCK_GEMMS).map((name) => find(times.byTokens, name));
+    this.layers = model.layers;
+    this.graphTokens = options.graphTokens;
+    this.seesUnevenness = options.seesUnevenness ?? true;
+    this.blockGemms = BLOCK_GEMMS.map((name) => find(times.byTokens, name));
     this.blockOthers = Object.entries(BLOCK_OTHERS)
       .filter(([name]) => name !== "qk_norm" || model.queryKeyNorm === true)
       .map(([name, runs]) => [find(times.byTokens, name), runs]);
@@ -70,10 +75,10 @@ export class MeasuredTimer implements StepTimer {
     this.head = find(times.bySequences, "lm_head");
     this.sampler = find(times.bySequences, "sampler");
     const device = plannerDevice(profile);
-    this.eager = createPlanner({ attention, device, policy: options.eager });
-    this.graph = createPlanner({ attention, device, policy: options.graph });
+    this.eager = createPlanner({ attention, device, policy: options.eager ?? "fa2-paged" });
+    this.graph = createPlanner({ attention, device, policy: options.graph ?? "fa2-paged-graph" });
     this.simulator = new KernelSimulator(profile);
-    this.ratios = new AttentionRatios(times.attention, (shape) => this.simulateShape(shape));
+    this.grid = new AttentionGrid(times.attention);
   }
 
   time(step: Step): StepTiming {
@@ -88,54 +93,62 @@ export class MeasuredTimer implements StepTimer {
     let edgeUs = step.sampled === 0 ? 0 : extrapolate(this.sampler, step.sampled);
     for (const rows of this.edges) edgeUs += extrapolate(rows, tokens);
     timing.otherUs = layers * otherUs + edgeUs;
-    const { stepUs, requestUs } = this.profile.host;
-    timing.hostUs = stepUs.value + step.count * requestUs.value;
-    timing.durationUs = timing.attentionUs + timing.gemmUs + timing.otherUs + timing.hostUs;
+    timing.durationUs = timing.attentionUs + timing.gemmUs + timing.otherUs;
     return timing;
   }
 
   /** One layer's launch. */
   private attentionUs(step: Step): number {
+    const even = this.grid.clamped(evenLaunch(step));
+    const evenUs = this.grid.us(even);
+    if (!this.seesUnevenness) return evenUs;
+    const simulatedEvenUs = this.simulateEven(even);
     const { timing, simulator } = this;
-    let prefillTokens = 0;
-    let historyProduct = 0;
-    let decodes = 0;
-    let decodeKv = 0;
-    for (let i = 0; i < step.count; i++) {
-      const qoLen = step.qoLens[i]!;
-      const kvLen = step.kvLens[i]!;
-      if (qoLen === 1) {
-        decodes++;
-        decodeKv += kvLen;
-      } else {
-        prefillTokens += qoLen;
-        historyProduct += qoLen * (kvLen - qoLen);
-      }
-    }
-    const isReplayed = prefillTokens === 0 && step.tokens <= this.graphTokens;
-    const qoLens = step.qoLens.subarray(0, step.count);
-    const kvLens = step.kvLens.subarray(0, step.count);
-    const plan = (isReplayed ? this.graph : this.eager).plan({ qoLens, kvLens });
-    simulator.run(plan);
-    const { durationUs } = simulator;
-    timing.attentionImbalance = durationUs / simulator.lowerBoundUs;
+    const isReplayed = even.prefillTokens === 0 && step.tokens <= this.graphTokens;
+    const batch = { qoLens: step.qoLens.subarray(0, step.count), kvLens: step.kvLens.subarray(0, step.count) };
+    simulator.run((isReplayed ? this.graph : this.eager).plan(batch));
+    timing.attentionImbalance = simulator.durationUs / simulator.lowerBoundUs;
     timing.smBusyFraction = simulator.busyFraction;
-    const history = prefillTokens === 0 ? 0 : historyProduct / prefillTokens;
-    return durationUs * this.ratios.at(prefillTokens, history, decodes, decodes === 0 ? 0 : decodeKv / decodes);
+    return Math.max(simulator.lowerBoundUs, evenUs + simulator.durationUs - simulatedEvenUs);
   }
 
-  private simulateShape({ prefillTokens, prefillHistory, decodes, decodeKv }: AttentionTime): number {
+  private simulateEven({ prefillTokens, prefillHistory, decodes, decodeKv }: AttentionLaunch): number {
     const prefills = prefillTokens === 0 ? 0 : 1;
-    const count = prefills + decodes;
-    const qoLens = new Int32Array(count).fill(1);
-    const kvLens = new Int32Array(count).fill(decodeKv);
+    const kvLen = Math.round(decodeKv);
+    const qoLens = new Int32Array(prefills + decodes).fill(1);
+    const kvLens = new Int32Array(prefills + decodes).fill(kvLen);
     if (prefills === 1) {
       qoLens[0] = prefillTokens;
-      kvLens[0] = prefillTokens + prefillHistory;
+      kvLens[0] = prefillTokens + Math.round(prefillHistory);
     }
     this.simulator.run(this.eager.plan({ qoLens, kvLens }));
     return this.simulator.durationUs;
   }
+}
+
+/** The even batch with the same sums: all prompt chunks as one behind their mean history, decodes of mean length. */
+function evenLaunch(step: Step): AttentionLaunch {
+  let prefillTokens = 0;
+  let historyProduct = 0;
+  let decodes = 0;
+  let decodeKv = 0;
+  for (let i = 0; i < step.count; i++) {
+    const qoLen = step.qoLens[i]!;
+    const kvLen = step.kvLens[i]!;
+    if (qoLen === 1) {
+      decodes++;
+      decodeKv += kvLen;
+    } else {
+      prefillTokens += qoLen;
+      historyProduct += qoLen * (kvLen - qoLen);
+    }
+  }
+  return {
+    prefillTokens,
+    prefillHistory: prefillTokens === 0 ? 0 : historyProduct / prefillTokens,
+    decodes,
+    decodeKv: decodes === 0 ? 0 : decodeKv / decodes,
+  };
 }
 
 /** vLLM captures 1, 2, 4, multiples of 8 up to 256, multiples of 16 beyond. */

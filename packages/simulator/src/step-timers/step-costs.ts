@@ -30,6 +30,21 @@ export interface ExpertOptions {
   readonly expertShareCv?: number | undefined;
 }
 
+/** What an engine's host does in every step. */
+export interface HostTime {
+  readonly stepUs: number;
+  readonly requestUs: number;
+  /** More in a step that computes prompts: no graph replays it, so that every kernel is launched by itself. Default 0. */
+  readonly promptStepUs?: number | undefined;
+  /** The host prepares the next step while the GPU computes this one. Default false. */
+  readonly overlaps?: boolean | undefined;
+}
+
+export interface StepCostOptions extends ExpertOptions {
+  /** The engine's host; the profile's unless given. */
+  readonly host?: HostTime | undefined;
+}
+
 interface Shape {
   readonly n: number;
   readonly k: number;
@@ -47,14 +62,17 @@ export class StepCosts {
   private readonly expertSlices: number;
   private readonly routing: ExpertRouting | undefined;
   private readonly shapes: readonly Shape[];
-  private readonly gemmMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
-  private readonly otherMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
-  private readonly collectiveMemo = new Float64Array(MEMO_TOKENS + 1).fill(-1);
+  private readonly gemmMemo = emptyMemo();
+  private readonly headMemo = emptyMemo();
+  private readonly otherMemo = emptyMemo();
+  private readonly collectiveMemo = emptyMemo();
+  private readonly host: HostTime;
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: ExpertOptions = {}) {
+  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: StepCostOptions = {}) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
+    this.host = options.host ?? { stepUs: profile.host.stepUs.value, requestUs: profile.host.requestUs.value };
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
     this.weights = model.weightDtype ?? model.dtype;
@@ -69,18 +87,30 @@ export class StepCosts {
 
   /** Projections and MLPs of all layers, and the output head for the sampled tokens. */
   gemmUs(tokens: number, sampled: number): number {
+    if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
+    const { gemmMemo, headMemo } = this;
+    if (gemmMemo[tokens]! < 0) gemmMemo[tokens] = this.layersGemmUs(tokens);
+    if (headMemo[sampled]! < 0) headMemo[sampled] = this.headUs(sampled);
+    return gemmMemo[tokens]! + headMemo[sampled]!;
+  }
+
+  private headUs(sampled: number): number {
     const { model, tensorParallel } = this;
-    const layers = memoised(this.gemmMemo, tokens, () => this.layersGemmUs(tokens));
-    return layers + this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
+    return this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
   }
 
   /** All-reduces of all layers; 0 on one GPU. */
   collectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
-    return memoised(this.collectiveMemo, tokens, () => {
-      const bytes = tokens * this.model.hiddenSize * this.elementBytes;
-      return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
-    });
+    if (tokens > MEMO_TOKENS) return this.layersAllReduceUs(tokens);
+    const { collectiveMemo } = this;
+    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersAllReduceUs(tokens);
+    return collectiveMemo[tokens]!;
+  }
+
+  private layersAllReduceUs(tokens: number): number {
+    const bytes = tokens * this.model.hiddenSize * this.elementBytes;
+    return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
   }
 
   /** Norms, rotary embedding, KV append, activation of all layers; embedding, last norm and sampling. */
@@ -93,12 +123,17 @@ export class StepCosts {
       sampled === 0
         ? 0
         : fixedUs.value + (sampled * this.model.vocabSize * bytesPerLogit.value) / (memoryGBps.value * 1e3);
-    return memoised(this.otherMemo, tokens, () => this.smallKernelsUs(tokens)) + samplerUs;
+    if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
+    const { otherMemo } = this;
+    if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
+    return otherMemo[tokens]! + samplerUs;
   }
 
-  hostUs(requests: number): number {
-    const { stepUs, requestUs } = this.profile.host;
-    return stepUs.value + requests * requestUs.value;
+  /** What of the host's work the GPU waits for: all of it, or what is longer than a step of gpuUs where they overlap. */
+  hostUs(requests: number, tokens: number, gpuUs: number): number {
+    const { stepUs, requestUs, promptStepUs = 0, overlaps } = this.host;
+    const us = stepUs + requests * requestUs + (tokens > requests ? promptStepUs : 0);
+    return overlaps === true ? Math.max(0, us - gpuUs) : us;
   }
 
   private layersGemmUs(tokens: number): number {
@@ -197,11 +232,6 @@ function attentionShapes(model: ModelConfig, tensorParallel: number): Shape[] {
   ];
 }
 
-function memoised(memo: Float64Array, tokens: number, compute: () => number): number {
-  if (tokens > MEMO_TOKENS) return compute();
-  const known = memo[tokens]!;
-  if (known >= 0) return known;
-  const value = compute();
-  memo[tokens] = value;
-  return value;
+function emptyMemo(): Float64Array {
+  return new Float64Array(MEMO_TOKENS + 1).fill(-1);
 }

@@ -21,7 +21,8 @@ export function addUp(timing: StepTiming, costs: StepCosts, step: Step): StepTim
   timing.gemmUs = costs.gemmUs(step.tokens, step.sampled);
   timing.collectiveUs = costs.collectiveUs(step.tokens);
   timing.otherUs = costs.otherUs(step.tokens, step.sampled);
-  timing.hostUs = costs.hostUs(step.count);
-  timing.durationUs = timing.attentionUs + timing.gemmUs + timing.collectiveUs + timing.otherUs + timing.hostUs;
+  const gpuUs = timing.attentionUs + timing.gemmUs + timing.collectiveUs + timing.otherUs;
+  timing.hostUs = costs.hostUs(step.count, step.tokens, gpuUs);
+  timing.durationUs = gpuUs + timing.hostUs;
   return timing;
 }

@@ -1,0 +1,54 @@
+// Uneven batches in one attention launch (data/llmservingsim, skew.csv of vLLM 0.19): `nb` of n decodes are long, the others
+// short. The predicted time is that of the even batch, as measured, plus the difference of the two simulated launches,
+// which is what the measured timer adds to a step. Times in the table are sums of three launches.
+
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { createPlanner } from "@isochron/planner";
+import { findModel, findProfile, KernelSimulator, plannerDevice, rankAttention } from "@isochron/simulator";
+
+const TABLES = [
+  { name: "RTX 4090", profile: "rtx-4090", folder: "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1" },
+  { name: "RTX PRO 6000", profile: "rtx-pro-6000", folder: "RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1" },
+];
+const LAUNCHES = 3;
+
+/** Per GPU: errors of decodes alone and with a prompt chunk, by simulated unevenness and by the mean. */
+export function skewRows(data) {
+  return TABLES.flatMap(({ name, profile: profileName, folder }) => {
+    const [head, ...lines] = gunzipSync(readFileSync(new URL(`llmservingsim/${folder}/skew.csv.gz`, data)))
+      .toString()
+      .trim()
+      .split(/\r?\n/);
+    const columns = head.split(",");
+    const profile = findProfile(profileName);
+    const planner = createPlanner({
+      attention: rankAttention(findModel("llama-3.1-8b"), 1, 16),
+      device: plannerDevice(profile),
+      policy: "fa2-paged",
+    });
+    const simulator = new KernelSimulator(profile);
+    const simulate = (row, decodes) => {
+      const prompts = row.pc > 0 ? 1 : 0;
+      const qoLens = new Int32Array(prompts + decodes.length).fill(1);
+      const kvLens = Int32Array.from(prompts === 1 ? [row.pc + row.kp, ...decodes] : decodes);
+      if (prompts === 1) qoLens[0] = row.pc;
+      simulator.run(planner.plan({ qoLens, kvLens }));
+      return simulator.durationUs;
+    };
+    const groups = new Map();
+    for (const line of lines) {
+      const row = Object.fromEntries(line.split(",").map((cell, i) => [columns[i], i === 0 ? cell : Number(cell)]));
+      const uneven = Array.from({ length: row.n }, (_, i) => (i < row.nb ? row.kv_big : row.kvs));
+      const even = new Array(row.n).fill(Math.round(row.kv_mean));
+      const evenUs = row.t_mean_us / LAUNCHES;
+      const measuredUs = row.t_skew_us / LAUNCHES;
+      const predictedUs = evenUs + simulate(row, uneven) - simulate(row, even);
+      const group = groups.get(row.regime) ?? { simulated: [], mean: [] };
+      group.simulated.push(Math.abs(predictedUs / measuredUs - 1));
+      group.mean.push(Math.abs(evenUs / measuredUs - 1));
+      groups.set(row.regime, group);
+    }
+    return [...groups].map(([regime, errors]) => ({ gpu: name, regime, ...errors }));
+  });
+}
