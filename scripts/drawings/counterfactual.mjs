@@ -5,7 +5,14 @@ import { COLOURS, drawing, line, rect, text } from "./svg.mjs";
 const WIDTH = 920;
 const ROW = 104;
 const PANELS = [
-  { title: "TPOT, mean, ms", left: 236, width: 300, value: ({ metrics }) => metrics.tpotMs.mean, unit: "" },
+  {
+    title: "TPOT, mean, ms",
+    left: 236,
+    width: 260,
+    value: ({ metrics }) => metrics.tpotMs.mean,
+    unit: "",
+    isCompared: true,
+  },
   { title: "SMs idle in attention", left: 612, width: 220, value: idlePercent, unit: " %" },
 ];
 
@@ -32,14 +39,16 @@ export function counterfactual({ scenarios }) {
 }
 
 /** From zero, on one scale for all scenarios. */
-function bars({ left, width, value, unit }, runs, top, most) {
+function bars({ left, width, value, unit, isCompared }, runs, top, most) {
+  const first = value(runs[0]);
   return runs.flatMap((run, i) => {
+    const more = isCompared && i > 0 ? `  (+${Math.round(100 * (value(run) / first - 1))} %)` : "";
     const length = (value(run) * width) / most;
     const y = top + 6 + i * 34;
     return [
       rect(left, y, width, 24, "track", ' rx="2"'),
       rect(left, y, length, 24, "bar", ` fill="${COLOURS[i][0]}" rx="2"`),
-      text(left + width + 8, y + 16.5, `${value(run).toFixed(1)}${unit}`, { of: "strong" }),
+      text(left + width + 8, y + 16.5, `${value(run).toFixed(1)}${unit}${more}`, { of: "strong" }),
     ];
   });
 }

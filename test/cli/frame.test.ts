@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron } from "../support/command.ts";
+import { type Column, table } from "../../packages/cli/src/terminal/table.ts";
+import { isochron, temporaryFolder } from "../support/command.ts";
 
 describe("the frame of all commands", () => {
   it("shows an example before anything else in every help", async () => {
@@ -43,5 +45,51 @@ describe("the frame of all commands", () => {
     expect((await isochron(["models"], { env: { FORCE_COLOR: "1" } })).stdout).toContain(sequence);
     expect((await isochron(["models"], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } })).stdout).not.toContain(sequence);
     expect((await isochron(["models", "--json"], { env: { FORCE_COLOR: "1" } })).stdout).not.toContain(sequence);
+  });
+});
+
+describe("output for people", () => {
+  const painter = (_: unknown, text: string): string => text;
+  const columns: readonly Column<readonly string[]>[] = [
+    { title: "name", value: (row) => row[0]! },
+    { title: "more", isExtra: true, value: (row) => row[1]! },
+    { title: "words", value: (row) => row[2]! },
+  ];
+  const rows = [["one", "x".repeat(30), "words that go on and on until the line has to break"]];
+
+  it("gives up extra columns and breaks the last one where a terminal is narrow", () => {
+    const wide = table(rows, columns, painter);
+    expect(wide.split("\n")).toHaveLength(4);
+    const narrow = table(rows, columns, painter, 40);
+    expect(narrow).not.toContain("more");
+    expect(Math.max(...narrow.split("\n").map((line) => line.length))).toBeLessThanOrEqual(40);
+    expect(narrow.split(/\s+/).join(" ")).toContain(rows[0]![2]);
+  });
+
+  it("keeps every help within 80 columns", async () => {
+    for (const name of ["replay", "plan", "simulate", "run", "view", "traces", "gpus", "models", "doctor"]) {
+      const { stdout } = await isochron([name, "--help"]);
+      // Examples are lines to be copied whole.
+      const lines = stdout.split("\n").filter((line) => !line.startsWith("  $ "));
+      for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
+    }
+  });
+
+  it("says what to do next with what was written, in words that a shell takes", async () => {
+    const folder = join(temporaryFolder(), "a folder");
+    const html = join(folder, "page.html");
+    const both = await isochron(["replay", "azure-conv-2023", "--limit", "3", "--out", folder, "--html", html]);
+    expect(both.stdout).toContain(`look at it: isochron view '${folder}', or open ${html} in a browser\n`);
+    const page = await isochron(["replay", "azure-conv-2023", "--limit", "1", "--html", html]);
+    expect(page.stdout).toContain(`\nlook at it: open ${html} in a browser\n`);
+    expect(page.stdout).toContain("completed          1 request\n");
+  });
+
+  it("says nothing of SMs and attention policies where the step timer knows none", async () => {
+    const analytic = (await isochron(["replay", "azure-conv-2023", "--limit", "3"])).stdout;
+    expect(analytic).not.toMatch(/SMs busy|imbalance|balanced|collectives/);
+    const kernel = (await isochron(["replay", "azure-conv-2023", "--limit", "3", "--step-timer", "kernel"])).stdout;
+    expect(kernel).toMatch(/SMs busy +[\d.]+ %/);
+    expect(kernel).toContain("balanced attention, kernel step times");
   });
 });

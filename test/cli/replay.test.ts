@@ -103,6 +103,36 @@ describe("isochron replay", () => {
     }
   });
 
+  it("routes by what replicas were like at the last poll, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "200", "--replicas", "4", "--rate", "8", "--router"];
+    const fresh = await replayReport([...args, "least-kv"]);
+    const stale = await replayReport([...args, "least-kv", "--router-staleness-ms", "1000"]);
+    expect(deterministic(await replayReport([...args, "least-kv", "--router-staleness-ms", "0"]))).toMatchObject({
+      metrics: fresh.metrics,
+    });
+    expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
+    const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+  });
+
+  it("writes every step and request as trace events, and the same report as without", async () => {
+    const file = join(temporaryFolder(), "deep", "events.json");
+    const args = ["azure-conv-2023", "--limit", "40", "--replicas", "2"];
+    const { stdout, exitCode } = await isochron(["replay", ...args, "--trace-events", file]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`wrote ${file}`);
+    const { traceEvents, otherData } = JSON.parse(readFileSync(file, "utf8"));
+    const report = await replayReport(args);
+    const count = (cat: string) => traceEvents.filter((event: { cat?: string }) => event.cat === cat).length;
+    expect(count("step")).toBe(report.metrics.steps);
+    expect(count("request")).toBe(40);
+    expect(otherData.replay.trace.name).toBe("azure-conv-2023");
+    expect(readdirSync(join(file, ".."))).toEqual(["events.json"]);
+    const folder = temporaryFolder();
+    expect((await isochron(["replay", ...args, "--trace-events", folder])).exitCode).toBe(2);
+  });
+
   it("verifies drafts, and says how many were of use", async () => {
     const args = ["azure-conv-2023", "--limit", "50", "--step-timer", "kernel"];
     const plain = await replayReport(args);
@@ -112,7 +142,10 @@ describe("isochron replay", () => {
     expect(report.metrics.outputTokens).toBe(plain.metrics.outputTokens);
     expect(report.metrics.tpotMs.mean).toBeLessThan(0.6 * plain.metrics.tpotMs.mean!);
     expect((await isochron(["replay", ...drafted])).stdout).toMatch(/^drafts +[\d.]+ % of output tokens were drafted/m);
-    for (const bad of [["--speculative-tokens", "3"], ["--acceptance-rate", "0.5"]]) {
+    for (const bad of [
+      ["--speculative-tokens", "3"],
+      ["--acceptance-rate", "0.5"],
+    ]) {
       const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
       expect(exitCode).toBe(2);
       expect(stderr).toMatch(/expected --\S+ with it/);
@@ -133,7 +166,7 @@ describe("isochron replay", () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, unsortedTrace);
     const report = await replayReport([path]);
-    expect(report.warnings).toContain("1 requests were out of order and were sorted");
+    expect(report.warnings).toContain("1 request was out of order and was sorted");
     expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
   });
 
@@ -194,16 +227,12 @@ describe("isochron replay", () => {
       /--step-timer: unknown step timer "kernal"; did you mean "kernel"\?/,
     ],
     ["an unknown flag", ["--replica", "2"], /unknown option '--replica' \(Did you mean --replicas\?\)/],
-    ["no replica", ["--replicas", "0"], /--replicas: found "0", expected an integer of at least 1/],
+    ["no replica", ["--replicas", "0"], /--replicas: found "0", expected an integer from 1 to 4096/],
     ["a fraction of a request", ["--limit", "1.5"], /--limit: found "1\.5", expected an integer of at least 1/],
     ["a rate of zero", ["--rate", "0"], /--rate: found "0", expected a number above 0/],
     ["an unknown limit", ["--slo", "tttf=5"], /--slo: unknown limit "tttf"; did you mean "ttft"\?/],
     ["a limit without a number", ["--slo", "ttft"], /--slo ttft: found "", expected a number above 0/],
-    [
-      "GPUs that do not divide the heads",
-      ["--tp", "3"],
-      /tensorParallel is 3, expected a divisor of (the )?32 query heads/,
-    ],
+    ["GPUs that do not divide the heads", ["--tp", "3"], /--tp: found 3, expected a divisor of (the )?32 query heads/],
     [
       "a model that does not fit",
       ["--model", "llama-3.1-70b"],
@@ -229,7 +258,7 @@ describe("isochron replay", () => {
   it("refuses blocks that do not fit the trace's", async () => {
     const { exitCode, stderr } = await isochron(["replay", "mooncake-conversation", "--block-size", "24"]);
     expect(stderr).toMatch(
-      /blockSizeTokens is 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
+      /--block-size: found 24, expected a divisor or a multiple of the trace's blocks of 512 tokens/,
     );
     expect(exitCode).toBe(2);
   });

@@ -27,7 +27,7 @@ describe("isochron traces", () => {
     const path = join(temporaryFolder(), "trace.csv");
     writeFileSync(path, unsortedTraceGzip);
     const inspection = await isochronJson(["traces", "inspect", path]);
-    expect(inspection).toMatchObject({ requests: 3, warnings: ["1 requests were out of order and were sorted"] });
+    expect(inspection).toMatchObject({ requests: 3, warnings: ["1 request was out of order and was sorted"] });
   });
 
   it("converts a trace into one that reads the same", async () => {

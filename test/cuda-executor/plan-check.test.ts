@@ -34,8 +34,8 @@ describe.skipIf(!hasAddon)("the native plan check", () => {
     expect(table["Request"]).toEqual(withoutReserved(Request));
     expect(table["Piece"]).toEqual(withoutReserved(Piece));
     expect(table["Merge"]).toEqual(withoutReserved(Merge));
-    expect(table["MergeSource"]).toEqual(withoutReserved(MergeSource));
     expect(table["GroupRange"]).toEqual(withoutReserved(GroupRange));
+    expect(table["MergeSource"]).toEqual(withoutReserved(MergeSource));
     expect([table["magic"], table["version"], table["headerBytes"]]).toEqual([PLAN_MAGIC, PLAN_VERSION, HEADER_BYTES]);
   });
 

@@ -318,6 +318,10 @@ describe("the steps of a report", () => {
     for (const batch of report.stepBatches) {
       expect({ qoLens: batch.qoLens, kvLens: batch.kvLens }).toEqual(steps[batch.step]);
       expect(batch.requests).toHaveLength(batch.qoLens.length);
+      // Even where the series leaves the step out, the batch says what it took.
+      expect(batch.durationUs).toBe(report.steps.durationUs[batch.step]);
+      expect(batch.attentionUs).toBe(report.steps.attentionUs[batch.step]);
+      expect(batch.attentionImbalance).toBe(report.steps.attentionImbalance[batch.step]);
     }
     const reasons = report.stepBatches.map(({ reason }) => reason).join(", ");
     for (const reason of ["longest step", "p50 TTFT", "p99 TTFT", "evenly spaced", "asked for"]) {

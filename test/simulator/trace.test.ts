@@ -230,10 +230,10 @@ describe("bad input", () => {
     const of = async (path: string): Promise<unknown> => openTrace(path).catch((error: unknown) => error);
     expect(await of(join(folder, "nowhere.csv"))).toMatchObject({ name: "TraceError", value: "no such file" });
     expect(await of(folder)).toMatchObject({ name: "TraceError", value: "a folder" });
-    expect(await failure("")).toMatchObject({ value: "empty", expected: "at least one request" });
-    expect(await failure("\n \n\n")).toMatchObject({ value: "blank" });
-    expect(await failure(gzipSync(""))).toMatchObject({ value: "blank" });
-    expect((await failure(AZURE)).message).toMatch(/without a request, expected at least one request/);
+    expect(await failure("")).toMatchObject({ value: "an empty file", expected: "at least one request" });
+    expect(await failure("\n \n\n")).toMatchObject({ value: "only blank lines" });
+    expect(await failure(gzipSync(""))).toMatchObject({ value: "only blank lines" });
+    expect((await failure(AZURE)).message).toMatch(/found no request, expected at least one request/);
   });
 
   it.each([
@@ -304,7 +304,7 @@ describe("bad input", () => {
     expect(trace.identity()).toMatchObject({ requestsUsed: 2, linesSkipped: 2 });
     expect(trace.warnings()[0]).toMatch(/^2 invalid lines skipped, the first: .*:3: TIMESTAMP is "nonsense"/);
     const none = await openTrace(file(`${AZURE}a,b,c\n`), { skipInvalid: true });
-    await expect(requestsOf(none)).rejects.toThrow(/without a valid request in 1 lines/);
+    await expect(requestsOf(none)).rejects.toThrow(/found no valid request in 1 lines/);
   });
 });
 

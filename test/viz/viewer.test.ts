@@ -318,6 +318,26 @@ describe("the replay view", () => {
     await settle(page);
     expect(await page.locator(".occupancy.view").count()).toBe(1);
     expect(await page.locator(".summary").innerText()).toContain(`replica 0 · step ${step.step}`);
+    // How long the whole step took, and how much of it attention was, stands beside the launch.
+    const facts = await page.locator(".side .step").innerText();
+    expect(facts).toContain(`Step ${step.step}`);
+    expect(facts).toMatch(/Took\s+[\d.,]+ ms/);
+    expect(facts).toMatch(/Attention, all layers\s+[\d.,]+ ms \([\d.]+ %\)/);
+  });
+
+  it("says a duration for every step of the list, and scrolls nothing sideways", async () => {
+    for (const width of [1280, 1920]) {
+      page = await viewer.open(BUNDLE, { viewport: { width, height: 720 } });
+      const rows = await page.locator(".steps .step-row").allInnerTexts();
+      expect(rows.length).toBe(BUNDLE.reports[0]!.stepBatches.length);
+      for (const row of rows) expect(row).toMatch(/ · [\d.,]+ (µs|ms|s)/);
+      expect(rows[0]).toContain("longest step");
+      const [scrolled, shown] = await page
+        .locator(".replay-side")
+        .evaluate((side) => [side.scrollWidth, side.clientWidth] as const);
+      expect(scrolled).toBe(shown);
+      await page.close();
+    }
   });
 
   it("opens steps from the list, and goes from a percentile to a request to its steps", async () => {

@@ -1,9 +1,9 @@
 // What all commands have in common: an example first in the help, --json and --debug, and our way with errors.
 
 import type { Command } from "commander";
-import type { Context } from "./context.ts";
+import { type Context, terminalWidth } from "./context.ts";
 import { toJson } from "./documents/write.ts";
-import { painterFor } from "./terminal/style.ts";
+import { type Painter, painterFor } from "./terminal/style.ts";
 
 /** Adds one command to the program. */
 export type AddCommand = (program: Command, context: Context) => void;
@@ -41,10 +41,15 @@ export function print(
   context: Context,
   options: CommonOptions,
   document: unknown,
-  text: (paint: ReturnType<typeof painterFor>) => string,
+  text: (paint: Painter, width: number | undefined) => string,
 ): void {
   if (options.json === true) context.stdout.write(toJson(document));
-  else context.stdout.write(text(painterFor(context.stdout, context.env)));
+  else context.stdout.write(text(painterFor(context.stdout, context.env), terminalWidth(context.stdout)));
+}
+
+/** Whether the user gave an option, rather than its default. */
+export function isGiven(command: Command, option: string): boolean {
+  return command.getOptionValueSource(option) === "cli";
 }
 
 /** A remark that is neither result nor error. */

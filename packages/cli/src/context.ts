@@ -22,6 +22,11 @@ export interface Context {
   exitCode: number;
 }
 
+/** Characters in a line of a terminal; undefined where the reader is a file or a program. */
+export function terminalWidth(output: Output): number | undefined {
+  return output.isTTY === true ? output.columns : undefined;
+}
+
 /** Exit codes, in the order of the documentation. */
 export const ExitCode = {
   success: 0,

@@ -35,6 +35,7 @@ export interface Explanation {
 /** The line and the exit code for an error of any kind. Never a stack trace. */
 export function explain(error: unknown): Explanation {
   if (!(error instanceof Error)) return { line: `unexpected error: ${oneLine(String(error))}`, exitCode: ExitCode.bug };
+  if (error.name === "AbortError") return { line: "stopped, nothing was written", exitCode: ExitCode.interrupted };
   if (isExpected(error)) return { line: oneLine(error.message), exitCode: ExitCode.badInput };
   const system = systemErrorLine(error);
   if (system !== undefined) return { line: system, exitCode: ExitCode.badInput };

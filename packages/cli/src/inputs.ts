@@ -12,9 +12,11 @@ import {
   MODEL_NAMES,
   type ModelConfig,
 } from "@isochron/simulator";
+import { type Context, terminalWidth } from "./context.ts";
 import { readDocument } from "./documents/read.ts";
 import { InputError, isSystemError, systemReason, unknownName } from "./errors.ts";
 import { nameOption } from "./options.ts";
+import { wrap } from "./terminal/wrap.ts";
 
 /** A bundled profile, or a profile file. */
 export function findGpu(nameOrPath: string): GpuProfile {
@@ -43,9 +45,18 @@ export function allPolicies(): PolicyName[] {
   return POLICY_NAMES.filter((name) => POLICIES[name] !== undefined);
 }
 
+/** Chosen: because help without a terminal is read in pages of this width. */
+const HELP_WIDTH = 80;
+
 /** What each policy does, for the end of a help text. */
-export function policyHelp(): string {
-  const lines = allPolicies().map((name) => `  ${name.padEnd(24)} ${POLICIES[name]!.summary}\n`);
+export function policyHelp(context: Context): string {
+  const names = allPolicies();
+  const indent = Math.max(...names.map((name) => name.length)) + 4;
+  const room = Math.max(30, (terminalWidth(context.stdout) ?? HELP_WIDTH) - indent);
+  const lines = names.map((name) => {
+    const summary = wrap(POLICIES[name]!.summary, room).join(`\n${" ".repeat(indent)}`);
+    return `  ${name.padEnd(indent - 2)}${summary}\n`;
+  });
   return `\nAttention policies:\n${lines.join("")}`;
 }
 

@@ -3,6 +3,7 @@
 import { ExitCode } from "./context.ts";
 import { explain } from "./errors.ts";
 import { main } from "./main.ts";
+import { quote } from "./quote.ts";
 
 export async function runProcess(): Promise<void> {
   // `isochron … | head` closes the pipe when it has seen enough: that is no error.
@@ -41,8 +42,4 @@ export async function runProcess(): Promise<void> {
     },
     exitCode: ExitCode.success,
   });
-}
-
-function quote(argument: string): string {
-  return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }

@@ -38,6 +38,7 @@ export class Bed {
     queryTokens: number,
     headMajor: boolean,
     seed: number,
+    tableLength: number = pages,
   ): Promise<Bed> {
     const { queryHeads, kvHeads, headDim, pageSize, dtype } = attention;
     const kvElements = pages * pageSize * kvHeads * headDim;
@@ -55,11 +56,11 @@ export class Bed {
       value,
       output: executor.tensor(queryElements * 2),
       lse: executor.tensor(queryTokens * queryHeads * 4),
-      pageIndices: executor.tensor(pages * 4),
+      pageIndices: executor.tensor(tableLength * 4),
       sinks: await executor.upload(sinkValues),
       queryTokens,
       pages,
-      pageTableLength: pages,
+      pageTableLength: tableLength,
       headMajor,
     };
     const decoded = async (tensor: DeviceTensor): Promise<Float32Array> => {
@@ -79,6 +80,12 @@ export class Bed {
   async shufflePages(random: () => number): Promise<void> {
     this.pageIndices = permutation(this.pages, random);
     await this.layer.pageIndices.write(this.pageIndices);
+  }
+
+  /** Gives the next batch this page table. */
+  async setPages(pageIndices: Int32Array): Promise<void> {
+    this.pageIndices = pageIndices;
+    await this.layer.pageIndices.write(pageIndices);
   }
 
   /** NaN everywhere, so that what is not written shows. */

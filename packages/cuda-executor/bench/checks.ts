@@ -27,6 +27,7 @@ export interface Check {
 export const CHECKS: readonly Check[] = [
   { name: "every head dimension, dtype, page size, group, mask and layout equals float64 attention", run: grid },
   { name: "every policy with merges in the launch equals float64 attention", run: policies },
+  { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
   { name: "tensors beyond 2^32 elements are addressed", run: hugeCache },
@@ -218,6 +219,43 @@ async function policies(context: CheckContext): Promise<void> {
   context.report(names.join(", "));
 }
 
+async function prefixes(context: CheckContext): Promise<void> {
+  const { executor } = context;
+  const random = seededRandom(context.seed + 7);
+  let slots = 0;
+  const rounds = Math.max(2, Math.round(10 * context.scale));
+  for (let round = 0; round < rounds; round++) {
+    const attention: AttentionShape = { ...MODEL, queryHeads: pick(random, [8, 32]), headDim: pick(random, [64, 128, 256]) };
+    const count = between(random, 2, 40);
+    const sharedPages = between(random, 20, 200);
+    const qoLens = Array.from({ length: count }, () => (random() < 0.7 ? 1 : between(random, 0, 5)));
+    const kvLens = qoLens.map((qoLen) => sharedPages * 16 + qoLen + between(random, 0, 100));
+    // One request beside the group; its table stands first.
+    qoLens.unshift(1);
+    kvLens.unshift(between(random, 1, 3000));
+    const table: number[] = [];
+    let next = sharedPages;
+    kvLens.forEach((kvLen, r) => {
+      for (let p = 0; p < Math.ceil(kvLen / 16); p++) table.push(r > 0 && p < sharedPages ? p : next++);
+    });
+    const batch = { qoLens, kvLens };
+    const shared = { requests: kvLens.slice(1).map((_, i) => i + 1), kvLen: sharedPages * 16 };
+    const planner = createPlanner({ attention, device: executor.plannerDevice(attention) });
+    const plan = planner.plan({ ...batch, prefixes: [shared] });
+    const bed = await Bed.create(executor, attention, next, tokensOf(batch), false, round + 1, table.length);
+    await bed.setPages(Int32Array.from(table));
+    const graph = executor.capture(plan, [bed.layer]);
+    const wanted = sampleRows(attention, batch, random, REFERENCE_BUDGET);
+    assertClose(attention, await replayAndCompare(bed, graph, plan, batch, wanted), describe(attention, false, batch));
+    // Counters must be back at zero: the same again.
+    assertClose(attention, await replayAndCompare(bed, graph, plan, batch, wanted), "second replay");
+    slots += plan.stats.partialSlots;
+    graph.close();
+    bed.close();
+  }
+  context.report(`${rounds} batches, ${slots} partial slots`);
+}
+
 async function oneGraph(context: CheckContext): Promise<void> {
   const { executor } = context;
   const random = seededRandom(context.seed + 2);
@@ -314,7 +352,10 @@ async function bitwise(context: CheckContext): Promise<void> {
 }
 
 async function hugeCache(context: CheckContext): Promise<void> {
-  if (context.scale < 1) return;
+  if (context.scale < 1) {
+    context.report("skipped below scale 1");
+    return;
+  }
   const { executor } = context;
   const pages = 300_000; // 300,000 × 16 × 8 × 128 = 4.9 × 10⁹ elements of K
   const perPage = 16 * 8 * 128;

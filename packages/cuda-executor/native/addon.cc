@@ -192,8 +192,8 @@ Napi::Value layoutTable(const Napi::CallbackInfo& info) {
   ISOCHRON_TABLE("Request", ISOCHRON_REQUEST_FIELDS)
   ISOCHRON_TABLE("Piece", ISOCHRON_PIECE_FIELDS)
   ISOCHRON_TABLE("Merge", ISOCHRON_MERGE_FIELDS)
-  ISOCHRON_TABLE("MergeSource", ISOCHRON_MERGE_SOURCE_FIELDS)
   ISOCHRON_TABLE("GroupRange", ISOCHRON_GROUP_RANGE_FIELDS)
+  ISOCHRON_TABLE("MergeSource", ISOCHRON_MERGE_SOURCE_FIELDS)
   table.Set("magic", kPlanMagic);
   table.Set("version", kPlanVersion);
   table.Set("headerBytes", kHeaderBytes);

@@ -8,6 +8,7 @@ export type {
 } from "./batching/batching-policy.ts";
 export type { BatchingName } from "./batching/policies.ts";
 export { BATCHING_POLICIES } from "./batching/policies.ts";
+export { preempt, scheduleTokens } from "./batching/step-building.ts";
 export type { BatchDocument } from "./documents/batch.ts";
 export { attentionSchema, batchSchema } from "./documents/batch.ts";
 export { generatorSchema } from "./documents/generator.ts";
@@ -49,7 +50,7 @@ export type { AttentionTime, LayerTimes } from "./layer-times/layer-times.ts";
 export { LayerTimesError, readLayerTimes } from "./layer-times/layer-times.ts";
 export type { StepName } from "./metrics/batch-keeper.ts";
 export { Distribution } from "./metrics/distribution.ts";
-export type { ServiceLevel } from "./metrics/step-observer.ts";
+export type { ReplayedStep, ServiceLevel } from "./metrics/step-observer.ts";
 export { findModel, MODEL_NAMES } from "./model/find-model.ts";
 export { ModelError, parseModelConfig } from "./model/hugging-face.ts";
 export type { LatentAttention, MixtureOfExperts, ModelConfig, WeightDtype } from "./model/model-config.ts";
@@ -67,6 +68,7 @@ export {
 export { RandomStream } from "./random.ts";
 export type { ReplayOptions, ReplayProgress } from "./replay.ts";
 export { replay } from "./replay.ts";
+export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";

@@ -83,14 +83,16 @@ export class RandomStream {
   /** Gamma distributed, by Marsaglia and Tsang (2000). */
   gamma(shape: number, scale: number): number {
     if (shape < 1) {
-      const boost = (1 - this.uniform()) ** (1 / shape);
+      // u^(1/shape): ** is not the same on every engine, exp and log are.
+      const boost = Math.exp(Math.log(1 - this.uniform()) / shape);
       return this.gamma(shape + 1, scale) * boost;
     }
     const d = shape - 1 / 3;
     const c = 1 / Math.sqrt(9 * d);
     for (;;) {
       const x = this.normal();
-      const cube = (1 + c * x) ** 3;
+      const v = 1 + c * x;
+      const cube = v * v * v;
       if (cube <= 0) continue;
       if (Math.log(1 - this.uniform()) < 0.5 * x * x + d - d * cube + d * Math.log(cube)) return d * cube * scale;
     }

@@ -15,13 +15,14 @@ import { EventQueue } from "./events/event-queue.ts";
 import { KvCache } from "./kv-cache/kv-cache.ts";
 import type { StepName } from "./metrics/batch-keeper.ts";
 import { UNFINISHED } from "./metrics/request-series.ts";
-import { StepObserver } from "./metrics/step-observer.ts";
+import { type ReplayedStep, StepObserver } from "./metrics/step-observer.ts";
 import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
 import { rankKvBytesPerToken } from "./model/model-cost.ts";
 import { RandomStream } from "./random.ts";
 import { leastOutstanding } from "./routing/least-outstanding.ts";
-import type { Router } from "./routing/router.ts";
+import type { ReplicaSignals, Router } from "./routing/router.ts";
 import { ROUTERS } from "./routing/routers.ts";
+import { StaleSignals } from "./routing/stale-signals.ts";
 import type { StepTimer } from "./step.ts";
 import type { Trace, TraceRequest } from "./trace/trace.ts";
 
@@ -51,6 +52,8 @@ export interface ReplayOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called some times a second. */
   readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
+  /** Called as each step begins, in order within each replica; the timing is the step timer's own and is overwritten. */
+  readonly onStep?: ((step: ReplayedStep) => void) | undefined;
   /** Most entries of the per-step series. Default 20,000. */
   readonly seriesLimit?: number | undefined;
   /** Replays of more requests keep no per-request records. Default 1,000,000. */
@@ -81,6 +84,13 @@ class ReplayRun {
   readonly #router: Router;
   /** Where arrivals go: all replicas, or those that compute prompts. */
   readonly #entryReplicas: Replica[];
+  /** Replicas as routers see them. */
+  readonly #signals: readonly ReplicaSignals[];
+  readonly #entrySignals: readonly ReplicaSignals[];
+  /** The same, where routers see what they asked for a while ago. */
+  readonly #polled: readonly StaleSignals[];
+  readonly #pollPeriodUs: number;
+  #polledUs = 0;
   readonly #transfers: KvTransfers | undefined;
   /** Whether replicas depend on one another between two arrivals. */
   readonly #isCoupled: boolean;
@@ -115,6 +125,7 @@ class ReplayRun {
     this.#timers = speculation === undefined ? timers : timers.map((timer) => draftingTimer(timer, speculation));
     this.#usableBlocks = description.kvBlocks - 1;
     this.#observer = new StepObserver({
+      onStep: options.onStep,
       slo: description.slo,
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
@@ -145,8 +156,12 @@ class ReplayRun {
             : { tokens: speculation.tokens, acceptance: new Acceptance(seed, speculation.acceptanceRate) },
       });
     });
-    const { disaggregation } = description;
+    const { disaggregation, routerStalenessMs = 0 } = description;
+    this.#pollPeriodUs = routerStalenessMs * 1000;
+    this.#polled = routerStalenessMs > 0 ? this.#replicas.map((replica) => new StaleSignals(replica)) : [];
+    this.#signals = routerStalenessMs > 0 ? this.#polled : this.#replicas;
     this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
+    this.#entrySignals = this.#signals.slice(0, this.#entryReplicas.length);
     if (disaggregation !== undefined) {
       const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
       const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
@@ -171,6 +186,11 @@ class ReplayRun {
   async #runOpenLoop(): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
+        const pollUs = this.#pollDueUs(request.arrivalUs);
+        if (pollUs > 0) {
+          if (this.#wakes.nextTimeUs < pollUs) await this.#runUntil(pollUs);
+          this.#poll(pollUs);
+        }
         if (this.#wakes.nextTimeUs < request.arrivalUs) await this.#runUntil(request.arrivalUs);
         if (this.#isPartial) return;
         this.#arrive(request);
@@ -186,6 +206,7 @@ class ReplayRun {
         // Arrivals of one instant come before any step that begins at it.
         while (this.#nowUs < request.arrivalUs && (await this.#passEvent(request.arrivalUs)));
         if (this.#isPartial) return;
+        this.#poll(this.#pollDueUs(request.arrivalUs));
         this.#nowUs = request.arrivalUs;
         this.#arrive(request);
       }
@@ -221,6 +242,7 @@ class ReplayRun {
     }
     this.#between.clear();
     if (this.#isPartial || wakes.nextTimeUs >= horizonUs) return false;
+    this.#poll(this.#pollDueUs(wakes.nextTimeUs));
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
@@ -229,6 +251,20 @@ class ReplayRun {
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
     return true;
+  }
+
+  /** When routers ask last before `timeUs` passes, if that is later than they last did; else 0. */
+  #pollDueUs(timeUs: number): number {
+    if (this.#pollPeriodUs === 0) return 0;
+    const dueUs = Math.floor(timeUs / this.#pollPeriodUs) * this.#pollPeriodUs;
+    return dueUs > this.#polledUs ? dueUs : 0;
+  }
+
+  /** Routers ask: what comes to pass at this instant they do not see yet. */
+  #poll(atUs: number): void {
+    if (atUs === 0) return;
+    this.#polledUs = atUs;
+    for (const signals of this.#polled) signals.refresh();
   }
 
   /** Whoever ended has given back what it held. */
@@ -285,7 +321,7 @@ class ReplayRun {
       this.#options.trace.blockTokens,
       this.#replicas[0]!.kvCache.blockSizeTokens,
     );
-    const index = this.#router.route(this.#entryReplicas, content, inputTokens);
+    const index = this.#router.route(this.#entrySignals, content, inputTokens);
     const replica = this.#replicas[index]!;
     if (this.#isCoupled) this.#wakeUp(replica);
     else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
@@ -308,7 +344,7 @@ class ReplayRun {
     from.releaseHandedOver(request.slot);
     this.#wakeUp(from);
     const decoders = this.#replicas.slice(this.#entryReplicas.length);
-    const to = decoders[leastOutstanding(decoders)]!;
+    const to = decoders[leastOutstanding(this.#signals.slice(this.#entryReplicas.length))]!;
     this.#wakeUp(to);
     to.acceptTransferred(request);
   }
@@ -381,8 +417,9 @@ class ReplayRun {
     const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
-        `${this.#rejected} requests rejected: longer than the context of ${limits.maxContextTokens} tokens or the KV cache of ${kvTokens}`,
+        `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");

@@ -10,6 +10,7 @@ import { loadCuda } from "../cuda.ts";
 import { explain } from "../errors.ts";
 import { bytes } from "../terminal/numbers.ts";
 import type { Style } from "../terminal/style.ts";
+import { wrap } from "../terminal/wrap.ts";
 import { traceFile } from "../trace-files.ts";
 
 interface Finding {
@@ -18,6 +19,9 @@ interface Finding {
   readonly status: "ok" | "off" | "broken";
   readonly detail: string;
 }
+
+/** Where details begin: after a mark and the longest name. */
+const INDENT = 16;
 
 const MARKS: Readonly<Record<Finding["status"], readonly [Style, string]>> = {
   ok: ["green", "✓"],
@@ -33,11 +37,12 @@ export function addDoctorCommand(program: Command, context: Context): void {
   }).action(async (options: CommonOptions) => {
     const findings = [nodeFinding(), machineFinding(), tracesFinding(), dataFinding(), ...(await cudaFindings())];
     if (findings.some((one) => one.status === "broken")) context.exitCode = ExitCode.failedCheck;
-    print(context, options, { isochron: "doctor/1", findings }, (paint) =>
+    print(context, options, { isochron: "doctor/1", findings }, (paint, width = Number.POSITIVE_INFINITY) =>
       findings
         .map(({ name, status, detail }) => {
           const [style, mark] = MARKS[status];
-          return `${paint(style, mark)} ${name.padEnd(12)} ${detail}\n`;
+          const lines = wrap(detail, Math.max(30, width - INDENT));
+          return `${paint(style, mark)} ${name.padEnd(INDENT - 2)}${lines.join(`\n${" ".repeat(INDENT)}`)}\n`;
         })
         .join(""),
     );

@@ -14,22 +14,23 @@ export function addGpusCommand(program: Command, context: Context): void {
     examples: ["isochron gpus"],
   }).action((options: CommonOptions) => {
     const profiles = listProfiles().map(findProfile);
-    print(context, options, { isochron: "gpus/1", gpus: profiles }, (paint) =>
+    print(context, options, { isochron: "gpus/1", gpus: profiles }, (paint, width) =>
       table(
         profiles,
         [
           { title: "gpu", value: (profile) => profile.name },
-          { title: "name", value: (profile) => profile.title },
+          { title: "name", isExtra: true, value: (profile) => profile.title },
           { title: "SMs", align: "right", value: (profile) => integer(profile.device.smCount.value) },
           { title: "memory", align: "right", value: (profile) => bytes(profile.device.memoryBytes.value) },
           { title: "GB/s", align: "right", value: (profile) => integer(profile.memory.dataSheetGBps.value) },
           { title: "bf16 TFLOP/s", align: "right", value: (profile) => integer(profile.tensor.peakTflops.bf16.value) },
           {
             title: "times from",
-            value: (profile) => (profile.calibrated ? "measurements" : paint("yellow", "data sheets (uncalibrated)")),
+            value: (profile) => (profile.calibrated ? "measurements" : paint("yellow", "data sheets")),
           },
         ],
         paint,
+        width,
       ),
     );
   });

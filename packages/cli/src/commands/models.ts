@@ -32,21 +32,22 @@ export function addModelsCommand(program: Command, context: Context): void {
     examples: ["isochron models"],
   }).action((options: CommonOptions) => {
     const models = MODEL_NAMES.map(modelRow);
-    print(context, options, { isochron: "models/1", models }, (paint) =>
+    print(context, options, { isochron: "models/1", models }, (paint, width) =>
       table(
         models,
         [
           { title: "model", value: (row) => row.name },
-          { title: "layers", align: "right", value: (row) => integer(row.layers) },
-          { title: "heads (query/KV × dim)", value: heads },
+          { title: "layers", align: "right", isExtra: true, value: (row) => integer(row.layers) },
+          { title: "query/KV heads × dim", value: heads },
           { title: "parameters", align: "right", value: (row) => `${fixed(row.parameters / 1e9, 1)} B` },
           { title: "weights", align: "right", value: (row) => `${bytes(row.weightBytes)} ${row.weightDtype}` },
-          { title: "experts", align: "right", value: experts },
+          { title: "experts", align: "right", isExtra: true, value: experts },
           { title: "KV per token", align: "right", value: (row) => bytes(row.kvBytesPerToken) },
-          { title: "context", align: "right", value: (row) => integer(row.maxContextTokens) },
-          { title: "Hugging Face", value: (row) => row.huggingFaceId },
+          { title: "context", align: "right", isExtra: true, value: (row) => integer(row.maxContextTokens) },
+          { title: "Hugging Face", isExtra: true, value: (row) => row.huggingFaceId },
         ],
         paint,
+        width,
       ),
     );
   });

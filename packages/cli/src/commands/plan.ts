@@ -1,16 +1,17 @@
 // `isochron plan`: plans one batch, with one policy or with all of them side by side.
 
-import type { PolicyName } from "@isochron/planner";
+import { type PolicyName, PolicyNotApplicableError } from "@isochron/planner";
 import { type BatchDocument, type GpuProfile, plannerDevice, simulateKernel } from "@isochron/simulator";
 import type { Command } from "commander";
-import { type CommonOptions, newCommand, print, warn } from "../command.ts";
+import { type CommonOptions, isGiven, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writePlan } from "../documents/write.ts";
-import { explain } from "../errors.ts";
+import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { aboutBatch, allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { pathOption } from "../options.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
-import { bytes, fixed, integer } from "../terminal/numbers.ts";
+import { bytes, count, fixed, integer } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 
@@ -25,6 +26,12 @@ interface PolicyRow extends PlannedBatch {
   readonly simulatedUs: number;
 }
 
+/** A policy whose system cannot run the batch. */
+interface LeftOut {
+  readonly policy: PolicyName;
+  readonly reason: string;
+}
+
 export function addPlanCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "plan <batch>",
@@ -34,18 +41,28 @@ export function addPlanCommand(program: Command, context: Context): void {
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
     .option("--compare", "plan with every policy, fastest in simulation first")
-    .option("--out <file>", "write the plan: binary, or JSON when the name ends in .json")
-    .addHelpText("after", policyHelp())
-    .action((path: string, options: PlanOptions) => {
+    .option(
+      "--out <file>",
+      "write the plan of --policy: binary, or JSON when the name ends in .json",
+      pathOption("--out"),
+    )
+    .addHelpText("after", policyHelp(context))
+    .action((path: string, options: PlanOptions, command: Command) => {
+      if (options.compare === true && options.out === undefined && isGiven(command, "policy")) {
+        throw new InputError(
+          "--compare plans with every policy: expected no --policy, or --out for the plan of that one",
+        );
+      }
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
       const rows: PolicyRow[] = [];
+      const leftOut: LeftOut[] = [];
       for (const policy of options.compare === true ? allPolicies() : [options.policy]) {
         try {
-          rows.push(planAndSimulate(batch, profile, policy));
+          rows.push(aboutBatch(path, () => planAndSimulate(batch, profile, policy)));
         } catch (error) {
-          if (options.compare !== true) throw error;
-          warn(context, `${policy} cannot plan this batch: ${explain(error).line}`);
+          if (options.compare !== true || !(error instanceof PolicyNotApplicableError)) throw error;
+          leftOut.push({ policy, reason: error.reason });
         }
       }
       // Fastest first; equally fast ones in the order of the registry.
@@ -59,8 +76,15 @@ export function addPlanCommand(program: Command, context: Context): void {
         gpu: profile.name,
         batch: summarise(batch),
         policies: rows,
+        ...(options.compare === true ? { leftOut } : {}),
       };
-      print(context, options, document, (paint) => planText(batch, profile, rows, paint));
+      print(context, options, document, (paint, width) => {
+        const reasons = leftOut.map((one) => `${paint("dim", `${one.policy} does not apply: ${one.reason}`)}\n`);
+        const written = options.out === undefined ? [] : [`wrote ${options.out} (${options.policy})\n`];
+        return [planText(batch, profile, rows, paint, width), reasons.join(""), written.join("")]
+          .filter((part) => part !== "")
+          .join("\n");
+      });
     });
 }
 
@@ -80,10 +104,16 @@ function summarise(batch: BatchDocument): Record<string, unknown> {
   };
 }
 
-function planText(batch: BatchDocument, profile: GpuProfile, rows: readonly PolicyRow[], paint: Painter): string {
+function planText(
+  batch: BatchDocument,
+  profile: GpuProfile,
+  rows: readonly PolicyRow[],
+  paint: Painter,
+  width: number | undefined,
+): string {
   const { requests, queryTokens, kvTokens } = summarise(batch);
   const shape = `${batch.attention.queryHeads}/${batch.attention.kvHeads} heads × ${batch.attention.headDim}`;
-  const title = `${integer(Number(requests))} requests, ${integer(Number(queryTokens))} query tokens, ${integer(Number(kvTokens))} KV tokens, ${shape}, on ${profile.name}\n\n`;
+  const title = `${count(Number(requests), "request")}, ${count(Number(queryTokens), "query token")}, ${count(Number(kvTokens), "KV token")}, ${shape}, on ${profile.name}\n\n`;
   return (
     title +
     table(
@@ -91,17 +121,18 @@ function planText(batch: BatchDocument, profile: GpuProfile, rows: readonly Poli
       [
         { title: "policy", value: (row) => row.policy },
         { title: "pieces", align: "right", value: (row) => integer(row.stats.pieces) },
-        { title: "split jobs", align: "right", value: (row) => integer(row.stats.splitJobs) },
+        { title: "split jobs", isExtra: true, align: "right", value: (row) => integer(row.stats.splitJobs) },
         { title: "partial slots", align: "right", value: (row) => integer(row.stats.partialSlots) },
         { title: "makespan µs", align: "right", value: (row) => fixed(row.stats.makespanUs, 1) },
-        { title: "bound µs", align: "right", value: (row) => fixed(row.stats.lowerBoundUs, 1) },
+        { title: "bound µs", isExtra: true, align: "right", value: (row) => fixed(row.stats.lowerBoundUs, 1) },
         { title: "imbalance", align: "right", value: (row) => fixed(row.stats.imbalance, 3) },
         { title: "simulated µs", align: "right", value: (row) => fixed(row.simulatedUs, 1) },
-        { title: "workspace", align: "right", value: (row) => bytes(row.workspaceBytes) },
-        { title: "plan", align: "right", value: (row) => bytes(row.planBytes) },
-        { title: "plan time µs", align: "right", value: (row) => fixed(row.planTimeUs, 1) },
+        { title: "workspace", isExtra: true, align: "right", value: (row) => bytes(row.workspaceBytes) },
+        { title: "plan", isExtra: true, align: "right", value: (row) => bytes(row.planBytes) },
+        { title: "plan time µs", isExtra: true, align: "right", value: (row) => fixed(row.planTimeUs, 1) },
       ],
       paint,
+      width,
     )
   );
 }

@@ -10,6 +10,8 @@ import {
   gpuFacts,
   type ModelConfig,
   openTrace,
+  type ReplayedStep,
+  ReplayTraceEvents,
   type Report,
   ROUTERS,
   type RouterName,
@@ -27,10 +29,10 @@ import {
   writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
-import { type CommonOptions, newCommand, print, warn } from "../command.ts";
+import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
-import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
 import { explain, InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
@@ -38,16 +40,19 @@ import {
   integerOption,
   nameOption,
   nonNegativeOption,
+  pathOption,
   positiveOption,
   serviceLevelOption,
   shareOption,
   unitOption,
 } from "../options.ts";
+import { quote } from "../quote.ts";
 import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
+import { inFlags, refuseContradictions } from "./replay-checks.ts";
 
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
@@ -59,6 +64,7 @@ interface ReplayOptions extends CommonOptions {
   readonly expertImbalance: number;
   readonly replicas: number;
   readonly router: RouterName;
+  readonly routerStalenessMs: number;
   readonly batching: BatchingName;
   readonly attention: PolicyName;
   readonly stepTimer: StepTimerKind;
@@ -84,12 +90,16 @@ interface ReplayOptions extends CommonOptions {
   readonly memoryUse?: number;
   readonly out?: string;
   readonly html?: string;
+  readonly traceEvents?: string;
 }
 
 /** By what vLLM's flag of the same name calls them. */
 const KV_DTYPES = { bf16: "bf16", fp16: "fp16", fp8: "fp8_e4m3" } as const;
 const KV_DTYPE_NAMES = Object.keys(KV_DTYPES) as (keyof typeof KV_DTYPES)[];
 const WEIGHT_NAMES = (Object.keys(WEIGHT_BYTES) as WeightDtype[]).filter((name) => name !== "fp32");
+/** Chosen: because memory and time grow with each, and deployments that traces come from are smaller. */
+const MAX_REPLICAS = 4096;
+
 const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 
@@ -117,10 +127,18 @@ export function addReplayCommand(program: Command, context: Context): void {
       "limits in ms that count as good, such as ttft=500,tpot=50,e2e=20000",
       serviceLevelOption("--slo"),
     )
-    .option("--out <folder>", "write report.json and requests.jsonl there")
-    .option("--html <file>", "write a page with the report and the timelines of its steps")
-    .addHelpText("after", policyHelp())
-    .action((nameOrPath: string, options: ReplayOptions) => runReplay(nameOrPath, options, context));
+    .option("--out <folder>", "write report.json and requests.jsonl there", pathOption("--out"))
+    .option("--html <file>", "write a page with the report and the timelines of its steps", pathOption("--html"))
+    .option(
+      "--trace-events <file>",
+      "write every step and request as Chrome trace events, for ui.perfetto.dev",
+      pathOption("--trace-events"),
+    )
+    .addHelpText("after", policyHelp(context))
+    .action((nameOrPath: string, options: ReplayOptions) => {
+      refuseContradictions(options, (option) => isGiven(command, option));
+      return runReplay(nameOrPath, options, context);
+    });
 }
 
 function deploymentOptions(command: Command): void {
@@ -146,21 +164,37 @@ function deploymentOptions(command: Command): void {
       nonNegativeOption("--expert-imbalance"),
       EXPERT_SHARE_CV,
     )
-    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1), 1)
+    .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
     .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router-staleness-ms <ms>",
+      "the router sees replicas as they were at the last multiple of this",
+      nonNegativeOption("--router-staleness-ms"),
+      0,
+    )
     .option(
       "--batching <name>",
       names(BATCHING_NAMES),
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
-    .option("--attention <name>", "attention policy", policyOption("--attention"), "balanced")
+    .option(
+      "--attention <name>",
+      "attention policy, for the kernel step timer and pages",
+      policyOption("--attention"),
+      "balanced",
+    )
     .option(
       "--prefill-replicas <number>",
       "replicas that compute prompts and hand the KV cache to the others",
       integerOption("--prefill-replicas", 1),
     )
-    .option("--kv-transfer <GB/s>", "bandwidth of that", positiveOption("--kv-transfer"), 50)
+    .option(
+      "--kv-transfer <GB/s>",
+      "bandwidth between prefill replicas and the others",
+      positiveOption("--kv-transfer"),
+      50,
+    )
     .option(
       "--speculative-tokens <number>",
       "drafts that each step verifies for every request",
@@ -173,29 +207,42 @@ function deploymentOptions(command: Command): void {
     )
     .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
-    .option("--block-size <tokens>", "KV tokens of one block (16)", integerOption("--block-size", 1))
-    .option("--kv-blocks <number>", "KV blocks of one replica (what fits)", integerOption("--kv-blocks", 2))
-    .option("--max-running <number>", "most requests in one step", integerOption("--max-running", 1))
-    .option("--max-batched-tokens <number>", "most tokens in one step", integerOption("--max-batched-tokens", 1))
-    .option("--max-context <tokens>", "longest request (the model's)", integerOption("--max-context", 1))
-    .option("--memory-use <share>", "share of GPU memory that is used (0.9)", shareOption("--memory-use"));
+    .option("--block-size <tokens>", "KV tokens of one block (default: 16)", integerOption("--block-size", 1))
+    .option("--kv-blocks <number>", "KV blocks of one replica (default: what fits)", integerOption("--kv-blocks", 2))
+    .option(
+      "--max-running <number>",
+      "most requests in one step (default: vLLM's for the GPU)",
+      integerOption("--max-running", 1),
+    )
+    .option(
+      "--max-batched-tokens <number>",
+      "most tokens in one step (default: vLLM's for the GPU)",
+      integerOption("--max-batched-tokens", 1),
+    )
+    .option(
+      "--max-context <tokens>",
+      "longest request (default: what the model can)",
+      integerOption("--max-context", 1),
+    )
+    .option("--memory-use <share>", "share of GPU memory that is used (default: 0.9)", shareOption("--memory-use"));
 }
 
 function traceOptions(command: Command): void {
   command
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--rate <factor>", "arrival rate relative to the trace", positiveOption("--rate"), 1)
-    .option(
-      "--concurrency <number>",
-      "closed loop: keep so many requests outstanding, whatever the arrival times",
-      integerOption("--concurrency", 1),
+    .addOption(
+      new Option("--concurrency <number>", "closed loop: keep so many requests outstanding, whatever the arrival times")
+        .argParser(integerOption("--concurrency", 1))
+        .conflicts(["rate", "spreadTicks"]),
     )
     .option("--spread-ticks", "spread requests that share a timestamp")
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first")
     .addOption(
-      new Option("--format <name>", "format of the file, instead of recognising it").argParser(
-        nameOption("--format", "format", TRACE_FORMAT_NAMES),
-      ),
+      new Option(
+        "--format <name>",
+        `format of the file, not recognised but given: ${names(TRACE_FORMAT_NAMES)}`,
+      ).argParser(nameOption("--format", "format", TRACE_FORMAT_NAMES)),
     );
 }
 
@@ -209,8 +256,14 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
-  const report = await replayWithProgress(trace, model, profile, options, context);
-  const written = options.out === undefined ? [] : await writeReport(report, options.out);
+  const written: string[] = [];
+  const run = (onStep?: (step: ReplayedStep) => void) =>
+    replayWithProgress(trace, model, profile, options, context, onStep).catch((error: unknown) => {
+      throw inFlags(error);
+    });
+  const report =
+    options.traceEvents === undefined ? await run() : await replayToTraceEvents(options.traceEvents, run, written);
+  if (options.out !== undefined) written.push(...(await writeReport(report, options.out)));
   if (options.html !== undefined) {
     writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
     written.push(options.html);
@@ -225,6 +278,28 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   });
 }
 
+/** The file grows as the replay goes on: a long one does not fit into memory. */
+async function replayToTraceEvents(
+  file: string,
+  run: (onStep: (step: ReplayedStep) => void) => Promise<Report>,
+  written: string[],
+): Promise<Report> {
+  prepareFile(file);
+  let report: Report | undefined;
+  await writeThrough(file, async (temporary) => {
+    const sink = openSink(temporary);
+    try {
+      const events = new ReplayTraceEvents(sink.write);
+      report = await run((step) => events.step(step));
+      events.end(report);
+    } finally {
+      sink.close();
+    }
+  });
+  written.push(file);
+  return report!;
+}
+
 async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
   const { format, limit, rate, spreadTicks, skipInvalid } = options;
@@ -237,6 +312,7 @@ async function replayWithProgress(
   profile: GpuProfile,
   options: ReplayOptions,
   context: Context,
+  onStep: ((step: ReplayedStep) => void) | undefined,
 ): Promise<Report> {
   const progress = startProgress(context.stderr);
   try {
@@ -263,6 +339,7 @@ async function replayWithProgress(
         expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
+        routerStalenessMs: options.routerStalenessMs,
         batching: options.batching,
         prefixCaching: options.prefixCaching,
         blockSizeTokens: options.blockSize,
@@ -279,6 +356,7 @@ async function replayWithProgress(
             : { prefillReplicas: options.prefillReplicas, kvTransferGBps: options.kvTransfer },
       },
       concurrency: options.concurrency,
+      onStep,
       onProgress: ({ arrived, completed, simulatedUs }) => {
         const share = options.limit === undefined ? undefined : completed / options.limit;
         progress.update(
@@ -318,10 +396,10 @@ function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, co
 function viewHint(options: ReplayOptions, context: Context): string {
   const command = context.env["npm_lifecycle_event"] === undefined ? "isochron" : "npx isochron";
   const hints = [
-    ...(options.out === undefined ? [] : [`look at it: ${command} view ${options.out}`]),
-    ...(options.html === undefined ? [] : [`or open ${options.html} in a browser`]),
+    ...(options.out === undefined ? [] : [`${command} view ${quote(options.out)}`]),
+    ...(options.html === undefined ? [] : [`open ${options.html} in a browser`]),
   ];
-  return hints.length === 0 ? "" : `${hints.join(", ")}\n`;
+  return hints.length === 0 ? "" : `look at it: ${hints.join(", or ")}\n`;
 }
 
 function names(all: readonly string[]): string {

@@ -15,9 +15,10 @@ import { type CommonOptions, newCommand, print } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { type CudaExecutor, loadCuda } from "../cuda.ts";
 import { writeJson } from "../documents/write.ts";
+import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
-import { integerOption, nameOption } from "../options.ts";
+import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { integerOption, nameOption, pathOption } from "../options.ts";
 import { randomTensors } from "../random-tensors.ts";
 import { fixed } from "../terminal/numbers.ts";
 
@@ -66,9 +67,14 @@ export function addRunCommand(program: Command, context: Context): void {
     .option("--gpu <name>", "GPU profile that the batch is planned for", "h100-sxm")
     .option("--seed <number>", "seed of the tensors", integerOption("--seed", 0), 0)
     .option("--check", "compare with unsplit attention in float64; exit code 1 when it differs")
-    .option("--out <file>", "write the timeline, where the executor measures one")
-    .addHelpText("after", policyHelp())
+    .option("--out <file>", "write the measured timeline (executor cuda)", pathOption("--out"))
+    .addHelpText("after", policyHelp(context))
     .action(async (path: string, options: RunOptions) => {
+      if (options.out !== undefined && options.executor === "reference") {
+        throw new InputError(
+          "--out: the reference measures no timeline, expected --executor cuda, or `isochron simulate`",
+        );
+      }
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
       const executor = await openExecutor(options.executor);
@@ -76,7 +82,8 @@ export function addRunCommand(program: Command, context: Context): void {
         const { attention } = batch;
         // Real hardware knows its own workers; the reference takes any plan.
         const device = "plannerDevice" in executor ? executor.plannerDevice(attention) : plannerDevice(profile);
-        const plan = createPlanner({ attention, device, policy: options.policy }).plan(batch);
+        const planner = createPlanner({ attention, device, policy: options.policy });
+        const plan = aboutBatch(path, () => planner.plan(batch));
         const tensors = randomTensors(batch, options.seed);
         const execution = await executor.execute(plan, tensors, { timeline: options.out !== undefined });
         const check = options.check === true ? checkExecution(batch, tensors, execution, options.executor) : undefined;
@@ -93,7 +100,7 @@ export function addRunCommand(program: Command, context: Context): void {
         };
         if (check?.pass === false) context.exitCode = ExitCode.failedCheck;
         print(context, options, document, (paint) => {
-          const ran = `${options.executor} on ${executor.device.name}: ${fixed(execution.durationUs, 1)} µs\n`;
+          const ran = `${options.policy} on ${executor.device.name}: ${fixed(execution.durationUs, 1)} µs\n`;
           if (check === undefined) return ran;
           const verdict = check.pass ? paint("green", "equals") : paint("red", "differs from");
           return `${ran}${verdict} unsplit attention in float64: relative error ${check.relativeError.toExponential(2)} (at most ${check.tolerance.relativeError}), log-sum-exp ${check.lseError.toExponential(2)} (at most ${check.tolerance.lseError})\n`;

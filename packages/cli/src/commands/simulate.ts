@@ -9,7 +9,8 @@ import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { writeJson } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { pathOption } from "../options.ts";
 import { fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 
@@ -28,14 +29,15 @@ export function addSimulateCommand(program: Command, context: Context): void {
   })
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
-    .option("--out <file>", "write the timeline (timeline/1)")
-    .option("--html <file>", "write a page that shows the timeline")
-    .addHelpText("after", policyHelp())
+    .option("--out <file>", "write the timeline (timeline/1)", pathOption("--out"))
+    .option("--html <file>", "write a page that shows the timeline", pathOption("--html"))
+    .addHelpText("after", policyHelp(context))
     .action((path: string, options: SimulateOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
       const device = plannerDevice(profile);
-      const plan = createPlanner({ attention: batch.attention, device, policy: options.policy }).plan(batch);
+      const planner = createPlanner({ attention: batch.attention, device, policy: options.policy });
+      const plan = aboutBatch(path, () => planner.plan(batch));
       const generator = generatorOf(context);
       const { timeline, ...simulation } = simulateKernel(plan, profile, { title: path, generator });
       if (options.out !== undefined) writeJson(options.out, timeline);

@@ -1,6 +1,6 @@
 // `isochron traces`: what traces there are, what is in one, and how to turn it into our own format.
 
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import {
   BUNDLED_TRACES,
   inspectTrace,
@@ -15,6 +15,7 @@ import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writeTrace } from "../documents/write-trace.ts";
+import { InputError, unknownName } from "../errors.ts";
 import { integerOption, nameOption } from "../options.ts";
 import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
@@ -31,8 +32,16 @@ export function addTracesCommand(program: Command, context: Context): void {
   const traces = program
     .command("traces")
     .summary("list, inspect and convert traces")
-    .description("list, inspect and convert traces")
-    .addHelpText("before", "  $ isochron traces inspect azure-conv-2023\n");
+    .description("list, inspect and convert traces; alone it lists them")
+    .addHelpText("before", "  $ isochron traces inspect azure-conv-2023\n")
+    .option("--json", "print one JSON document and nothing else")
+    .option("--debug", "show the stack trace of an error")
+    .allowExcessArguments()
+    .action((options: CommonOptions) => {
+      const [word] = traces.args;
+      if (word !== undefined) throw unknownName("unknown command traces", word, ["list", "inspect", "convert"]);
+      listTraces(options, context);
+    });
   addList(traces, context);
   addInspect(traces, context);
   addConvert(traces, context);
@@ -43,29 +52,26 @@ function addList(traces: Command, context: Context): void {
     usage: "list",
     summary: "list the bundled traces",
     examples: ["isochron traces list"],
-  }).action((options: CommonOptions) => {
-    const rows = Object.entries(BUNDLED_TRACES).map(([name, trace]) => {
-      const { file } = traceFile(name);
-      return {
-        name,
-        summary: trace.summary,
-        license: trace.license,
-        source: trace.source,
-        isPresent: existsSync(file),
-      };
-    });
-    print(context, options, { isochron: "traces/1", traces: rows }, (paint) =>
-      table(
-        rows,
-        [
-          { title: "trace", value: (row) => (row.isPresent ? row.name : paint("red", `${row.name} (missing)`)) },
-          { title: "licence", value: (row) => row.license },
-          { title: "content", value: (row) => row.summary },
-        ],
-        paint,
-      ),
-    );
+  }).action((_: CommonOptions, command: Command) => listTraces(command.optsWithGlobals(), context));
+}
+
+function listTraces(options: CommonOptions, context: Context): void {
+  const rows = Object.entries(BUNDLED_TRACES).map(([name, trace]) => {
+    const { file } = traceFile(name);
+    return { name, summary: trace.summary, license: trace.license, source: trace.source, isPresent: existsSync(file) };
   });
+  print(context, options, { isochron: "traces/1", traces: rows }, (paint, width) =>
+    table(
+      rows,
+      [
+        { title: "trace", value: (row) => (row.isPresent ? row.name : paint("red", `${row.name} (missing)`)) },
+        { title: "licence", value: (row) => row.license },
+        { title: "content", value: (row) => row.summary },
+      ],
+      paint,
+      width,
+    ),
+  );
 }
 
 function addInspect(traces: Command, context: Context): void {
@@ -74,7 +80,8 @@ function addInspect(traces: Command, context: Context): void {
     summary: "say what is in a trace",
     examples: ["isochron traces inspect azure-conv-2023"],
   });
-  readingOptions(command).action(async (nameOrPath: string, options: ReadOptions) => {
+  readingOptions(command).action(async (nameOrPath: string, _: ReadOptions, self: Command) => {
+    const options = self.optsWithGlobals<ReadOptions>();
     const inspection = await inspectTrace(await open(nameOrPath, options));
     print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) =>
       inspectionText(inspection, paint),
@@ -88,19 +95,28 @@ function addConvert(traces: Command, context: Context): void {
     summary: "write a trace as trace/1 JSON lines (gzip when the name ends in .gz)",
     examples: ["isochron traces convert azure-conv-2023 conversations.jsonl.gz"],
   });
-  readingOptions(command).action(async (nameOrPath: string, target: string, options: ReadOptions) => {
+  readingOptions(command).action(async (nameOrPath: string, target: string, _: ReadOptions, self: Command) => {
+    const options = self.optsWithGlobals<ReadOptions>();
+    if (isSameFile(traceFile(nameOrPath).file, target)) {
+      throw new InputError(`${target}: is the trace itself, expected another file to write to`);
+    }
     const trace = await open(nameOrPath, options);
-    const requests = await writeTrace(target, trace);
+    const requests = await writeTrace(target, trace, context.interrupt);
     const document = { isochron: "trace-conversion/1", file: target, requests, from: trace.identity() };
     print(context, options, document, () => `wrote ${integer(requests)} requests to ${target}\n`);
   });
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const facts = [one, other].map((file) => statSync(file, { throwIfNoEntry: false }));
+  return facts[0] !== undefined && facts[0].ino === facts[1]?.ino && facts[0].dev === facts[1]?.dev;
 }
 
 function readingOptions(command: Command): Command {
   return command
     .option(
       "--format <name>",
-      "format of the file, instead of recognising it",
+      `format of the file, not recognised but given: ${TRACE_FORMAT_NAMES.join(", ")}`,
       nameOption("--format", "format", TRACE_FORMAT_NAMES),
     )
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))

@@ -5,13 +5,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { serveViewer } from "@isochron/viz";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
 import { readViewable, type Viewable } from "../documents/viewable.ts";
 import { writeJson } from "../documents/write.ts";
-import { integerOption } from "../options.ts";
+import { integerOption, pathOption } from "../options.ts";
 
 interface ViewOptions extends CommonOptions {
   readonly html?: string;
@@ -25,8 +25,13 @@ export function addViewCommand(program: Command, context: Context): void {
     summary: "show reports and timelines in a browser",
     examples: ["isochron view isochron-out", "isochron view balanced.json none.json --html compare.html"],
   })
-    .option("--html <file>", "write one self-contained page instead of serving it")
-    .option("--port <number>", "port on 127.0.0.1; 0 is any that is free", integerOption("--port", 0, 65_535), 0)
+    .option("--html <file>", "write one self-contained page instead of serving it", pathOption("--html"))
+    .addOption(
+      new Option("--port <number>", "port on 127.0.0.1; 0 is any that is free")
+        .argParser(integerOption("--port", 0, 65_535))
+        .default(0)
+        .conflicts("html"),
+    )
     .option("--no-open", "do not start a browser")
     .action(async (files: string[], options: ViewOptions) => {
       const viewables = files.map(readViewable);

@@ -7,8 +7,8 @@ import { createGzip } from "node:zlib";
 import type { Trace } from "@isochron/simulator";
 import { writeThrough } from "./write.ts";
 
-/** Returns the number of requests. Throws InputError where the file cannot be written, TraceError for a bad trace. */
-export async function writeTrace(path: string, trace: Trace): Promise<number> {
+/** Returns the number of requests. Throws InputError where the file cannot be written, TraceError for a bad trace, AbortError on `signal`. */
+export async function writeTrace(path: string, trace: Trace, signal: AbortSignal): Promise<number> {
   let requests = 0;
   async function* lines(): AsyncGenerator<string> {
     yield `${JSON.stringify({ isochron: "trace/1", blockTokens: trace.blockTokens })}\n`;
@@ -27,6 +27,7 @@ export async function writeTrace(path: string, trace: Trace): Promise<number> {
       Readable.from(lines()),
       path.endsWith(".gz") ? createGzip() : new PassThrough(),
       createWriteStream(temporary),
+      { signal },
     ),
   );
   return requests;

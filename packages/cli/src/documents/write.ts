@@ -1,6 +1,17 @@
 // Writes files whole or not at all: into a temporary file beside the target, which then takes its name.
 
-import { accessSync, constants, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { encodePlan, type Plan, planToJson } from "@isochron/planner";
 import { InputError, systemReason } from "../errors.ts";
@@ -44,6 +55,36 @@ export async function writeThrough(path: string, write: (temporary: string) => P
     removeQuietly(temporary);
     throw (error as NodeJS.ErrnoException).path === temporary ? cannotWrite(path, error) : error;
   }
+}
+
+/** Chosen: few enough system calls, little enough memory. */
+const SINK_CHARACTERS = 2 ** 20;
+
+/** A file that takes text piece by piece, as fast as it comes. */
+export function openSink(path: string): { write: (text: string) => void; close: () => void } {
+  const descriptor = openSync(path, "w");
+  let pending: string[] = [];
+  let length = 0;
+  const flush = (): void => {
+    const bytes = Buffer.from(pending.join(""));
+    for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+    pending = [];
+    length = 0;
+  };
+  return {
+    write: (text) => {
+      pending.push(text);
+      length += text.length;
+      if (length > SINK_CHARACTERS) flush();
+    },
+    close: () => {
+      try {
+        flush();
+      } finally {
+        closeSync(descriptor);
+      }
+    },
+  };
 }
 
 /** Beside the target, so that the rename stays inside one file system. */

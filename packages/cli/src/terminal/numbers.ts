@@ -5,6 +5,11 @@ export function integer(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
+/** "1 request", "12,031 requests". */
+export function count(value: number, noun: string): string {
+  return `${integer(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 /** Fixed places with thousands apart; "–" for what is not known. */
 export function fixed(value: number | null | undefined, places: number): string {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";

@@ -1,7 +1,7 @@
 // A report as people read it: what was replayed, throughput, a table of latencies, and where the time went.
 
 import type { Metrics, Report, Summary } from "@isochron/simulator";
-import { fixed, integer, percent } from "./numbers.ts";
+import { count, fixed, integer, percent } from "./numbers.ts";
 import type { Painter } from "./style.ts";
 import { table } from "./table.ts";
 
@@ -19,7 +19,7 @@ export function reportText(report: Report, paint: Painter): string {
   return [
     header(report, paint),
     facts([
-      ["completed", `${integer(metrics.completed)} requests${others(metrics)}`],
+      ["completed", `${count(metrics.completed, "request")}${others(metrics)}`],
       ["simulated time", `${fixed(metrics.durationS, 1)} s`],
       ["tokens", `${integer(metrics.inputTokens)} in, ${integer(metrics.outputTokens)} out`],
       ["requests / s", fixed(metrics.requestThroughput, 2)],
@@ -37,8 +37,7 @@ export function reportText(report: Report, paint: Painter): string {
       ...(metrics.speculation === undefined
         ? []
         : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
-      ["SMs busy", `${percent(metrics.smBusyFraction)} of attention time`],
-      ["imbalance", imbalance(metrics)],
+      ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
       ["step time", shares(metrics)],
     ]),
@@ -51,10 +50,14 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
   const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
+  const { routerStalenessMs } = deployment;
+  const stale = routerStalenessMs === undefined ? "" : ` (signals every ${routerStalenessMs} ms)`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
+  // The closed form knows no attention policies.
+  const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
-    `${trace.name} (${integer(trace.requestsUsed)} requests${speed})`,
-    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing, ${attention} attention, ${stepTimer} step times`,
+    `${trace.name} (${count(trace.requestsUsed, "request")}${speed})`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
@@ -103,14 +106,29 @@ function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculatio
   return `${percent(acceptedTokens / outputTokens)} of output tokens were drafted, ${integer(wasted)} drafts wasted`;
 }
 
-function imbalance({ attentionImbalance }: Metrics): string {
-  if (attentionImbalance === null) return "–";
-  return `${fixed(attentionImbalance.mean, 3)} mean, ${fixed(attentionImbalance.max, 3)} worst (attention makespan / lower bound)`;
+/** Nothing where the step timer looked at no SM. */
+function attentionFacts({ smBusyFraction, attentionImbalance }: Metrics): (readonly [string, string])[] {
+  const lines: (readonly [string, string])[] = [];
+  if (smBusyFraction !== null) lines.push(["SMs busy", `${percent(smBusyFraction)} of attention time`]);
+  if (attentionImbalance !== null) {
+    const { mean, max } = attentionImbalance;
+    lines.push(["imbalance", `${fixed(mean, 3)} mean, ${fixed(max, 3)} worst (attention makespan / lower bound)`]);
+  }
+  return lines;
 }
 
+/** Parts that took no time are left out. */
 function shares({ stepTimeShare }: Metrics): string {
   const { attention, gemm, collective, other, host } = stepTimeShare;
-  return `attention ${percent(attention)}, GEMM ${percent(gemm)}, collectives ${percent(collective)}, other kernels ${percent(other)}, host ${percent(host)}`;
+  const parts: readonly (readonly [string, number])[] = [
+    ["attention", attention],
+    ["GEMM", gemm],
+    ["collectives", collective],
+    ["other kernels", other],
+    ["host", host],
+  ];
+  const named = parts.filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
+  return named.length === 0 ? "–" : named.join(", ");
 }
 
 function facts(lines: readonly (readonly [string, string])[]): string {

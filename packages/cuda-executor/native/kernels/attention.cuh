@@ -519,7 +519,10 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
 #if ISOCHRON_WARPGROUP
       if constexpr (kTall && usesWarpgroup) {
         if (tall) {
-          stage = runTallPiece<T, D, kTimed>(p, shared, records, cursor, *piece, head, slot, stage, policyShared, startCycle, cycles);
+          const bool sameRecord = h + 1 < piece->headCount;
+          const PieceRecord* next = sameRecord ? piece : record + 1 < recordCount ? &records[record + 1] : nullptr;
+          const int nextHead = sameRecord ? head + 1 : next != nullptr ? next->head : 0;
+          stage = runTallPiece<T, D, kTimed>(p, shared, records, cursor, *piece, head, slot, next, nextHead, stage, policyShared, startCycle, cycles);
           done = true;
         }
       }

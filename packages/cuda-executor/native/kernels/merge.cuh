@@ -201,20 +201,46 @@ __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedM
   }
 }
 
+/** As mergeListed, by one warp. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void mergeByWarp(const AttentionParams& p, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
+#pragma unroll 1
+  for (int m = mergeStart; m < mergeEnd; m++) {
+    uint64_t startNs = 0;
+    uint32_t cycle = 0;
+    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
+    const MergeRecord merge = p.merges[m];
+    const int sources = merge.sourceEnd - merge.sourceStart;
+#pragma unroll 1
+    for (int row = 0; row < merge.rowCount; row++) {
+      LaneRow<D> total;
+      float maximum, sum;
+      gatherRow<D>(p, sources, 0, 1, lane, [&](int s) {
+        const SourceRecord source = p.sources[merge.sourceStart + s];
+        return source.slot * p.slotRows + source.slotRow + row;
+      }, total, maximum, sum);
+      writeMerged<T, D>(p, merge.queryStart, merge.head, merge.rowStart + row, lane, total, maximum, sum);
+    }
+    if constexpr (kTimed) {
+      if (lane == 0) {
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+      }
+    }
+  }
+}
+
 /** Announces that a slot is written, and merges every job that it completes. All threads of the CTA call it. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
                                        int h, int warp, int lane, uint32_t startCycle) {
-  uint32_t* completed = reinterpret_cast<uint32_t*>(shared.states);
   if (piece.job >= 0) {
     __syncthreads();
+    bool isLast = false;
     if (threadIdx.x == 0) {
-      const bool isLast = ptx::countArrival(p.counters + piece.job) == piece.arrivals - 1;
+      isLast = ptx::countArrival(p.counters + piece.job) == piece.arrivals - 1;
       if (isLast) p.counters[piece.job] = 0;
-      completed[0] = isLast;
     }
-    __syncthreads();
-    if (completed[0]) {
+    if (__syncthreads_or(isLast)) {
       if (piece.firstSlot >= 0) {
         uint64_t startNs = 0;
         uint32_t cycle = 0;
@@ -239,6 +265,7 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
     return;
   }
   // A group's slot feeds a job of each member: 128 arrivals at a time.
+  uint32_t* completed = reinterpret_cast<uint32_t*>(shared.states);
   const int start = h == 0 ? piece.slotJobStart : p.slotJobIndptr[slot];
   const int end = p.slotJobIndptr[slot + 1];
   for (int base = start; base < end; base += kThreads) {
@@ -255,14 +282,16 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
     uint32_t masks[kWarps];
 #pragma unroll
     for (int w = 0; w < kWarps; w++) masks[w] = completed[w];
-    if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0) continue;
     __syncthreads();
+    if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0) continue;
+    // A warp takes every fourth of the completed jobs: their rows are few, and their look-ups would otherwise add up.
+    int ordinal = 0;
 #pragma unroll 1
     for (int i = 0; i < kThreads; i++) {
       const uint32_t bits = i < 32 ? masks[0] : i < 64 ? masks[1] : i < 96 ? masks[2] : masks[3];
-      if (((bits >> (i & 31)) & 1) == 0) continue;
+      if (((bits >> (i & 31)) & 1) == 0 || (ordinal++ & (kWarps - 1)) != warp) continue;
       const JobRecord job = p.jobs[p.slotJobs[base + i]];
-      mergeListed<T, D, kTimed>(p, shared, job.mergeStart, job.mergeEnd, warp, lane, startCycle);
+      mergeByWarp<T, D, kTimed>(p, job.mergeStart, job.mergeEnd, lane, startCycle);
     }
     __syncthreads();
   }

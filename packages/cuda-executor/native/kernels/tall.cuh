@@ -32,13 +32,17 @@ struct TallBlock {
     const int64_t tokenHead = lane < kWarpRows && mine < valid ? locateRow(p, piece, head, mine).tokenHead : -1;
     constexpr int unitsPerRow = D / 8, rowsPerStep = 32 / unitsPerRow;
     const int unit = lane % unitsPerRow;
-#pragma unroll 4
+    uint4 data[kWarpRows / rowsPerStep];
+#pragma unroll
+    for (int step = 0; step < kWarpRows / rowsPerStep; step++) {
+      const int64_t from = __shfl_sync(0xffffffffu, tokenHead, step * rowsPerStep + lane / unitsPerRow);
+      data[step] = make_uint4(0, 0, 0, 0);
+      if (from >= 0) data[step] = *(reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + from * D) + unit);
+    }
+#pragma unroll
     for (int step = 0; step < kWarpRows / rowsPerStep; step++) {
       const int inWarp = step * rowsPerStep + lane / unitsPerRow, row = warp * kWarpRows + inWarp;
-      const int64_t from = __shfl_sync(0xffffffffu, tokenHead, inWarp);
-      uint4 data = make_uint4(0, 0, 0, 0);
-      if (from >= 0) data = *(reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + from * D) + unit);
-      ptx::storeShared16(query + (unit >> 3) * kPlaneBytes + row * 128 + (((unit & 7) ^ (row & 7)) << 4), data);
+      ptx::storeShared16(query + (unit >> 3) * kPlaneBytes + row * 128 + (((unit & 7) ^ (row & 7)) << 4), data[step]);
     }
     ptx::fenceAsyncProxy();
 #pragma unroll
@@ -172,10 +176,11 @@ struct TallBlock {
   }
 };
 
-/** One piece, all tiles; returns the ring stage after it. Apart from the kernel, whose decode keeps the registers. */
+/** One piece, all tiles; returns the ring stage after it. `next` (null at the end) is what its query rows are fetched for. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ int runTallPiece(const AttentionParams& p, const SharedMemory& shared, const RecordTable& records,
-                                         LoadCursor<D>& cursor, const PieceRecord& piece, int head, int slot, int stage,
+                                         LoadCursor<D>& cursor, const PieceRecord& piece, int head, int slot,
+                                         const PieceRecord* next, int nextHead, int stage,
                                          uint64_t policy, uint32_t startCycle, uint32_t (&cycles)[4]) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
@@ -183,6 +188,11 @@ __device__ __forceinline__ int runTallPiece(const AttentionParams& p, const Shar
   const int kvStart = piece.kvStart, kvEnd = piece.kvEnd;
   TallBlock<T, D, kTallHalves> block;
   block.begin(p, piece, head, query, warp, lane);
+  if (next != nullptr && int(threadIdx.x) < next->validRows()) {
+    const char* row = static_cast<const char*>(p.query) + locateRow(p, *next, nextHead, threadIdx.x).tokenHead * (D * 2);
+#pragma unroll
+    for (int byte = 0; byte < D * 2; byte += 128) ptx::prefetchL2(row + byte);
+  }
 #pragma unroll 1
   for (int token = kvStart; token < kvEnd; token += kTileTokens) {
     ptx::copyAsyncWait<lookahead - 1>();

@@ -41,6 +41,8 @@ export interface Deployment {
   readonly expertParallel?: boolean | undefined;
   readonly replicas: number;
   readonly router: string;
+  /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
+  readonly routerStalenessMs?: number | undefined;
   readonly batching: string;
   /** Attention policy whose plans are timed. */
   readonly attention: string;
@@ -167,6 +169,11 @@ export interface StepBatch {
   readonly step: number;
   /** Why it is kept: "longest step", "highest imbalance", "p99 TTFT", … */
   readonly reason: string;
+  readonly durationUs: number;
+  /** All layers' attention launches. */
+  readonly attentionUs: number;
+  /** Attention makespan over its lower bound; null where the timer does not know. */
+  readonly attentionImbalance: number | null;
   /** Positions in the trace. */
   readonly requests: number[];
   readonly qoLens: number[];
@@ -248,6 +255,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     expertParallel: z.boolean().optional(),
     replicas: number,
     router: z.string(),
+    routerStalenessMs: number.optional(),
     batching: z.string(),
     attention: z.string(),
     stepTimer: z.string(),
@@ -316,6 +324,9 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
       replica: number,
       step: number,
       reason: z.string(),
+      durationUs: number,
+      attentionUs: number,
+      attentionImbalance: maybe,
       requests: numbers,
       qoLens: numbers,
       kvLens: numbers,

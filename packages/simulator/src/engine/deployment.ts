@@ -19,6 +19,8 @@ export interface DeploymentOptions {
   readonly expertParallel?: boolean | undefined;
   readonly replicas?: number | undefined;
   readonly router?: RouterName | undefined;
+  /** Routers see replicas as they were at the last multiple of this. Default 0: as they are. */
+  readonly routerStalenessMs?: number | undefined;
   readonly batching?: BatchingName | undefined;
   /** vLLM's block_size. Default 16. */
   readonly blockSizeTokens?: number | undefined;
@@ -122,6 +124,18 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
         })
       : integer("kvBlocks", options.kvBlocks, 2);
   const router = known("router", options.router ?? "round-robin", ROUTERS);
+  const routerStalenessMs = options.routerStalenessMs ?? 0;
+  if (!(routerStalenessMs >= 0 && Number.isFinite(routerStalenessMs))) {
+    throw new DeploymentError("routerStalenessMs", routerStalenessMs, "0 or more ms");
+  }
+  if (routerStalenessMs > 0 && !ROUTERS[router].readsSignals) {
+    const readers = (Object.keys(ROUTERS) as RouterName[]).filter((name) => ROUTERS[name].readsSignals);
+    throw new DeploymentError(
+      "router",
+      router,
+      `one that looks at replicas (${readers.join(", ")}) where signals are stale`,
+    );
+  }
   const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
   const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
   const speculation = resolveSpeculation(options.speculation, maxBatchedTokens, batching);
@@ -139,6 +153,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       ...(options.expertParallel === true ? { expertParallel: true } : {}),
       replicas,
       router,
+      ...(routerStalenessMs === 0 ? {} : { routerStalenessMs }),
       batching,
       attention: options.attention,
       blockSizeTokens,

@@ -35,6 +35,8 @@ export class ExtentPool {
   #privateFirst = new Int32Array(64).fill(NONE);
   #privateLast = new Int32Array(64).fill(NONE);
   readonly #walk: number[] = [];
+  /** For contents that changed since `remember`: how many leading blocks they had then. */
+  #remembered: Map<number, number> | undefined;
 
   constructor(blocks: number) {
     this.freeBlocks = 0;
@@ -62,6 +64,24 @@ export class ExtentPool {
     return NONE;
   }
 
+  /** Blocks of a content that are there without a gap from its first one on. */
+  leadingBlocks(owner: number): number {
+    let blocks = 0;
+    while (this.find(owner, blocks) !== NONE) blocks += this.foundBlocks;
+    return blocks;
+  }
+
+  /** From now on `rememberedLeadingBlocks` answers for this instant, whatever changes. */
+  remember(): void {
+    this.#remembered ??= new Map();
+    this.#remembered.clear();
+  }
+
+  /** `leadingBlocks` as it was at the last `remember`. */
+  rememberedLeadingBlocks(owner: number): number {
+    return this.#remembered?.get(owner) ?? this.leadingBlocks(owner);
+  }
+
   /** Adds a user to blocks [first, first + blocks) of an extent or its successors; returns the extent that is just those. */
   use(start: number, first: number, blocks: number): number {
     let extent = start;
@@ -84,6 +104,7 @@ export class ExtentPool {
       const extent = this.#lruFirst;
       const from = this.#from[extent]!;
       const left = this.#to[extent]! - missing;
+      this.#noteChange(this.#owner[extent]!);
       if (left > from) {
         this.#to[extent] = left;
         return;
@@ -97,6 +118,7 @@ export class ExtentPool {
 
   /** A new extent with one user, last in the chain of its content. Its blocks must have been taken. */
   create(owner: number, from: number, blocks: number): number {
+    this.#noteChange(owner);
     const extent = this.#allocate();
     this.#owner[extent] = owner;
     this.#from[extent] = from;
@@ -145,6 +167,13 @@ export class ExtentPool {
     }
     this.#privateFirst[slot] = NONE;
     this.#privateLast[slot] = NONE;
+  }
+
+  /** Called before a shared content gets or loses blocks. */
+  #noteChange(owner: number): void {
+    const remembered = this.#remembered;
+    if (remembered === undefined || owner < 0 || remembered.has(owner)) return;
+    remembered.set(owner, this.leadingBlocks(owner));
   }
 
   #releaseOne(extent: number): void {

@@ -201,6 +201,27 @@ export class KvCache {
     return block * this.blockSizeTokens;
   }
 
+  /** Makes now the instant that `rememberedMatchTokens` answers for. */
+  rememberContent(): void {
+    this.#extents.remember();
+  }
+
+  /** What `matchTokens` said, or would have said, at the last `rememberContent`. */
+  rememberedMatchTokens(content: Int32Array | undefined, inputTokens: number): number {
+    if (content === undefined || !this.#prefixCaching) return 0;
+    const shared = Math.min(
+      this.#sharedBlocksOf(content, inputTokens),
+      Math.floor((inputTokens - 1) / this.blockSizeTokens),
+    );
+    let block = 0;
+    for (let index = 0; block < shared; index++) {
+      const found = Math.min(this.#extents.rememberedLeadingBlocks(content[index]!), shared - block);
+      block += found;
+      if (found < this.#blocksPerContent) break;
+    }
+    return block * this.blockSizeTokens;
+  }
+
   #sharedBlocksOf(content: Int32Array, inputTokens: number): number {
     return Math.min(Math.floor(inputTokens / this.blockSizeTokens), content.length * this.#blocksPerContent);
   }

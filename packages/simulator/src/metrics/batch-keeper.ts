@@ -4,6 +4,7 @@
 import type { ScheduledStep } from "../batching/batching-policy.ts";
 import type { StepBatch } from "../documents/report.ts";
 import type { RequestTable } from "../engine/request-table.ts";
+import type { StepTiming } from "../step.ts";
 
 /** A step somebody asks for by name. */
 export interface StepName {
@@ -15,6 +16,10 @@ interface Kept {
   readonly replica: number;
   readonly step: number;
   readonly score: number;
+  readonly durationUs: number;
+  readonly attentionUs: number;
+  /** Not a number where the timer does not know. */
+  readonly attentionImbalance: number;
   readonly requests: number[];
   readonly qoLens: number[];
   readonly kvLens: number[];
@@ -38,30 +43,34 @@ export class BatchKeeper {
   #longestFloorUs = 0;
   #imbalanceFloor = 0;
   #steps = 0;
+  /** Of the step that each replica is in: duration, attention time, imbalance. */
+  readonly #current: Float64Array[] = [];
 
   constructor(asked: readonly StepName[]) {
     this.#askedNames = new Set(asked.map(({ replica, step }) => `${replica} ${step}`));
   }
 
-  stepStarted(
-    replica: number,
-    number: number,
-    step: ScheduledStep,
-    requests: RequestTable,
-    durationUs: number,
-    imbalance: number,
-  ): void {
+  stepStarted(replica: number, number: number, step: ScheduledStep, requests: RequestTable, timing: StepTiming): void {
+    const { durationUs, attentionUs, attentionImbalance } = timing;
+    let current = this.#current[replica];
+    if (current === undefined) {
+      current = new Float64Array(3);
+      this.#current[replica] = current;
+    }
+    current[0] = durationUs;
+    current[1] = attentionUs;
+    current[2] = attentionImbalance;
     const isSpaced = this.#steps++ === this.#nextSpaced;
     if (durationUs > this.#longestFloorUs) {
-      this.#longestFloorUs = keepTop(this.#longest, keep(replica, number, step, requests, durationUs));
+      this.#longestFloorUs = keepTop(this.#longest, this.#keep(replica, number, step, requests, durationUs));
     }
     // Not a number where the timer does not know: never larger.
-    if (imbalance > this.#imbalanceFloor) {
-      this.#imbalanceFloor = keepTop(this.#imbalanced, keep(replica, number, step, requests, imbalance));
+    if (attentionImbalance > this.#imbalanceFloor) {
+      this.#imbalanceFloor = keepTop(this.#imbalanced, this.#keep(replica, number, step, requests, attentionImbalance));
     }
-    if (isSpaced) this.#keepSpaced(keep(replica, number, step, requests, this.#steps - 1));
+    if (isSpaced) this.#keepSpaced(this.#keep(replica, number, step, requests, this.#steps - 1));
     if (this.#askedNames.size > 0 && this.#askedNames.has(`${replica} ${number}`)) {
-      this.#asked.push(keep(replica, number, step, requests, 0));
+      this.#asked.push(this.#keep(replica, number, step, requests, 0));
     }
   }
 
@@ -69,7 +78,7 @@ export class BatchKeeper {
   firstToken(replica: number, number: number, step: ScheduledStep, requests: RequestTable, ttftUs: number): void {
     const ttftClass = Math.floor(Math.log2(ttftUs) * CLASSES_PER_OCTAVE);
     if (!this.#byTtft.has(ttftClass)) {
-      this.#byTtft.set(ttftClass, keep(replica, number, step, requests, ttftUs));
+      this.#byTtft.set(ttftClass, this.#keep(replica, number, step, requests, ttftUs));
     }
   }
 
@@ -95,6 +104,9 @@ export class BatchKeeper {
         replica: kept.replica,
         step: kept.step,
         reason: why.join(", "),
+        durationUs: kept.durationUs,
+        attentionUs: kept.attentionUs,
+        attentionImbalance: Number.isNaN(kept.attentionImbalance) ? null : kept.attentionImbalance,
         requests: kept.requests,
         qoLens: kept.qoLens,
         kvLens: kept.kvLens,
@@ -110,6 +122,21 @@ export class BatchKeeper {
     this.#nextSpaced = this.#spaced.at(-1)!.score + this.#spacing;
   }
 
+  #keep(replica: number, number: number, step: ScheduledStep, requests: RequestTable, score: number): Kept {
+    const [durationUs, attentionUs, attentionImbalance] = this.#current[replica]!;
+    return {
+      replica,
+      step: number,
+      score,
+      durationUs: durationUs!,
+      attentionUs: attentionUs!,
+      attentionImbalance: attentionImbalance!,
+      requests: Array.from(step.slots.subarray(0, step.count), (slot) => requests.id[slot]!),
+      qoLens: Array.from(step.qoLens.subarray(0, step.count)),
+      kvLens: Array.from(step.kvLens.subarray(0, step.count)),
+    };
+  }
+
   #nearestTtft(ttftMs: number | null): Kept | undefined {
     if (ttftMs === null) return undefined;
     let nearest: Kept | undefined;
@@ -119,17 +146,6 @@ export class BatchKeeper {
     }
     return nearest;
   }
-}
-
-function keep(replica: number, number: number, step: ScheduledStep, requests: RequestTable, score: number): Kept {
-  return {
-    replica,
-    step: number,
-    score,
-    requests: Array.from(step.slots.subarray(0, step.count), (slot) => requests.id[slot]!),
-    qoLens: Array.from(step.qoLens.subarray(0, step.count)),
-    kvLens: Array.from(step.kvLens.subarray(0, step.count)),
-  };
 }
 
 /** Keeps the TOP highest scores, the earliest of equals; returns what a score must exceed to get in. */

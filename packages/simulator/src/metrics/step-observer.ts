@@ -3,6 +3,7 @@
 
 import type { ScheduledStep } from "../batching/batching-policy.ts";
 import type { RequestTable } from "../engine/request-table.ts";
+import { integerPower } from "../integer-power.ts";
 import type { StepTiming } from "../step.ts";
 import { BatchKeeper, type StepName } from "./batch-keeper.ts";
 import { Distribution } from "./distribution.ts";
@@ -16,7 +17,24 @@ export interface ServiceLevel {
   readonly e2eMs?: number | undefined;
 }
 
+/** One step as it begins. All times in microseconds. */
+export interface ReplayedStep {
+  readonly replica: number;
+  /** Number within the replica. */
+  readonly step: number;
+  readonly startUs: number;
+  readonly timing: StepTiming;
+  /** Requests in the batch. */
+  readonly running: number;
+  readonly waiting: number;
+  readonly tokens: number;
+  readonly prefillTokens: number;
+  readonly kvBlocksUsed: number;
+  readonly preemptions: number;
+}
+
 export interface StepObserverOptions {
+  readonly onStep: ((step: ReplayedStep) => void) | undefined;
   readonly slo: ServiceLevel;
   readonly seriesLimit: number;
   readonly recordLimit: number;
@@ -78,10 +96,12 @@ export class StepObserver {
 
   readonly #slo: ServiceLevel;
   readonly #expertShare: number;
+  readonly #onStep: ((step: ReplayedStep) => void) | undefined;
 
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
     this.#expertShare = options.expertShare;
+    this.#onStep = options.onStep;
     this.steps = new StepSeriesRecorder(options.seriesLimit);
     this.batches = new BatchKeeper(options.recordSteps);
     this.requests = new RequestSeriesRecorder(options.recordLimit);
@@ -122,7 +142,7 @@ export class StepObserver {
     this.tokenSum += tokens;
     if (tokens > this.tokenMax) this.tokenMax = tokens;
     this.sampledSum += step.sampled;
-    if (this.#expertShare > 0) this.visitedShareSum += 1 - (1 - this.#expertShare) ** tokens;
+    if (this.#expertShare > 0) this.visitedShareSum += 1 - integerPower(1 - this.#expertShare, tokens);
     this.kvBlockUs += kvBlocksUsed * durationUs;
     if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
     if (smBusyFraction >= 0) {
@@ -134,7 +154,19 @@ export class StepObserver {
       this.imbalanceKnownUs += attentionUs;
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
-    this.batches.stepStarted(replica, number, step, requests, durationUs, attentionImbalance);
+    this.batches.stepStarted(replica, number, step, requests, timing);
+    this.#onStep?.({
+      replica,
+      step: number,
+      startUs,
+      timing,
+      running: count,
+      waiting,
+      tokens,
+      prefillTokens: step.prefillTokens,
+      kvBlocksUsed,
+      preemptions: step.preemptedCount,
+    });
     if ((number & (this.steps.stride - 1)) === 0) {
       this.steps.add(
         replica,

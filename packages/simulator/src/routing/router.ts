@@ -2,7 +2,7 @@
 
 import type { RandomStream } from "../random.ts";
 
-/** What a router can see of a replica at the instant of an arrival. */
+/** What a router can see of a replica: as it is at the instant of an arrival, or as it was when it was last asked. */
 export interface ReplicaSignals {
   /** Requests that wait or run there. */
   readonly outstanding: number;

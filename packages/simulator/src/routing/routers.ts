@@ -11,13 +11,23 @@ export type RouterName = "round-robin" | "random" | "least-outstanding" | "least
 
 export interface RouterRow {
   readonly summary: string;
+  /** Whether it looks at replicas at all. */
+  readonly readsSignals: boolean;
   readonly create: CreateRouter;
 }
 
 export const ROUTERS: Readonly<Record<RouterName, RouterRow>> = {
-  "round-robin": { summary: "one after the other", create: createRoundRobin },
-  random: { summary: "any replica, by the seed", create: createRandom },
-  "least-outstanding": { summary: "fewest requests that wait or run", create: createLeastOutstanding },
-  "least-kv": { summary: "emptiest KV cache", create: createLeastKv },
-  "prefix-aware": { summary: "longest cached prefix while loads are even", create: createPrefixAware },
+  "round-robin": { summary: "one after the other", readsSignals: false, create: createRoundRobin },
+  random: { summary: "any replica, by the seed", readsSignals: false, create: createRandom },
+  "least-outstanding": {
+    summary: "fewest requests that wait or run",
+    readsSignals: true,
+    create: createLeastOutstanding,
+  },
+  "least-kv": { summary: "emptiest KV cache", readsSignals: true, create: createLeastKv },
+  "prefix-aware": {
+    summary: "longest cached prefix while loads are even",
+    readsSignals: true,
+    create: createPrefixAware,
+  },
 };

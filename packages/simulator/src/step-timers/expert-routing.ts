@@ -6,6 +6,8 @@
 // tiles of rows. With expert parallelism each rank holds E/ranks experts, dealt out so that popular ones are spread; all
 // wait for the rank that most visits fall on, whose chance surplus at T tokens is that of the largest of `ranks` normals.
 
+import { integerPower } from "../integer-power.ts";
+
 /** Rows of one tile of a grouped GEMM, chosen: what Triton's and DeepGEMM's kernels use for few rows per expert. */
 const TILE_ROWS = 16;
 
@@ -53,7 +55,7 @@ export class ExpertRouting {
     for (let e = 0; e < shares.length; e++) {
       const rank = rankOf[e]!;
       const chance = expertsPerToken * shares[e]!;
-      const atLeastOne = 1 - (1 - chance) ** tokens;
+      const atLeastOne = 1 - integerPower(1 - chance, tokens);
       const mean = chance * tokens;
       visited[rank]! += atLeastOne;
       rows[rank]! += mean;

@@ -83,9 +83,11 @@ class FileTrace implements Trace {
   warnings(): string[] {
     const warnings: string[] = [];
     if (this.#firstSkipped !== undefined) {
-      warnings.push(`${this.#skipped} invalid lines skipped, the first: ${this.#firstSkipped.message}`);
+      warnings.push(
+        `${this.#skipped} invalid ${this.#skipped === 1 ? "line" : "lines"} skipped, the first: ${this.#firstSkipped.message}`,
+      );
     }
-    if (this.#outOfOrder > 0) warnings.push(`${this.#outOfOrder} requests were out of order and were sorted`);
+    if (this.#outOfOrder > 0) warnings.push(outOfOrderWarning(this.#outOfOrder));
     return warnings;
   }
 
@@ -106,8 +108,8 @@ class FileTrace implements Trace {
       if (requests.length > 0) yield requests;
     }
     if (this.#used === 0) {
-      const value = this.#skipped > 0 ? `without a valid request in ${this.#skipped} lines` : "without a request";
-      throw new TraceError({ file: this.#file, line: 0, field: "trace", value, expected: "at least one request" });
+      const value = this.#skipped > 0 ? `no valid request in ${this.#skipped} lines` : "no request";
+      throw new TraceError({ file: this.#file, line: 0, field: "", value, expected: "at least one request" });
     }
     yield order.take(true);
   }
@@ -141,4 +143,10 @@ class FileTrace implements Trace {
       );
     }
   }
+}
+
+function outOfOrderWarning(count: number): string {
+  return count === 1
+    ? "1 request was out of order and was sorted"
+    : `${count.toLocaleString("en-US")} requests were out of order and were sorted`;
 }

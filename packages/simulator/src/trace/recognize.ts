@@ -55,7 +55,7 @@ async function firstLine(file: string): Promise<{ number: number; text: string }
   for await (const lines of readLines(file)) {
     if (lines.length > 0) return lines[0]!;
   }
-  throw new TraceError({ file, line: 0, field: "trace", value: "blank", expected: "at least one request" });
+  throw new TraceError({ file, line: 0, field: "", value: "only blank lines", expected: "at least one request" });
 }
 
 /** "columns A, B (azure-csv) or …": of the formats that look like the file, else of all. */

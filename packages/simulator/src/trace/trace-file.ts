@@ -39,11 +39,11 @@ async function isGzip(file: string): Promise<boolean> {
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const value = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "a folder" : `unreadable (${code})`;
-    throw new TraceError({ file, line: 0, field: "trace", value, expected: "a readable trace file" });
+    const value = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "a folder" : `no access (${code})`;
+    throw new TraceError({ file, line: 0, field: "", value, expected: "a readable trace file" });
   }
   if (bytesRead === 0) {
-    throw new TraceError({ file, line: 0, field: "trace", value: "empty", expected: "at least one request" });
+    throw new TraceError({ file, line: 0, field: "", value: "an empty file", expected: "at least one request" });
   }
   return bytesRead === 2 && magic[0] === 0x1f && magic[1] === 0x8b;
 }
@@ -52,7 +52,7 @@ async function isGzip(file: string): Promise<boolean> {
 export function streamError(error: unknown, file: string, line: number): unknown {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "EISDIR") {
-    return new TraceError({ file, line: 0, field: "trace", value: "a folder", expected: "a readable trace file" });
+    return new TraceError({ file, line: 0, field: "", value: "a folder", expected: "a readable trace file" });
   }
   if (typeof code === "string" && code.startsWith("Z_")) {
     return new TraceError({

@@ -20,10 +20,12 @@ export interface ReportDocument {
     readonly attentionImbalance: ArrayLike<number | null>;
   };
   readonly stepStride: number;
-  readonly stepBatches: Report["stepBatches"];
+  readonly stepBatches: readonly StepBatch[];
   readonly requests: Columns<RequestSeries> | undefined;
   readonly warnings: readonly string[];
 }
+
+export type StepBatch = Report["stepBatches"][number];
 
 const SUMMARY_FIELDS = ["mean", "median", "std", "min", "max", "p75", "p90", "p95", "p99"] as const;
 
@@ -58,6 +60,9 @@ export function readReport(value: unknown, file: string): ReportDocument {
         replica: item.get("replica").integer(0),
         step: item.get("step").integer(0),
         reason: item.get("reason").string(),
+        durationUs: item.get("durationUs").number(0),
+        attentionUs: item.get("attentionUs").number(0),
+        attentionImbalance: item.get("attentionImbalance").nullable(),
         requests: Array.from(item.get("requests").numbers({ integers: true })),
         qoLens: Array.from(item.get("qoLens").numbers({ low: 0, integers: true })),
         kvLens: Array.from(item.get("kvLens").numbers({ low: 0, integers: true })),

@@ -2,7 +2,7 @@
 // which steps can be opened.
 
 import type { ViewerDocument } from "../documents/read.ts";
-import type { ReportDocument } from "../documents/report.ts";
+import type { ReportDocument, StepBatch } from "../documents/report.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
 
 export const LATENCIES = ["ttft", "tpot", "e2e"] as const;
@@ -23,13 +23,7 @@ export interface StepFunction {
   readonly values: Float64Array;
 }
 
-export interface OpenableStep {
-  readonly replica: number;
-  readonly step: number;
-  readonly reason: string;
-  readonly requests: readonly number[];
-  readonly qoLens: readonly number[];
-  readonly kvLens: readonly number[];
+export interface OpenableStep extends StepBatch {
   /** Row in the report's step series; −1 where the series leaves it out. */
   readonly row: number;
   /** Row of the last step of its replica at or before it that the series has: where to mark it; −1 for none. */
@@ -38,8 +32,8 @@ export interface OpenableStep {
   readonly doc: number;
 }
 
-/** Reason of steps that are kept as a sample, not because something was unusual. */
-const EVENLY_SPACED = "evenly spaced";
+/** Reasons for which steps are kept, the most telling first; steps that are kept as a sample come last. */
+const REASONS = ["asked for", "longest step", "highest imbalance", "p99 TTFT", "p50 TTFT"] as const;
 
 export class Replay {
   readonly report: ReportDocument;
@@ -73,7 +67,7 @@ export class Replay {
     return rows.sort((a, b) => values[b]! - values[a]!).slice(0, count);
   }
 
-  /** Steps whose batch is in the report: unusual ones first, longest first. */
+  /** Steps whose batch is in the report, by their most telling reason; those of one reason by what it speaks of. */
   openable(documents: readonly ViewerDocument[]): OpenableStep[] {
     const byTitle = new Map<string, number>();
     documents.forEach((document, i) => {
@@ -82,9 +76,6 @@ export class Replay {
     const { step, replica } = this.report.steps;
     const rowOf = new Map<string, number>();
     for (let row = 0; row < step.length; row++) rowOf.set(stepTitle(replica[row]!, step[row]!), row);
-    const { durationUs } = this.report.steps;
-    const took = (step: OpenableStep): number => (step.row < 0 ? 0 : durationUs[step.row]!);
-    const sampled = (step: OpenableStep): number => (step.reason === EVENLY_SPACED ? 1 : 0);
     return this.report.stepBatches
       .map((batch) => {
         const title = stepTitle(batch.replica, batch.step);
@@ -92,8 +83,19 @@ export class Replay {
         const nearRow = row >= 0 ? row : lastRowBefore(this.report, batch.replica, batch.step);
         return { ...batch, row, nearRow, doc: byTitle.get(title) ?? -1 };
       })
-      .sort((a, b) => sampled(a) - sampled(b) || took(b) - took(a));
+      .sort((a, b) => rank(a) - rank(b) || weight(b) - weight(a) || a.step - b.step);
   }
+}
+
+function rank({ reason }: StepBatch): number {
+  const found = REASONS.findIndex((one) => reason.includes(one));
+  return found < 0 ? REASONS.length : found;
+}
+
+function weight(step: StepBatch): number {
+  const reason = REASONS[rank(step)];
+  if (reason === "longest step") return step.durationUs;
+  return reason === "highest imbalance" ? (step.attentionImbalance ?? 0) : 0;
 }
 
 /** A long replay keeps every n-th step. */
@@ -110,13 +112,19 @@ export function stepTitle(replica: number, step: number): string {
   return `replica ${replica} · step ${step}`;
 }
 
-/** The report and the step that a timeline belongs to, if they are open. */
+/** The report that a timeline belongs to, by its place among the open documents; −1 where none is open. */
 export function reportOf(documents: readonly ViewerDocument[], timeline: TimelineDocument): number {
-  return documents.findIndex(
-    (document) =>
-      document.type === "report" &&
-      document.stepBatches.some((batch) => stepTitle(batch.replica, batch.step) === timeline.title),
-  );
+  return documents.findIndex((document) => document.type === "report" && batchOf(document, timeline) !== undefined);
+}
+
+/** The replayed step that a timeline is a launch of, if its report is open. */
+export function stepOf(documents: readonly ViewerDocument[], timeline: TimelineDocument): StepBatch | undefined {
+  const report = documents[reportOf(documents, timeline)];
+  return report?.type === "report" ? batchOf(report, timeline) : undefined;
+}
+
+function batchOf(report: ReportDocument, timeline: TimelineDocument): StepBatch | undefined {
+  return report.stepBatches.find((batch) => stepTitle(batch.replica, batch.step) === timeline.title);
 }
 
 function latenciesOf(requests: NonNullable<ReportDocument["requests"]>): RequestLatencies {

@@ -54,19 +54,18 @@ export class ReplayTables {
   }
 
   #stepList(steps: readonly OpenableStep[]): HTMLElement {
-    const { steps: series, deployment } = this.#replay.report;
+    const { deployment } = this.#replay.report;
     return h(
       "ul",
       { class: "step-list" },
       ...steps.map((step) => {
-        const took = step.row < 0 ? "" : duration(series.durationUs[step.row]!);
-        const imbalance = step.row < 0 ? null : series.attentionImbalance[step.row];
+        const imbalance = step.attentionImbalance;
         const name = deployment.replicas > 1 ? `Replica ${step.replica}, step ${step.step}` : `Step ${step.step}`;
         const notes = [
           `${integer(step.requests.length)} req`,
-          took,
-          imbalance === null || imbalance === undefined ? "" : times(imbalance),
-        ].filter((note) => note !== "");
+          milliseconds(step.durationUs / 1e3),
+          ...(imbalance === null ? [] : [times(imbalance)]),
+        ];
         return h(
           "li",
           {},

@@ -6,6 +6,8 @@ import { rangeFacts } from "../model/aggregate.ts";
 import { jobFacts, sliceFacts, sliceTitle } from "../model/describe-slice.ts";
 import { laneOf } from "../model/jobs.ts";
 import type { Prepared } from "../model/prepared.ts";
+import { stepOf } from "../model/replay.ts";
+import { stepFacts } from "../model/step-facts.ts";
 import { h, meter, swatch } from "../ui/dom.ts";
 import { factList } from "../ui/facts.ts";
 import type { Viewer } from "../viewer.ts";
@@ -30,7 +32,7 @@ export class SidePanel {
     if (key === this.#key) return;
     this.#key = key;
     const focused = document.activeElement?.getAttribute("data-request") ?? null;
-    this.element.replaceChildren(...this.#selection(), this.#why(), this.#requests());
+    this.element.replaceChildren(...this.#selection(), ...this.#step(), this.#why(), this.#requests());
     if (focused !== null) this.element.querySelector<HTMLElement>(`[data-request="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -69,6 +71,14 @@ export class SidePanel {
       h("h2", {}, text),
       h("button", { type: "button", class: "icon small", "aria-label": action, title: action, onclick: run }, "×"),
     );
+  }
+
+  /** The step of a replay that the launch belongs to. */
+  #step(): HTMLElement[] {
+    const step = stepOf(this.#app.documents, this.#prepared.document);
+    if (step === undefined) return [];
+    const note = h("p", { class: "muted" }, "The picture is its attention launch in one layer.");
+    return [h("section", { class: "step" }, h("h2", {}, `Step ${step.step}`), factList(stepFacts(step)), note)];
   }
 
   #why(): HTMLElement {

@@ -1,0 +1,55 @@
+// What the options of a replay must not be together, and errors of the simulator in the words of the command line.
+
+import { InputError } from "../errors.ts";
+
+interface CheckedOptions {
+  readonly replicas: number;
+  readonly prefillReplicas?: number;
+  readonly router: string;
+  readonly prefixCaching: boolean;
+  readonly speculativeTokens?: number;
+  readonly expertParallel?: true;
+  readonly tp: number;
+}
+
+/** Options that undo each other, or do nothing alone, are a mistake that the numbers would hide. `isGiven`: by the user. */
+export function refuseContradictions(options: CheckedOptions, isGiven: (option: string) => boolean): void {
+  const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens, expertParallel, tp } = options;
+  if (prefillReplicas === undefined && isGiven("kvTransfer")) {
+    throw new InputError("--kv-transfer: found no --prefill-replicas, expected some that transfer");
+  }
+  if (prefillReplicas !== undefined && prefillReplicas >= replicas) {
+    throw new InputError(
+      `--prefill-replicas: found ${prefillReplicas}, expected fewer than --replicas (${replicas}), which counts them too`,
+    );
+  }
+  if (router === "prefix-aware" && !prefixCaching) {
+    throw new InputError("--router prefix-aware: found --no-prefix-caching, expected prefix caching");
+  }
+  if (speculativeTokens === undefined && isGiven("draftUs")) {
+    throw new InputError("--draft-us: found no --speculative-tokens, expected some that are drafted");
+  }
+  if (expertParallel === true && tp === 1) {
+    throw new InputError("--expert-parallel: found --tp 1, expected several GPUs that share a replica");
+  }
+}
+
+/** The simulator's names of what flags set. */
+const FLAGS: Readonly<Record<string, string>> = {
+  tensorParallel: "--tp",
+  replicas: "--replicas",
+  blockSizeTokens: "--block-size",
+  kvBlocks: "--kv-blocks",
+  maxRunningRequests: "--max-running",
+  maxBatchedTokens: "--max-batched-tokens",
+  maxContextTokens: "--max-context",
+  gpuMemoryUtilization: "--memory-use",
+};
+
+/** The error under the name of the flag, where it speaks of one. */
+export function inFlags(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { field, value, expected } = error as Error & { field?: string; value?: unknown; expected?: string };
+  const flag = field === undefined ? undefined : FLAGS[field];
+  return flag === undefined ? error : new InputError(`${flag}: found ${String(value)}, expected ${expected}`);
+}

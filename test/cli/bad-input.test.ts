@@ -1,0 +1,187 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
+
+const small = join(repository, "docs/examples/small.json");
+const replay = ["replay", "azure-conv-2023", "--limit", "5"];
+
+/** Runs it, expects exit code 2 and one line on stderr alone, and returns that line. */
+async function refusal(args: readonly string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await isochron(args);
+  expect(stdout).toBe("");
+  expect(stderr).toMatch(/^isochron: [^\n]+\n$/);
+  expect(exitCode).toBe(2);
+  return stderr.slice("isochron: ".length, -1);
+}
+
+function batchWith(change: Record<string, unknown>): string {
+  const path = join(temporaryFolder(), "batch.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(small, "utf8")), ...change }));
+  return path;
+}
+
+describe("a name that is nearly right", () => {
+  it.each([
+    ["--gpu", "h100", "h100-sxm"],
+    ["--model", "lama-3.1-8b", "llama-3.1-8b"],
+    ["--router", "prefix", "prefix-aware"],
+    ["--attention", "balnced", "balanced"],
+  ])("%s %s suggests %s", async (flag, given, near) => {
+    expect(await refusal([...replay, flag, given])).toContain(`"${given}"; did you mean "${near}"? (known: `);
+  });
+
+  it.each([
+    ["--gpu", "x"],
+    ["--gpu", ""],
+    ["--attention", "x"],
+    ["--model", ""],
+  ])("%s %j is near to nothing and gets no suggestion", async (flag, given) => {
+    expect(await refusal([...replay, flag, given])).not.toContain("did you mean");
+  });
+
+  it("is suggested for a command of traces, which alone lists them", async () => {
+    expect(await refusal(["traces", "lst"])).toContain('did you mean "list"?');
+    expect((await isochron(["traces"])).stdout).toBe((await isochron(["traces", "list"])).stdout);
+    expect((await isochron(["traces", "--json"])).stdout).toBe((await isochron(["traces", "list", "--json"])).stdout);
+  });
+
+  it("is suggested for a key of a document", async () => {
+    const line = await refusal(["plan", batchWith({ kvlens: [1] })]);
+    expect(line).toMatch(/unknown key "kvlens", expected only .*kvLens.*; did you mean "kvLens"\?$/);
+  });
+});
+
+describe("options that contradict each other", () => {
+  it.each([
+    [["--kv-transfer", "10"], "--kv-transfer: found no --prefill-replicas"],
+    [["--prefill-replicas", "2", "--replicas", "2"], "--prefill-replicas: found 2, expected fewer than --replicas (2)"],
+    [["--router", "prefix-aware", "--no-prefix-caching"], "found --no-prefix-caching"],
+    [["--concurrency", "3", "--rate", "2"], "cannot be used with option '--rate <factor>'"],
+    [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
+    [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
+    [["--expert-parallel"], "--expert-parallel: found --tp 1"],
+  ])("replay %j", async (options, words) => {
+    expect(await refusal([...replay, ...options])).toContain(words);
+  });
+
+  it("plan --compare --policy, which is for --out alone", async () => {
+    expect(await refusal(["plan", small, "--compare", "--policy", "tight"])).toContain("--compare");
+    const out = join(temporaryFolder(), "plan.bin");
+    const { exitCode, stdout } = await isochron(["plan", small, "--compare", "--policy", "tight", "--out", out]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`wrote ${out} (tight)\n`);
+  });
+
+  it("view --html --port", async () => {
+    expect(await refusal(["view", small, "--html", "x.html", "--port", "3"])).toContain("cannot be used with");
+  });
+
+  it("run --out with the reference, which measures no timeline", async () => {
+    expect(await refusal(["run", small, "--out", "x.json"])).toContain("the reference measures no timeline");
+  });
+});
+
+describe("an error speaks of what was typed", () => {
+  it("a flag, where the simulator finds the number wrong", async () => {
+    expect(await refusal([...replay, "--tp", "3"])).toMatch(/^--tp: found 3, expected a divisor of the 32 query heads/);
+  });
+
+  it("an empty path", async () => {
+    for (const flag of ["--out", "--html"]) {
+      expect(await refusal([...replay, flag, ""])).toBe(`${flag}: found "", expected a path`);
+    }
+    expect(await refusal([...replay, "--slo", ""])).toContain("expected limits in ms such as ttft=500,tpot=50");
+  });
+
+  it("a folder in place of a profile", async () => {
+    const folder = join(temporaryFolder(), "profile.json");
+    mkdirSync(folder);
+    expect(await refusal([...replay, "--gpu", folder])).toBe(`${folder}: is a directory, expected a file`);
+  });
+
+  it("a batch whose prefixes overlap, by its file", async () => {
+    const prefixes = [
+      { requests: [0, 1], kvLen: 16 },
+      { requests: [1, 2], kvLen: 16 },
+    ];
+    const path = batchWith({ prefixes });
+    for (const command of ["plan", "simulate", "run"]) {
+      expect(await refusal([command, path])).toContain(`${path}: prefixes[1].requests is "1, 2", expected groups that`);
+    }
+  });
+
+  it.each([
+    ['{"isochron":"batch/1",\n"qoLens":[1,2,}', 2],
+    ['{"isochron":"batch/1",\n\n"qoLens" 1}', 3],
+    ['{"isochron":"batch/1",\n"qoLens":[1,2', 2],
+    ["\u0000\u0001binary\nmore", 1],
+  ])("the line of broken JSON %j", async (text, line) => {
+    const path = join(temporaryFolder(), "batch.json");
+    writeFileSync(path, text);
+    expect(await refusal(["plan", path])).toMatch(new RegExp(`batch\\.json:${line}: not JSON`));
+  });
+
+  it.each([
+    ["[1]", "found an array"],
+    ["3", "found 3"],
+    ["null", "found null"],
+  ])("a document that is no object: %s", async (text, words) => {
+    const path = join(temporaryFolder(), "batch.json");
+    writeFileSync(path, text);
+    expect(await refusal(["plan", path])).toContain(words);
+  });
+
+  it("the choices of a mask", async () => {
+    const attention = { ...JSON.parse(readFileSync(small, "utf8")).attention, mask: { kind: "x" } };
+    expect(await refusal(["plan", batchWith({ attention })])).toContain(
+      'attention.mask.kind: found "x", expected one of "causal", "full", "sliding-window"',
+    );
+  });
+
+  it("a trace that is missing, empty or a folder", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "empty.csv"), "");
+    expect(await refusal(["replay", join(folder, "no.csv")])).toMatch(
+      /no\.csv: found no such file, expected a readable/,
+    );
+    expect(await refusal(["replay", join(folder, "empty.csv")])).toMatch(/empty\.csv: found an empty file, expected/);
+    expect(await refusal(["replay", folder])).toMatch(/found a folder, expected a readable trace file$/);
+  });
+
+  it("a folder without a report", async () => {
+    expect(await refusal(["view", temporaryFolder(), "--html", "x.html"])).toContain("no report.json in this folder");
+  });
+});
+
+describe("where nothing can be written", () => {
+  it.skipIf(!existsSync("/proc/self"))("a folder that cannot be made is refused at once", async () => {
+    expect(await refusal([...replay, "--out", "/proc/isochron/results"])).toBe(
+      "/proc/isochron/results: cannot be written (no such file or directory)",
+    );
+  });
+
+  it("a trace is not converted onto itself", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    const content = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.68,374,44\n";
+    writeFileSync(path, content);
+    expect(await refusal(["traces", "convert", path, path])).toContain("is the trace itself");
+    expect(readFileSync(path, "utf8")).toBe(content);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {
+    const folder = join(temporaryFolder(), "locked");
+    mkdirSync(folder);
+    chmodSync(folder, 0o500);
+    expect(await refusal([...replay, "--out", folder])).toContain(`${folder}: cannot be written (permission denied)`);
+  });
+});
+
+describe("Ctrl-C", () => {
+  it("ends a command that computes without a pause", async () => {
+    const child = spawnIsochron(["run", "docs/examples/mixed.json", "--check"]);
+    const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve([code, signal])));
+    setTimeout(() => child.kill("SIGINT"), 1500);
+    expect(await ended).toEqual([null, "SIGINT"]);
+  });
+});
