@@ -376,11 +376,11 @@ function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOpt
   if (speculativeTokens !== undefined && acceptanceRate !== undefined) {
     return { tokens: speculativeTokens, acceptanceRate, draftUs };
   }
-  if (speculativeTokens === undefined && acceptanceRate === undefined && draftUs === undefined) return undefined;
+  if (speculativeTokens === undefined && acceptanceRate === undefined) return undefined;
   const [given, missing] =
-    speculativeTokens !== undefined
+    acceptanceRate === undefined
       ? ["--speculative-tokens", "--acceptance-rate"]
-      : [acceptanceRate === undefined ? "--draft-us" : "--acceptance-rate", "--speculative-tokens"];
+      : ["--acceptance-rate", "--speculative-tokens"];
   throw new InputError(`${given}: expected ${missing} with it`);
 }
 
