@@ -148,13 +148,14 @@ function deploymentOptions(command: Command): void {
     .addOption(
       new Option(
         "--weights <type>",
-        `${names(WEIGHT_NAMES)} (the model's); other than 16 bits is an estimate`,
+        `${names(WEIGHT_NAMES)} (default: the model's); other than 16 bits is an estimate`,
       ).argParser(nameOption("--weights", "weight type", WEIGHT_NAMES)),
     )
     .addOption(
-      new Option("--kv-dtype <type>", `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (the model's)`).argParser(
-        nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES),
-      ),
+      new Option(
+        "--kv-dtype <type>",
+        `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
+      ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
     .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
     .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
