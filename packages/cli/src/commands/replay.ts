@@ -117,7 +117,7 @@ export function addReplayCommand(program: Command, context: Context): void {
   command
     .option(
       "--step-timer <name>",
-      names(STEP_TIMER_KINDS),
+      `how long a step takes: ${names(STEP_TIMER_KINDS)}`,
       nameOption("--step-timer", "step timer", STEP_TIMER_KINDS),
       "analytic",
     )
@@ -166,7 +166,12 @@ function deploymentOptions(command: Command): void {
       EXPERT_SHARE_CV,
     )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
-    .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router <name>",
+      `who gets a request: ${names(ROUTER_NAMES)}`,
+      nameOption("--router", "router", ROUTER_NAMES),
+      "round-robin",
+    )
     .option(
       "--router-staleness-ms <ms>",
       "the router sees replicas as they were at the last multiple of this",
@@ -175,7 +180,7 @@ function deploymentOptions(command: Command): void {
     )
     .option(
       "--batching <name>",
-      names(BATCHING_NAMES),
+      `who runs in a step: ${names(BATCHING_NAMES)}`,
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
