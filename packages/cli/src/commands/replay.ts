@@ -117,7 +117,7 @@ export function addReplayCommand(program: Command, context: Context): void {
   command
     .option(
       "--step-timer <name>",
-      names(STEP_TIMER_KINDS),
+      `how long a step takes: ${names(STEP_TIMER_KINDS)}`,
       nameOption("--step-timer", "step timer", STEP_TIMER_KINDS),
       "analytic",
     )
@@ -148,13 +148,14 @@ function deploymentOptions(command: Command): void {
     .addOption(
       new Option(
         "--weights <type>",
-        `${names(WEIGHT_NAMES)} (the model's); other than 16 bits is an estimate`,
+        `${names(WEIGHT_NAMES)} (default: the model's); other than 16 bits is an estimate`,
       ).argParser(nameOption("--weights", "weight type", WEIGHT_NAMES)),
     )
     .addOption(
-      new Option("--kv-dtype <type>", `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (the model's)`).argParser(
-        nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES),
-      ),
+      new Option(
+        "--kv-dtype <type>",
+        `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
+      ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
     .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
     .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
@@ -164,7 +165,12 @@ function deploymentOptions(command: Command): void {
       nonNegativeOption("--expert-imbalance"),
     )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
-    .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router <name>",
+      `who gets a request: ${names(ROUTER_NAMES)}`,
+      nameOption("--router", "router", ROUTER_NAMES),
+      "round-robin",
+    )
     .option(
       "--router-staleness-ms <ms>",
       "the router sees replicas as they were at the last multiple of this",
@@ -173,7 +179,7 @@ function deploymentOptions(command: Command): void {
     )
     .option(
       "--batching <name>",
-      names(BATCHING_NAMES),
+      `who runs in a step: ${names(BATCHING_NAMES)}`,
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
