@@ -1,10 +1,11 @@
 import { createPlanner } from "@isochron/planner";
-import type { ModelConfig, Step } from "@isochron/simulator";
+import type { ModelConfig, Step, StepTiming } from "@isochron/simulator";
 import {
   createStepTimer,
   findModel,
   findProfile,
   plannerDevice,
+  RandomStream,
   StepTimerError,
   simulateKernel,
 } from "@isochron/simulator";
@@ -114,6 +115,10 @@ describe.each(["analytic", "kernel"] as const)("the %s timer", (kind) => {
   });
 });
 
+function pick({ attentionUs, attentionImbalance, smBusyFraction }: StepTiming) {
+  return { attentionUs, attentionImbalance, smBusyFraction };
+}
+
 describe("the two timers", () => {
   const analytic = createStepTimer({ kind: "analytic", model, profile });
   const kernel = createStepTimer({ kind: "kernel", model, profile });
@@ -153,7 +158,37 @@ describe("the two timers", () => {
     const batch = { qoLens: [1, 1, 200], kvLens: [5000, 70, 900] };
     const plan = createPlanner({ attention: LLAMA_8B_ATTENTION, device: plannerDevice(profile) }).plan(batch);
     const { durationUs } = simulateKernel(plan, profile);
-    expect(kernel.time(step(batch.qoLens, batch.kvLens)).attentionUs).toBe(32 * durationUs);
+    const exact = createStepTimer({ kind: "kernel", model, profile, exactLengths: true });
+    expect(exact.time(step(batch.qoLens, batch.kvLens)).attentionUs).toBe(32 * durationUs);
+    expect(kernel.time(step(batch.qoLens, batch.kvLens)).attentionUs / (32 * durationUs)).toBeCloseTo(1, 2);
+  });
+
+  test("lengths that the kernel timer rounds hardly change a step, and nothing on average", () => {
+    const exact = createStepTimer({ kind: "kernel", model, profile, exactLengths: true });
+    const random = new RandomStream(7, "lengths");
+    const errors = Array.from({ length: 400 }, () => {
+      const count = 1 + Math.floor(60 * random.uniform());
+      const kvLens = Array.from({ length: count }, () => 1 + Math.floor(30_000 * random.uniform() ** 3));
+      const decode = step(new Array(count).fill(1), kvLens);
+      return kernel.time(decode).attentionUs / exact.time(decode).attentionUs - 1;
+    });
+    const sizes = errors.map(Math.abs).sort((a, b) => a - b);
+    expect(sizes[Math.floor(0.98 * sizes.length)]).toBeLessThan(0.01);
+    expect(Math.abs(errors.reduce((sum, error) => sum + error, 0) / errors.length)).toBeLessThan(0.001);
+  });
+
+  test("what the kernel timer says of a step does not depend on the steps before it", () => {
+    const warm = createStepTimer({ kind: "kernel", model, profile });
+    const random = new RandomStream(8, "lengths");
+    for (let i = 0; i < 300; i++) {
+      const kvLens = Array.from({ length: 1 + (i % 5) }, () => 1 + Math.floor(9000 * random.uniform()));
+      const decode = step(new Array(kvLens.length).fill(1), kvLens);
+      const cold = createStepTimer({ kind: "kernel", model, profile });
+      const { attentionUs, attentionImbalance, smBusyFraction } = warm.time(decode);
+      expect({ attentionUs, attentionImbalance, smBusyFraction }).toEqual({ ...pick(cold.time(decode)) });
+      // Again, from the memo.
+      expect(pick(warm.time(decode))).toEqual(pick(cold.time(decode)));
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 // Budget: capacities that hold for the life of a CUDA Graph. Any batch within the limits fits, whatever its lengths.
 
-import { type AttentionShape, validateAttentionShape } from "./batch.ts";
+import { type AttentionBatch, type AttentionShape, validateAttentionShape } from "./batch.ts";
 import { type Device, validateDevice, workerCount } from "./device.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
@@ -184,6 +184,44 @@ export function budgetFor(options: BudgetOptions): Budget {
 }
 
 const NOTHING_SHARED = { merges: 0, mergeSources: 0, partialSlots: 0 };
+
+/** Throws BudgetExceededError unless the batch is within the budget's limits. */
+export function checkLimits(budget: Budget, batch: AttentionBatch): void {
+  const { qoLens, kvLens } = batch;
+  let tokens = 0;
+  let longestQuery = 0;
+  let longestKv = 0;
+  for (let i = 0; i < qoLens.length; i++) {
+    const qoLen = qoLens[i]!;
+    tokens += qoLen;
+    if (qoLen > longestQuery) longestQuery = qoLen;
+    if (kvLens[i]! > longestKv) longestKv = kvLens[i]!;
+  }
+  const isOver =
+    qoLens.length > budget.maxRequests ||
+    tokens > budget.maxQueryTokens ||
+    longestQuery > budget.maxQueryTokensPerRequest ||
+    longestKv > (budget.maxKvTokens ?? Number.POSITIVE_INFINITY);
+  if (!isOver) return;
+  const wouldDo: BatchLimits = {
+    maxRequests: Math.max(budget.maxRequests, qoLens.length),
+    maxQueryTokens: Math.max(budget.maxQueryTokens, tokens),
+    maxQueryTokensPerRequest: Math.max(budget.maxQueryTokensPerRequest, longestQuery),
+    ...(budget.maxKvTokens === undefined ? {} : { maxKvTokens: Math.max(budget.maxKvTokens, longestKv) }),
+    ...(budget.maxPrefixGroups === undefined ? {} : { maxPrefixGroups: budget.maxPrefixGroups }),
+    ...(budget.maxPrefixLevels === undefined ? {} : { maxPrefixLevels: budget.maxPrefixLevels }),
+  };
+  if (qoLens.length > budget.maxRequests) {
+    throw new BudgetExceededError("maxRequests", budget.maxRequests, qoLens.length, wouldDo);
+  }
+  if (tokens > budget.maxQueryTokens) {
+    throw new BudgetExceededError("maxQueryTokens", budget.maxQueryTokens, tokens, wouldDo);
+  }
+  if (longestQuery > budget.maxQueryTokensPerRequest) {
+    throw new BudgetExceededError("maxQueryTokensPerRequest", budget.maxQueryTokensPerRequest, longestQuery, wouldDo);
+  }
+  throw new BudgetExceededError("maxKvTokens", budget.maxKvTokens!, longestKv, wouldDo);
+}
 
 /** Bytes of partial states: for each row of each slot a float32 output and one float32 log-sum-exp. */
 export function workspaceBytes(attention: AttentionShape, partialSlots: number, slotRows: number): number {

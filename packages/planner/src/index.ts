@@ -45,15 +45,9 @@ export {
 export { mergeCostNs } from "./merge.ts";
 export { PARTIAL, type PieceWriter, WRITE_THROUGH } from "./pieces.ts";
 export { Plan } from "./plan.ts";
+export { clonePlan } from "./plan-buffer.ts";
 export { type PlanRule, PlanViolation } from "./plan-violation.ts";
-export {
-  clonePlan,
-  createPlanner,
-  type PlannedStep,
-  type Planner,
-  type PlannerOptions,
-  type SharedPrefixes,
-} from "./planner.ts";
+export { createPlanner, type PlannedStep, type Planner, type PlannerOptions, type SharedPrefixes } from "./planner.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
 export type { BatchBound, LaunchShape, PieceBound, Policy, PolicyInput } from "./policies/policy.ts";
 export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";

@@ -4,6 +4,7 @@
 // from plan to plan: the hot path allocates nothing once the arrays have grown to their size.
 
 import type { AttentionShape } from "./batch.ts";
+import { ceilDivide, shiftOf } from "./ceil-divide.ts";
 import type { CostModel, QueryTileCost } from "./device.ts";
 import { queryTileFor } from "./device.ts";
 import type { PrefixGroups } from "./prefix.ts";
@@ -14,6 +15,9 @@ export class Jobs {
   count: number = 0;
   /** Jobs that each row stands for: heads that share no rows. */
   headCount: number = 1;
+  /** KV tokens of one KV tile, and log₂ of it (−1 where it is no power of two). */
+  kvTileTokens: number = 64;
+  kvTileShift: number = 6;
   /** Request, or −1 − g for shared-prefix group g. */
   request: Int32Array = new Int32Array(0);
   /** Packed query rows [rowStart, rowStart + rows). */
@@ -39,22 +43,25 @@ export class Jobs {
 
   /** Makes room for `capacity` rows. Grows by doubling; keeps what is there. */
   reserve(capacity: number): void {
-    if (capacity <= this.request.length) return;
-    const size = Math.max(capacity, 2 * this.request.length, 64);
-    const grow = (from: Int32Array): Int32Array => {
+    if (capacity > this.request.length) this.grow(Math.max(capacity, 2 * this.request.length, 64));
+  }
+
+  /** Apart from reserve, which is called for every job: a function with a closure allocates even when it returns at once. */
+  private grow(size: number): void {
+    const copy = (from: Int32Array): Int32Array => {
       const to = new Int32Array(size);
       to.set(from);
       return to;
     };
-    this.request = grow(this.request);
-    this.rowStart = grow(this.rowStart);
-    this.rows = grow(this.rows);
-    this.tileRows = grow(this.tileRows);
-    this.kvStart = grow(this.kvStart);
-    this.kvEnd = grow(this.kvEnd);
-    this.tiles = grow(this.tiles);
-    this.pieceNs = grow(this.pieceNs);
-    this.kvTileNs = grow(this.kvTileNs);
+    this.request = copy(this.request);
+    this.rowStart = copy(this.rowStart);
+    this.rows = copy(this.rows);
+    this.tileRows = copy(this.tileRows);
+    this.kvStart = copy(this.kvStart);
+    this.kvEnd = copy(this.kvEnd);
+    this.tiles = copy(this.tiles);
+    this.pieceNs = copy(this.pieceNs);
+    this.kvTileNs = copy(this.kvTileNs);
     const leavesPartial = new Uint8Array(size);
     leavesPartial.set(this.leavesPartial);
     this.leavesPartial = leavesPartial;
@@ -79,6 +86,8 @@ export function collectJobs(
 ): void {
   jobs.count = 0;
   jobs.headCount = attention.kvHeads;
+  jobs.kvTileTokens = costModel.kvTileTokens;
+  jobs.kvTileShift = shiftOf(costModel.kvTileTokens);
   const group = attention.queryHeads / attention.kvHeads;
   jobs.reserve(requestCount);
   if (groups !== undefined) appendGroups(jobs, attention, costModel, qoLens, groups);
@@ -88,7 +97,7 @@ export function collectJobs(
   for (let request = 0; request < requestCount; request++) {
     const qoLen = qoLens[request]!;
     if (isDecodeFast && qoLen === 1) {
-      appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, costModel.kvTileTokens, 0);
+      appendJob(jobs, request, 0, group, firstTile, 0, kvLens[request]!, 0);
     } else if (qoLen > 0) {
       const path = groups?.pathOf[request];
       const sharedKv = path === undefined || path.length === 0 ? 0 : groups!.kvEnd[path[path.length - 1]!]!;
@@ -112,7 +121,7 @@ function appendGroups(
     for (let rowStart = 0; rowStart < packedRows; rowStart += tile.rows) {
       const rows = Math.min(tile.rows, packedRows - rowStart);
       const { kvStart, kvEnd } = groups;
-      appendJob(jobs, -1 - g, rowStart, rows, tile, kvStart[g]!, kvEnd[g]!, costModel.kvTileTokens, 1);
+      appendJob(jobs, -1 - g, rowStart, rows, tile, kvStart[g]!, kvEnd[g]!, 1);
     }
   }
 }
@@ -143,7 +152,7 @@ function appendRequest(
     const lastToken = Math.floor((rowStart + rows - 1) / group);
     const kvEnd = visibleEnd(attention, qoLen, kvLen, lastToken);
     const kvStart = Math.min(kvEnd, Math.max(sharedKv, visibleStart(attention, qoLen, kvLen, firstToken)));
-    appendJob(jobs, request, rowStart, rows, tile, kvStart, kvEnd, costModel.kvTileTokens, sharedKv > 0 ? 1 : 0);
+    appendJob(jobs, request, rowStart, rows, tile, kvStart, kvEnd, sharedKv > 0 ? 1 : 0);
   }
 }
 
@@ -155,12 +164,13 @@ function appendJob(
   tile: QueryTileCost,
   kvStart: number,
   kvEnd: number,
-  kvTileTokens: number,
   leavesPartial: 0 | 1,
 ): void {
   const j = jobs.count++;
   jobs.reserve(jobs.count);
-  const tiles = kvEnd > kvStart ? Math.ceil(kvEnd / kvTileTokens) - Math.floor(kvStart / kvTileTokens) : 0;
+  const { kvTileTokens } = jobs;
+  const before = kvStart === 0 ? 0 : Math.floor(kvStart / kvTileTokens);
+  const tiles = kvEnd > kvStart ? ceilDivide(kvEnd, kvTileTokens, jobs.kvTileShift) - before : 0;
   jobs.request[j] = request;
   jobs.rowStart[j] = rowStart;
   jobs.rows[j] = rows;

@@ -5,36 +5,20 @@ import { validateAttentionShape, validateBatch } from "./batch.ts";
 import type { LowerBound } from "./bounds.ts";
 import { lowerBound } from "./bounds.ts";
 import type { BatchLimits, Budget } from "./budget.ts";
-import { BudgetExceededError, budgetFor } from "./budget.ts";
+import { BudgetExceededError, budgetFor, checkLimits } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
 import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
-import {
-  DTYPES,
-  GroupRange,
-  HEADER_BYTES,
-  Header,
-  Launch,
-  MASK_KINDS,
-  Merge,
-  MergeLaunch,
-  MergeOrder,
-  MergeSource,
-  Piece,
-  PLAN_MAGIC,
-  PLAN_VERSION,
-  planLayout,
-  Request,
-} from "./layout.ts";
+import { Header } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import { MergePlan } from "./merge.ts";
 import { PieceWriter } from "./pieces.ts";
-import { Plan } from "./plan.ts";
-import type { LaunchShape, Policy, PolicyInput } from "./policies/policy.ts";
+import type { Plan } from "./plan.ts";
+import { allocatePlan, type PlannedWork, writePlan } from "./plan-buffer.ts";
+import type { Policy, PolicyInput } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
-import { POLICY_NAMES } from "./policy-names.ts";
 import type { PrefixGroups, PrefixLimits } from "./prefix.ts";
 import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
 import { mergeWithPrefixes } from "./prefix-merge.ts";
@@ -118,6 +102,7 @@ class BatchPlanner implements Planner {
   private readonly merges: MergePlan = new MergePlan();
   private readonly bound: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   private readonly input: { -readonly [K in keyof PolicyInput]: PolicyInput[K] };
+  private readonly work: { -readonly [K in keyof PlannedWork]: PlannedWork[K] };
   private current: Plan | undefined;
   private readonly needed: { -readonly [K in keyof PlanCapacities]: number } = {
     workers: 0,
@@ -153,9 +138,18 @@ class BatchPlanner implements Planner {
     this.rule = policy;
     const none = new Int32Array(0);
     this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, bound: this.bound };
+    this.work = {
+      batch: this.input,
+      shape: { launch: "persistent", merge: "none" },
+      pieces: this.pieces,
+      merges: this.merges,
+      groups: undefined,
+      lowerBoundNs: 0,
+      slotRows: 0,
+    };
     if (budget !== undefined) {
       // A budget has room for every batch within its limits: pieces and merges are written where they stay.
-      const plan = this.allocate(budget.capacities);
+      const plan = allocatePlan(attention, device, policy.name, budget.capacities);
       this.pieces.writeInto(plan.pieces, plan.workerPieceIndptr);
       this.merges.writeInto(plan.merges, plan.mergeSources, plan.workerMergeIndptr);
       this.current = plan;
@@ -164,7 +158,7 @@ class BatchPlanner implements Planner {
 
   plan(batch: AttentionBatch): Plan {
     validateBatch(batch, this.attention.pageSize);
-    const { input, jobs, pieces, merges, bound, device } = this;
+    const { input, jobs, pieces, merges, bound, device, work } = this;
     const requestCount = batch.qoLens.length;
     if (this.budget !== undefined) checkLimits(this.budget, batch);
 
@@ -185,7 +179,12 @@ class BatchPlanner implements Planner {
     }
 
     const plan = this.bufferFor(requestCount, groups);
-    this.write(plan, batch, shape, groups);
+    work.batch = batch;
+    work.shape = shape;
+    work.groups = groups;
+    work.lowerBoundNs = bound.lowerBoundNs;
+    work.slotRows = this.budget?.slotRows ?? merges.slotRows;
+    writePlan(plan, this.attention, device, work);
     this.groups = groups;
     this.isPlanned = true;
     this.tails.invalidate();
@@ -267,105 +266,8 @@ class BatchPlanner implements Planner {
     for (const name of CAPACITY_NAMES) {
       grown[name] = Math.max(needed[name] === 0 ? 0 : roundUp(needed[name]), has?.[name] ?? 0);
     }
-    this.current = this.allocate(grown);
+    this.current = allocatePlan(this.attention, this.device, this.policy, grown);
     return this.current;
-  }
-
-  private allocate(capacities: PlanCapacities): Plan {
-    const layout = planLayout(capacities);
-    const plan = new Plan(new ArrayBuffer(layout.totalBytes), layout);
-    const { attention, device } = this;
-    const { header } = plan;
-    header[Header.magic] = PLAN_MAGIC;
-    header[Header.version] = PLAN_VERSION;
-    header[Header.headerBytes] = HEADER_BYTES;
-    header[Header.totalBytes] = layout.totalBytes;
-    header[Header.policy] = POLICY_NAMES.indexOf(this.policy);
-    header[Header.smCount] = device.smCount;
-    header[Header.queryHeads] = attention.queryHeads;
-    header[Header.kvHeads] = attention.kvHeads;
-    header[Header.headDim] = attention.headDim;
-    header[Header.valueHeadDim] = attention.valueHeadDim ?? attention.headDim;
-    header[Header.dtype] = DTYPES.indexOf(attention.dtype);
-    header[Header.kvDtype] = DTYPES.indexOf(attention.kvDtype);
-    header[Header.pageSize] = attention.pageSize;
-    header[Header.maskKind] = MASK_KINDS.indexOf(attention.mask.kind);
-    header[Header.window] = attention.mask.kind === "sliding-window" ? attention.mask.window : 0;
-    header[Header.kvTileTokens] = device.costModel.kvTileTokens;
-    header[Header.sinks] = attention.sinks === true ? 1 : 0;
-    new Float32Array(header.buffer, Header.softCapBits * 4, 1)[0] = attention.softCap ?? 0;
-    header[Header.workerCapacity] = capacities.workers;
-    header[Header.requestCapacity] = capacities.requests;
-    header[Header.pieceCapacity] = capacities.pieces;
-    header[Header.mergeCapacity] = capacities.merges;
-    header[Header.mergeSourceCapacity] = capacities.mergeSources;
-    header[Header.partialSlotCapacity] = capacities.partialSlots;
-    header[Header.groupCapacity] = capacities.groups;
-    header[Header.groupMemberCapacity] = capacities.groupMembers;
-    header[Header.requestsOffset] = layout.requests;
-    header[Header.workerPieceIndptrOffset] = layout.workerPieceIndptr;
-    header[Header.workerMergeIndptrOffset] = layout.workerMergeIndptr;
-    header[Header.groupIndptrOffset] = layout.groupIndptr;
-    header[Header.groupMembersOffset] = layout.groupMembers;
-    header[Header.groupRangesOffset] = layout.groupRanges;
-    header[Header.mergesOffset] = layout.merges;
-    header[Header.mergeSourcesOffset] = layout.mergeSources;
-    header[Header.piecesOffset] = layout.pieces;
-    return plan;
-  }
-
-  private write(plan: Plan, batch: AttentionBatch, shape: LaunchShape, groups: PrefixGroups | undefined): void {
-    const { pieces, merges, device, attention } = this;
-    const { header, headerFloat64 } = plan;
-    const isPersistent = shape.launch === "persistent";
-    const ctasPerSm = shape.ctasPerSm ?? device.ctasPerSm;
-    const ctasPerWorker = shape.ctasPerWorker ?? 1;
-    const packedHeads = shape.packsGroup === false ? 1 : attention.queryHeads / attention.kvHeads;
-
-    writeRequests(plan, batch, attention.pageSize);
-    writeGroups(plan, groups);
-    replace(plan.workerPieceIndptr, pieces.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
-    replace(plan.workerMergeIndptr, merges.workerIndptr, pieces.workers + 1, header[Header.workers]! + 1);
-    replace(plan.merges, merges.records, merges.mergeCount * Merge.stride, header[Header.mergeCount]! * Merge.stride);
-    replace(
-      plan.mergeSources,
-      merges.sources,
-      merges.sourceCount * MergeSource.stride,
-      header[Header.mergeSourceCount]! * MergeSource.stride,
-    );
-    const previousPieces = header[Header.pieceRecordCount]! * Piece.stride;
-    replace(plan.pieces, pieces.records, pieces.recordCount * Piece.stride, previousPieces);
-
-    header[Header.usedBytes] = plan.layout.pieces + pieces.recordCount * Piece.stride * 4;
-    header[Header.launch] = isPersistent ? Launch.persistent : Launch.grid;
-    header[Header.mergeLaunch] = MergeLaunch[shape.merge];
-    header[Header.mergeOrder] = shape.mergeGridTokens === undefined ? MergeOrder.sequential : MergeOrder.canonicalTree;
-    header[Header.mergeGridTokens] = shape.mergeGridTokens ?? 0;
-    header[Header.ctasPerSm] = ctasPerSm;
-    header[Header.ctasPerWorker] = ctasPerWorker;
-    header[Header.workers] = pieces.workers;
-    header[Header.packedHeads] = packedHeads;
-    header[Header.slotRows] = this.budget?.slotRows ?? merges.slotRows;
-    header[Header.requestCount] = batch.qoLens.length;
-    header[Header.pieceRecordCount] = pieces.recordCount;
-    header[Header.pieceCount] = pieces.pieceCount;
-    header[Header.mergeCount] = merges.mergeCount;
-    header[Header.mergeSourceCount] = merges.sourceCount;
-    header[Header.partialSlotCount] = merges.slotCount;
-    header[Header.splitJobCount] = merges.splitJobCount;
-    header[Header.mergeRowCount] = merges.rowCount;
-    headerFloat64[Header.makespanNs / 2] = Number.isNaN(pieces.makespanNs)
-      ? makespanNs(
-          pieces.records,
-          pieces.workerIndptr,
-          pieces.workers,
-          isPersistent,
-          launchSlots(device, ctasPerSm, ctasPerWorker),
-          device,
-        )
-      : pieces.makespanNs;
-    headerFloat64[Header.lowerBoundNs / 2] = this.bound.lowerBoundNs;
-    header[Header.fingerprint] = fingerprint(header);
   }
 }
 
@@ -382,102 +284,7 @@ const CAPACITY_NAMES = [
   "groupMembers",
 ] as const;
 
-function checkLimits(budget: Budget, batch: AttentionBatch): void {
-  const { qoLens, kvLens } = batch;
-  let tokens = 0;
-  let longestQuery = 0;
-  let longestKv = 0;
-  for (let i = 0; i < qoLens.length; i++) {
-    const qoLen = qoLens[i]!;
-    tokens += qoLen;
-    if (qoLen > longestQuery) longestQuery = qoLen;
-    if (kvLens[i]! > longestKv) longestKv = kvLens[i]!;
-  }
-  const isOver =
-    qoLens.length > budget.maxRequests ||
-    tokens > budget.maxQueryTokens ||
-    longestQuery > budget.maxQueryTokensPerRequest ||
-    longestKv > (budget.maxKvTokens ?? Number.POSITIVE_INFINITY);
-  if (!isOver) return;
-  const wouldDo: BatchLimits = {
-    maxRequests: Math.max(budget.maxRequests, qoLens.length),
-    maxQueryTokens: Math.max(budget.maxQueryTokens, tokens),
-    maxQueryTokensPerRequest: Math.max(budget.maxQueryTokensPerRequest, longestQuery),
-    ...(budget.maxKvTokens === undefined ? {} : { maxKvTokens: Math.max(budget.maxKvTokens, longestKv) }),
-  };
-  if (qoLens.length > budget.maxRequests) {
-    throw new BudgetExceededError("maxRequests", budget.maxRequests, qoLens.length, wouldDo);
-  }
-  if (tokens > budget.maxQueryTokens) {
-    throw new BudgetExceededError("maxQueryTokens", budget.maxQueryTokens, tokens, wouldDo);
-  }
-  if (longestQuery > budget.maxQueryTokensPerRequest) {
-    throw new BudgetExceededError("maxQueryTokensPerRequest", budget.maxQueryTokensPerRequest, longestQuery, wouldDo);
-  }
-  throw new BudgetExceededError("maxKvTokens", budget.maxKvTokens!, longestKv, wouldDo);
-}
-
-function writeRequests(plan: Plan, batch: AttentionBatch, pageSize: number): void {
-  const { requests } = plan;
-  const { qoLens, kvLens, pageIndptr } = batch;
-  let queryStart = 0;
-  let pageStart = 0;
-  for (let i = 0, at = 0; i < qoLens.length; i++, at += Request.stride) {
-    requests[at + Request.queryStart] = queryStart;
-    requests[at + Request.qoLen] = qoLens[i]!;
-    requests[at + Request.kvLen] = kvLens[i]!;
-    requests[at + Request.pageStart] = pageIndptr === undefined ? pageStart : pageIndptr[i]!;
-    queryStart += qoLens[i]!;
-    pageStart += Math.ceil(kvLens[i]! / pageSize);
-  }
-  const previousRequests = plan.header[Header.requestCount]!;
-  for (let at = qoLens.length * Request.stride; at < previousRequests * Request.stride; at++) requests[at] = 0;
-}
-
-function writeGroups(plan: Plan, groups: PrefixGroups | undefined): void {
-  const { header, groupIndptr, groupMembers, groupRanges } = plan;
-  if (groups === undefined && header[Header.groupCount] === 0) return;
-  groupIndptr.fill(0);
-  groupMembers.fill(0);
-  groupRanges.fill(0);
-  let member = 0;
-  for (const [g, members] of groups?.members.entries() ?? []) {
-    groupRanges[g * GroupRange.stride + GroupRange.kvStart] = groups!.kvStart[g]!;
-    groupRanges[g * GroupRange.stride + GroupRange.kvEnd] = groups!.kvEnd[g]!;
-    for (const request of members) groupMembers[member++] = request;
-    groupIndptr[g + 1] = member;
-  }
-  header[Header.groupCount] = groups?.members.length ?? 0;
-  header[Header.groupMemberCount] = member;
-}
-
-/** Fills a section, unless it was written in place, and clears what the last plan left behind: same batch, same bytes. */
-function replace(section: Int32Array, from: Int32Array, length: number, previousLength: number): void {
-  if (from !== section) for (let i = 0; i < length; i++) section[i] = from[i]!;
-  for (let i = length; i < previousLength; i++) section[i] = 0;
-}
-
 /** Next power of two, so that a growing planner seldom reallocates. */
 function roundUp(count: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(count, 1)));
-}
-
-/** FNV-1a over everything that a captured graph bakes in: launch, shape, capacities and offsets, not the batch. */
-export function fingerprint(header: Int32Array): number {
-  let hash = 0x811c_9dc5;
-  for (let field = 0; field < HEADER_BYTES / 4; field++) {
-    const isBaked =
-      field === Header.version ||
-      field === Header.totalBytes ||
-      (field >= Header.launch && field <= Header.ctasPerSm) ||
-      (field >= Header.queryHeads && field <= Header.softCapBits) ||
-      (field >= Header.workerCapacity && field <= Header.ctasPerWorker);
-    if (isBaked) hash = Math.imul(hash ^ header[field]!, 0x0100_0193);
-  }
-  return hash | 0;
-}
-
-/** A copy of a plan with a buffer of its own. */
-export function clonePlan(plan: Plan): Plan {
-  return new Plan(plan.buffer.slice(0), plan.layout);
 }

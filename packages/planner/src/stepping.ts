@@ -5,6 +5,7 @@
 // last piece takes the further tile, as long as the makespan stays within a tolerance of the new LB*.
 
 import type { AttentionBatch } from "./batch.ts";
+import { ceilDivide, shiftOf } from "./ceil-divide.ts";
 import { Header, MASK_KINDS, MergeOrder, Piece, Request } from "./layout.ts";
 import type { Plan } from "./plan.ts";
 
@@ -85,14 +86,4 @@ export class Tails {
     }
     this.isCurrent = true;
   }
-}
-
-/** log₂ of a power of two; −1 of anything else. */
-function shiftOf(divisor: number): number {
-  return (divisor & (divisor - 1)) === 0 ? 31 - Math.clz32(divisor) : -1;
-}
-
-/** ⌈value / divisor⌉ of int32 values ≥ 0: tiles and pages are nearly always powers of two, and shifting is free. */
-function ceilDivide(value: number, divisor: number, shift: number): number {
-  return shift < 0 ? Math.ceil(value / divisor) : (value + divisor - 1) >>> shift;
 }

@@ -3,9 +3,8 @@
 //
 // The time of each engine's host is fitted to a few rows, which are not judged: eight GPUs, where it shows most.
 
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { createStepTimer, findModel, findProfile, gpuFacts, replay, traceOf } from "@isochron/simulator";
+import { filesIn, folder, readText } from "./layout.mjs";
 
 const MODELS = {
   "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
@@ -42,10 +41,13 @@ const WAVES = 4;
 
 /** Rows of one shape and engine: { engine, model, gpu, tp, isl, osl, concurrency, measured, simulated: { ttftMs, tpotMs } }. */
 export async function aicRows(data) {
-  const { rows } = JSON.parse(gunzipSync(readFileSync(new URL("aic-silicon/dense_h100_h200.json.gz", data))));
+  const at = folder(data, "aic-silicon", "validation/aic-silicon");
+  const rows = at === undefined ? [] : filesIn(at, ".json").flatMap((file) => JSON.parse(readText(file)).rows);
   const results = [];
   for (const row of rows) {
     if (!row.weights.startsWith("unstated(bf16") || row.pp !== 1) continue;
+    if (!Object.hasOwn(MODELS, row.model) || !Object.hasOwn(GPUS, row.gpu) || !Object.hasOwn(ENGINES, row.engine))
+      continue;
     const engine = ENGINES[row.engine];
     if (engine.fittedOn(row)) continue;
     const model = findModel(MODELS[row.model]);

@@ -5,9 +5,8 @@
 // time of its host, in decode steps and in the uncaptured ones of prompts, is fitted to the runs at 0.25 requests/s; those
 // at 0.5 requests/s are judged.
 
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { createStepTimer, findModel, findProfile, gpuFacts, replay, traceOf } from "@isochron/simulator";
+import { filesIn, folder, readText } from "./layout.mjs";
 
 /** Fitted on llama_creation_025: mean TPOT 20.5 to 32.5 ms, mean TTFT 53 to 78 ms. */
 const HOST = { stepUs: 3500, requestUs: 52, promptStepUs: 14_000 };
@@ -15,20 +14,23 @@ const FITTED_ON = "llama_creation_025";
 
 /** Rows: { trace, config, tp, measured, simulated: { ttftMs, tpotMs } }. */
 export async function apexRows(data, fitted = false) {
-  const { rows } = JSON.parse(readFileSync(new URL("apex/vllm060_llama31_70b_8xh100.json", data)));
+  const at = folder(data, "apex", "validation/apex");
+  const traces = folder(data, "traces/apex-plus", "apex");
+  const rows = at === undefined ? [] : filesIn(at, ".json").flatMap((file) => JSON.parse(readText(file)).rows);
   const model = findModel("llama-3.1-70b");
-  const profile = { ...findProfile("h100-sxm"), allReduce: ncclAllReduce(data) };
+  const profile = { ...findProfile("h100-sxm"), allReduce: ncclAllReduce() };
   const results = [];
   for (const row of rows) {
     if (Math.abs(row.output_tokens / row.output_tokens_in_trace - 1) > 0.02) continue;
     if ((row.trace === FITTED_ON) !== fitted) continue;
-    const [, engines, tp, index] = /^(\d)DP(\d)TP_(\d)$/.exec(row.config).map(Number);
-    const requests = readFileSync(new URL(`apex/${row.trace}.csv`, data), "utf8")
+    // "8TP" is one engine with the whole trace, "2DP4TP_1" the second of two with every other request.
+    const [, engines = "1", tp, index = "0"] = /^(?:(\d)DP)?(\d)TP(?:_(\d))?$/.exec(row.config);
+    const requests = readText(new URL(`${row.trace}.csv`, traces))
       .trim()
       .split("\n")
       .slice(1)
       .map((line) => line.split(",").map(Number))
-      .filter((_, i) => i % engines === index)
+      .filter((_, i) => i % Number(engines) === Number(index))
       .map(([arrivalNs, inputTokens, outputTokens]) => ({ arrivalUs: arrivalNs / 1000, inputTokens, outputTokens }));
     const report = await replay({
       trace: traceOf(requests),
@@ -36,7 +38,7 @@ export async function apexRows(data, fitted = false) {
         model,
         gpu: gpuFacts(profile),
         attention: "fa3-varlen",
-        tensorParallel: tp,
+        tensorParallel: Number(tp),
         batching: "prefill-first",
         maxRunningRequests: 256,
         gpuMemoryUtilization: 0.97,
@@ -46,7 +48,7 @@ export async function apexRows(data, fitted = false) {
         kind: "kernel",
         model,
         profile,
-        tensorParallel: tp,
+        tensorParallel: Number(tp),
         attentionPolicy: "fa3-varlen",
         host: HOST,
       }),
@@ -63,9 +65,8 @@ export async function apexRows(data, fitted = false) {
 }
 
 /** NCCL's all-reduce by number of GPUs, in the form of a profile. */
-function ncclAllReduce(data) {
-  const [, ...lines] = gunzipSync(readFileSync(new URL("aiconfigurator/h100_sxm_nccl_2.29.2.csv.gz", data)))
-    .toString()
+function ncclAllReduce() {
+  const [, ...lines] = readText(new URL("data/aiconfigurator/h100_sxm_nccl_2.29.2.csv.gz", import.meta.url))
     .trim()
     .split("\n");
   const tables = new Map();

@@ -4,9 +4,7 @@
 // Besides the usual metrics, the decode tail is checked step by step. Between the ends of two requests the batch does not
 // change, and only a whole number of equal steps fits into the gap, so each gap gives a measured step time.
 
-import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { gunzipSync } from "node:zlib";
 import {
   findModel,
   findProfile,
@@ -17,33 +15,7 @@ import {
   readLayerTimes,
   replay,
 } from "@isochron/simulator";
-
-const WORKLOAD = "sharegpt-llama-3.1-8b-300-sps10.mooncake16.jsonl";
-
-/** Engine settings from the runs' own logs (meta.json); graphs are captured up to twice max_num_seqs, at most 512. */
-const RUNS = [
-  {
-    name: "RTX 4090",
-    folder: "RTX4090",
-    profile: "rtx-4090",
-    deployment: { kvBlocks: 2588, maxRunningRequests: 256, maxBatchedTokens: 2048, maxContextTokens: 32_768 },
-    graphTokens: 512,
-  },
-  {
-    name: "RTX PRO 6000",
-    folder: "RTXPRO6000",
-    profile: "rtx-pro-6000",
-    deployment: { maxRunningRequests: 128, maxBatchedTokens: 2048 },
-    graphTokens: 256,
-  },
-];
-
-const text = (path) => {
-  const plain = new URL(path);
-  const file = existsSync(plain) ? plain : new URL(`${path}.gz`);
-  const bytes = readFileSync(file);
-  return bytes[0] === 0x1f ? gunzipSync(bytes).toString() : bytes.toString();
-};
+import { readText, vllmRunsIn } from "./layout.mjs";
 
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 export function quantile(values, q) {
@@ -56,25 +28,22 @@ export function quantile(values, q) {
 /** One entry per run: end-to-end errors, per-step errors of the tail, and what a timer blind to unevenness would give. */
 export async function vllmRuns(data) {
   const runs = [];
-  for (const run of RUNS) {
-    const model = findModel("llama-3.1-8b");
+  for (const run of vllmRunsIn(data)) {
+    const model = findModel(run.model);
     const profile = findProfile(run.profile);
-    const times = readLayerTimes(
-      fileURLToPath(new URL(`llmservingsim/${run.folder}_meta-llama_Llama-3.1-8B_bf16_tp1`, data)),
-    );
+    const times = readLayerTimes(fileURLToPath(run.tables));
+    const tensorParallel = run.tensorParallel ?? 1;
+    const graphTokens = Math.min(2 * run.deployment.maxRunningRequests, 512);
     const timer = (seesUnevenness) =>
-      new MeasuredTimer(model, profile, rankAttention(model, 1, 16), times, {
-        graphTokens: run.graphTokens,
+      new MeasuredTimer(model, profile, rankAttention(model, tensorParallel, 16), times, {
+        graphTokens,
         seesUnevenness,
       });
-    const folder = new URL(`llmservingsim/runs/${run.folder}/`, data);
-    const requests = text(new URL("requests.jsonl", folder).href)
+    const requests = readText(run.requests)
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line))
       .sort((a, b) => Number(a.request_id.split("-")[1]) - Number(b.request_id.split("-")[1]));
-    const workload = new URL(`llmservingsim/runs/${WORKLOAD}`, data);
-    const file = fileURLToPath(existsSync(workload) ? workload : new URL(`${workload.href}.gz`));
     const entry = { name: run.name };
     for (const [key, sees] of [
       ["simulated", true],
@@ -85,8 +54,8 @@ export async function vllmRuns(data) {
       const stepTimer = key === "scaled" ? scaled(timer(sees), entry.factor) : timer(sees);
       const started = performance.now();
       const report = await replay({
-        trace: await openTrace(file),
-        deployment: { model, gpu: gpuFacts(profile), attention: "fa2-paged-graph", ...run.deployment },
+        trace: await openTrace(fileURLToPath(run.workload)),
+        deployment: { model, gpu: gpuFacts(profile), attention: "fa2-paged-graph", tensorParallel, ...run.deployment },
         stepTimer,
       });
       entry[key] = {
@@ -97,7 +66,7 @@ export async function vllmRuns(data) {
         wallMs: performance.now() - started,
       };
     }
-    entry.seconds = tailSeconds(requests, entry.simulated.tail, text(new URL("timeseries.csv", folder).href));
+    entry.seconds = tailSeconds(requests, entry.simulated.tail, readText(run.timeseries));
     runs.push(entry);
   }
   return runs;

@@ -20,15 +20,17 @@ const LLMSERVINGSIM = {
 };
 
 /**
- * Rows { against, what, error, target, field, cases }: `error` is signed where it is a bias; `field` is what others report
- * for the same, in words.
+ * `rows`: { against, what, error, target, field, cases }, where `error` is signed where it is a bias and `field` is what
+ * others report for the same, in words. `runs`: the two runs in detail.
  */
-export async function servingRows(data) {
+export async function servingFigures(data) {
   const rows = [];
   const add = (against, what, error, target, field, cases) => rows.push({ against, what, error, target, field, cases });
   const percent = (value) => `${value > 0 ? "+" : ""}${(value * 100).toFixed(1)} %`;
-  for (const run of await vllmRuns(data)) {
-    const targets = RUN_TARGETS[run.name];
+  const runs = await vllmRuns(data);
+  for (const run of runs) {
+    const targets = RUN_TARGETS[run.name] ?? {};
+    const reported = LLMSERVINGSIM[run.name];
     for (const [key, against] of [
       ["simulated", `${run.name}, vLLM 0.19`],
       ["scaled", `${run.name}, vLLM 0.19, times ${run.factor.toFixed(3)}`],
@@ -36,7 +38,7 @@ export async function servingRows(data) {
       const { metrics } = run[key];
       for (const metric of ["ttft", "tpot", "e2e"]) {
         for (const statistic of ["mean", "p99"]) {
-          const others = statistic === "mean" ? `LLMServingSim ${percent(LLMSERVINGSIM[run.name][metric])}` : "";
+          const others = statistic === "mean" && reported ? `LLMServingSim ${percent(reported[metric])}` : "";
           const even = `even batches ${percent(run.even.metrics[`${metric} ${statistic}`])}`;
           const field = [others, even].filter((part) => part !== "").join(", ");
           add(
@@ -52,7 +54,7 @@ export async function servingRows(data) {
       const perRequest = "e2e per request, median |error|";
       add(
         against,
-        perRequest.toUpperCase().replace("PER REQUEST, MEDIAN |ERROR|", "per request, median |error|"),
+        "E2E per request, median |error|",
         metrics[perRequest],
         run.name === "RTX 4090" ? 0.01 : undefined,
         `even batches ${percent(run.even.metrics[perRequest])}`,
@@ -107,9 +109,11 @@ export async function servingRows(data) {
   );
   for (const engine of ["vllm", "sglang", "trtllm"]) {
     const group = aic.filter((row) => row.engine === engine);
-    add("closed loop, H100", `TPOT, mean |error|, ${engine}`, mean(group.map(tpotError)), 0.1, "", group.length);
+    if (group.length > 0)
+      add("closed loop, H100", `TPOT, mean |error|, ${engine}`, mean(group.map(tpotError)), 0.1, "", group.length);
   }
   const apex = await apexRows(data);
+  if (apex.length === 0) return { rows, runs };
   add(
     "Llama-3.1-70B on 8 H100, vLLM 0.6",
     "TTFT, mean |error|",
@@ -126,5 +130,5 @@ export async function servingRows(data) {
     "APEX+ 10.7 %",
     apex.length,
   );
-  return rows;
+  return { rows, runs };
 }

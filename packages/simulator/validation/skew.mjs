@@ -2,22 +2,22 @@
 // short. The predicted time is that of the even batch, as measured, plus the difference of the two simulated launches,
 // which is what the measured timer adds to a step. Times in the table are sums of three launches.
 
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { createPlanner } from "@isochron/planner";
 import { findModel, findProfile, KernelSimulator, plannerDevice, rankAttention } from "@isochron/simulator";
+import { folder, readText } from "./layout.mjs";
 
 const TABLES = [
-  { name: "RTX 4090", profile: "rtx-4090", folder: "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1" },
-  { name: "RTX PRO 6000", profile: "rtx-pro-6000", folder: "RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1" },
+  { name: "RTX 4090", profile: "rtx-4090", tables: "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1" },
+  { name: "RTX PRO 6000", profile: "rtx-pro-6000", tables: "RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1" },
 ];
 const LAUNCHES = 3;
 
 /** Per GPU: errors of decodes alone and with a prompt chunk, by simulated unevenness and by the mean. */
 export function skewRows(data) {
-  return TABLES.flatMap(({ name, profile: profileName, folder }) => {
-    const [head, ...lines] = gunzipSync(readFileSync(new URL(`llmservingsim/${folder}/skew.csv.gz`, data)))
-      .toString()
+  const root = folder(data, "perf/llmservingsim", "llmservingsim");
+  if (root === undefined) return [];
+  return TABLES.flatMap(({ name, profile: profileName, tables }) => {
+    const [head, ...lines] = readText(new URL(`${tables}/skew.csv`, root))
       .trim()
       .split(/\r?\n/);
     const columns = head.split(",");

@@ -17,6 +17,11 @@ export interface StepTimerOptions extends StepCostOptions {
   readonly tensorParallel?: number;
   /** Policy that plans each step's attention; balanced unless given. The analytic timer knows no policies. */
   readonly attentionPolicy?: PolicyName;
+  /**
+   * The kernel timer plans decodes with their very lengths, and not with the nearest multiple of up to a 64th of them.
+   * False unless given: several times as fast, and 0.8 % off in one step of a hundred.
+   */
+  readonly exactLengths?: boolean | undefined;
   /** KV tokens in one page; 16 unless given. */
   readonly pageSize?: number;
 }
@@ -27,8 +32,8 @@ type TimerFactory = (options: StepTimerOptions, attention: AttentionShape) => St
 const TIMERS: Readonly<Record<"analytic" | "kernel", TimerFactory>> = {
   analytic: ({ model, profile, tensorParallel = 1, ...costs }, attention) =>
     new AnalyticTimer(model, profile, tensorParallel, attention, costs),
-  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", ...costs }, attention) =>
-    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, costs),
+  kernel: ({ model, profile, tensorParallel = 1, attentionPolicy = "balanced", exactLengths, ...costs }, attention) =>
+    new KernelTimer(model, profile, tensorParallel, attention, attentionPolicy, costs, exactLengths),
 };
 
 export type StepTimerKind = keyof typeof TIMERS;

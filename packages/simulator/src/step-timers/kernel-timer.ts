@@ -1,5 +1,6 @@
 // The `kernel` step timer: plans the attention of a step and simulates the plan on every SM; the rest as StepCosts has
-// it. One plan per step serves all layers, since their attention is the same work, and all ranks.
+// it. One plan per step serves all layers, since their attention is the same work, and all ranks; and all steps whose
+// decodes are of nearly the same lengths (launch-memo.ts).
 
 import type { AttentionShape, Planner, PolicyName } from "@isochron/planner";
 import { createPlanner } from "@isochron/planner";
@@ -8,6 +9,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { KernelSimulator } from "../kernel/kernel-simulator.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
+import { LaunchMemo, type LaunchTimes } from "./launch-memo.ts";
 import { type StepCostOptions, StepCosts } from "./step-costs.ts";
 import { addUp, emptyTiming } from "./timing.ts";
 
@@ -18,6 +20,8 @@ export class KernelTimer implements StepTimer {
   private readonly costs: StepCosts;
   private readonly planner: Planner;
   private readonly simulator: KernelSimulator;
+  private readonly memo: LaunchMemo;
+  private readonly launch: LaunchTimes = { durationUs: 0, imbalance: 0, busyFraction: 0 };
   private readonly timing: StepTiming = emptyTiming();
 
   constructor(
@@ -27,8 +31,10 @@ export class KernelTimer implements StepTimer {
     attention: AttentionShape,
     policy: PolicyName,
     options: StepCostOptions,
+    exactLengths = false,
   ) {
     this.policy = policy;
+    this.memo = new LaunchMemo(exactLengths);
     this.layers = model.layers;
     this.costs = new StepCosts(model, profile, tensorParallel, options);
     this.planner = createPlanner({ attention, device: plannerDevice(profile), policy });
@@ -36,12 +42,25 @@ export class KernelTimer implements StepTimer {
   }
 
   time(step: Step): StepTiming {
-    const { timing, simulator } = this;
-    const batch = { qoLens: step.qoLens.subarray(0, step.count), kvLens: step.kvLens.subarray(0, step.count) };
-    simulator.run(this.planner.plan(batch));
-    timing.attentionUs = this.layers * simulator.durationUs;
-    timing.attentionImbalance = simulator.durationUs / simulator.lowerBoundUs;
-    timing.smBusyFraction = simulator.busyFraction;
+    const { timing, launch, memo } = this;
+    if (!memo.find(step.count, step.qoLens, step.kvLens, launch)) {
+      this.simulate(step.count);
+      memo.remember(launch);
+    }
+    timing.attentionUs = this.layers * launch.durationUs;
+    timing.attentionImbalance = launch.imbalance;
+    timing.smBusyFraction = launch.busyFraction;
     return addUp(timing, this.costs, step);
+  }
+
+  /** Plans and simulates the batch that the memo does not know. */
+  private simulate(count: number): void {
+    const { launch, memo, simulator } = this;
+    simulator.run(
+      this.planner.plan({ qoLens: memo.qoLens.subarray(0, count), kvLens: memo.kvLens.subarray(0, count) }),
+    );
+    launch.durationUs = simulator.durationUs;
+    launch.imbalance = simulator.durationUs / simulator.lowerBoundUs;
+    launch.busyFraction = simulator.busyFraction;
   }
 }
