@@ -30,8 +30,11 @@ describe("README.md", () => {
     expect(shell).toContain("npm ci && npm test");
   });
 
-  it("says what the commands print", () => {
-    const script = join(repository, "scripts/update-readme.mjs");
+  it.each([
+    ["what the commands print", "scripts/update-readme.mjs"],
+    ["what was measured", "scripts/hardware.mjs"],
+  ])("says %s", (_, path) => {
+    const script = join(repository, path);
     const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
     expect(stderr).toBe("");
     expect(status).toBe(0);

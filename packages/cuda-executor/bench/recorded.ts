@@ -10,12 +10,16 @@ export interface RecordedTimes {
 /** Kernels that run a whole decode: what "best of six" chooses from. */
 const DECODE_KERNELS = ["fi_cuda", "fi_tc", "fi_holistic", "fi_xqa", "fi_cuda_cg", "fi_tc_cg", "fi_fa3"];
 
-/** Recorded times by "case|heads|pageSize". Later rows of a kernel replace earlier ones. */
+/** Sections of the file that were taken as data/NOTICE.md says; others time single launches or repeat cases. */
+const SECTIONS = ["decode", "mixed", "prefill", "prefix"];
+
+/** Recorded times by "case|heads|pageSize". */
 export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMap<string, number>> {
   const [head, ...lines] = readFileSync(path, "utf8").trim().split("\n");
   const columns = head!.split(",");
   const column = (name: string): number => columns.indexOf(name);
   const at = {
+    section: column("sec"),
     case: column("case"),
     kernel: column("kernel"),
     heads: column("heads"),
@@ -25,6 +29,7 @@ export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMa
   const bySetting = new Map<string, Map<string, number>>();
   for (const line of lines) {
     const cells = line.split(",");
+    if (!SECTIONS.includes(cells[at.section]!)) continue;
     const key = `${cells[at.case]}|${cells[at.heads]}|${cells[at.ps]}`;
     const times = bySetting.get(key) ?? new Map<string, number>();
     times.set(cells[at.kernel]!, Number(cells[at.us]));
