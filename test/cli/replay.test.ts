@@ -96,6 +96,7 @@ describe("isochron replay", () => {
       ["--kv-dtype", "int4"],
       ["--expert-imbalance", "-1"],
       ["--model", "llama-3.1-8b", "--expert-parallel"],
+      ["--model", "llama-3.1-8b", "--expert-imbalance", "1"],
     ]) {
       const { stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "5", ...bad]);
       expect(exitCode).toBe(2);
@@ -145,10 +146,11 @@ describe("isochron replay", () => {
     for (const bad of [
       ["--speculative-tokens", "3"],
       ["--acceptance-rate", "0.5"],
+      ["--draft-us", "5"],
     ]) {
       const { stderr, exitCode } = await isochron(["replay", ...args, ...bad]);
       expect(exitCode).toBe(2);
-      expect(stderr).toMatch(/expected --\S+ with it/);
+      expect(stderr).toMatch(/expected (--\S+ with it|some that are drafted)/);
     }
   });
 

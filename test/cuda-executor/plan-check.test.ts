@@ -36,6 +36,7 @@ describe.skipIf(!hasAddon)("the native plan check", () => {
     expect(table["Merge"]).toEqual(withoutReserved(Merge));
     expect(table["GroupRange"]).toEqual(withoutReserved(GroupRange));
     expect(table["MergeSource"]).toEqual(withoutReserved(MergeSource));
+    expect(table["GroupRange"]).toEqual(withoutReserved(GroupRange));
     expect([table["magic"], table["version"], table["headerBytes"]]).toEqual([PLAN_MAGIC, PLAN_VERSION, HEADER_BYTES]);
   });
 

@@ -274,6 +274,39 @@ describe("jobs and verdicts", () => {
     expect(diagnose(fast, sumWork(fast)).severity).toBe("good");
   });
 
+  it("sees who still has pieces, although everybody ends together with merges", async () => {
+    const timeline = makeTimeline({ policy: "none" });
+    const { slices } = timeline;
+    const end = timeline.durationUs;
+    const workers = Array.from(slices.worker);
+    const merges = [...new Set(workers)].map((worker) => [worker, workers.indexOf(worker)] as const);
+    const more = (column: ArrayLike<number>, of: (worker: number, first: number) => number): number[] => [
+      ...Array.from(column),
+      ...merges.map(([worker, first]) => of(worker, first)),
+    ];
+    const merged = await timelineOf({
+      ...timeline,
+      durationUs: end + 4,
+      slices: {
+        worker: more(slices.worker, (worker) => worker),
+        sm: more(slices.sm, (_, first) => slices.sm[first]!),
+        startUs: more(slices.startUs, () => end + 1),
+        endUs: more(slices.endUs, () => end + 3),
+        kind: more(slices.kind, () => 3),
+        request: more(slices.request, (_, first) => slices.request[first]!),
+        kvHead: more(slices.kvHead, (_, first) => slices.kvHead[first]!),
+        qTile: more(slices.qTile, (_, first) => slices.qTile[first]!),
+        kvStart: more(slices.kvStart, () => 0),
+        kvEnd: more(slices.kvEnd, () => 0),
+      },
+    });
+    const plain = await timelineOf(timeline);
+    const tail = /Half of the \d+ workers are done after .*; (\d+) workers? carr(y|ies) the rest/;
+    const found = [plain, merged].map((one) => tail.exec(diagnose(one, sumWork(one)).findings[0]!.text)?.[1]);
+    expect(found[0]).toBeDefined();
+    expect(found[1]).toBe(found[0]);
+  });
+
   it("compares policies, and a simulation with its measurement piece by piece", async () => {
     const none = prepare(await timelineOf(makeTimeline({ policy: "none" })));
     const balanced = prepare(await timelineOf(makeTimeline({ policy: "balanced" })));

@@ -106,7 +106,10 @@ for (const heads of values.heads.split(",")) {
   }
 }
 if (values.out !== undefined) {
-  writeFileSync(values.out, `${JSON.stringify({ machine: machine(executor), benchmark: "append", results }, null, 1)}\n`);
+  writeFileSync(
+    values.out,
+    `${JSON.stringify({ machine: machine(executor), benchmark: "append", results }, null, 1)}\n`,
+  );
 }
 await executor.close();
 

@@ -225,7 +225,11 @@ async function prefixes(context: CheckContext): Promise<void> {
   let slots = 0;
   const rounds = Math.max(2, Math.round(10 * context.scale));
   for (let round = 0; round < rounds; round++) {
-    const attention: AttentionShape = { ...MODEL, queryHeads: pick(random, [8, 32]), headDim: pick(random, [64, 128, 256]) };
+    const attention: AttentionShape = {
+      ...MODEL,
+      queryHeads: pick(random, [8, 32]),
+      headDim: pick(random, [64, 128, 256]),
+    };
     const count = between(random, 2, 40);
     const sharedPages = between(random, 20, 200);
     const qoLens = Array.from({ length: count }, () => (random() < 0.7 ? 1 : between(random, 0, 5)));

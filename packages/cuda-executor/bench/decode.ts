@@ -131,7 +131,9 @@ await executor.close();
 function withCosts(device: Device): Device {
   const { costModel } = device;
   const pieceNs = values["piece-ns"];
-  const queryTiles = costModel.queryTiles.map((tile) => (pieceNs === undefined ? tile : { ...tile, pieceNs: Number(pieceNs) }));
+  const queryTiles = costModel.queryTiles.map((tile) =>
+    pieceNs === undefined ? tile : { ...tile, pieceNs: Number(pieceNs) },
+  );
   const surchargeTiles = Number(values["surcharge-tiles"] ?? costModel.surchargeTiles);
   return { ...device, costModel: { ...costModel, queryTiles, surchargeTiles } };
 }

@@ -9,7 +9,9 @@ import { Bed } from "./bed.ts";
 import { machine } from "./machine.ts";
 import { between, seededRandom } from "./random.ts";
 
-const { values } = parseArgs({ options: { batch: { type: "string", default: "1,16,64,256" }, out: { type: "string" } } });
+const { values } = parseArgs({
+  options: { batch: { type: "string", default: "1,16,64,256" }, out: { type: "string" } },
+});
 const attention: AttentionShape = {
   queryHeads: 32,
   kvHeads: 8,

@@ -104,13 +104,26 @@ for (const heads of values.heads.split(",")) {
           peerText,
         ].join(" "),
       );
-      results.push({ case: id, heads, pageSize, policy: values.policy, us, kvBytes, copies, recordedUs: Object.fromEntries(peers ?? []), stats: plan.stats });
+      results.push({
+        case: id,
+        heads,
+        pageSize,
+        policy: values.policy,
+        us,
+        kvBytes,
+        copies,
+        recordedUs: Object.fromEntries(peers ?? []),
+        stats: plan.stats,
+      });
       graph.close();
       pageIndices.close();
     }
   }
 }
 if (values.out !== undefined) {
-  writeFileSync(values.out, `${JSON.stringify({ machine: machine(executor), benchmark: "prefix", results }, null, 1)}\n`);
+  writeFileSync(
+    values.out,
+    `${JSON.stringify({ machine: machine(executor), benchmark: "prefix", results }, null, 1)}\n`,
+  );
 }
 await executor.close();

@@ -54,22 +54,51 @@ for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.sp
     Array.from({ length: data.length / 8 }, (_, i) => f(i * 8));
   const print = (name: string, list: number[]): void => {
     const sorted = list.toSorted((a, b) => a - b);
-    const q = (x: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(x * sorted.length))] ?? Number.NaN).toFixed(2);
+    const q = (x: number): string =>
+      (sorted[Math.min(sorted.length - 1, Math.floor(x * sorted.length))] ?? Number.NaN).toFixed(2);
     console.log(`  ${name.padEnd(28)} min ${q(0)} p10 ${q(0.1)} p50 ${q(0.5)} p90 ${q(0.9)} max ${q(1)}`);
   };
   const { pieces, merges } = trace;
   const us = (cycles: number): number => cycles / (GHZ * 1000);
-  print("piece start µs (timer)", rows(pieces, (at) => pieces[at]!));
-  print("piece end µs (timer)", rows(pieces, (at) => pieces[at + 1]!));
-  print("CTA begin → first tile", rows(pieces, (at) => us(pieces[at + 4]!)));
-  print("first tile → last consumed", rows(pieces, (at) => us(pieces[at + 5]! - pieces[at + 4]!)));
-  print("last consumed → rows written", rows(pieces, (at) => us(pieces[at + 6]! - pieces[at + 5]!)));
-  print("rows written → arrival+merge", rows(pieces, (at) => us(pieces[at + 7]! - pieces[at + 6]!)));
-  print("merge start µs (timer)", rows(merges, (at) => merges[at]!));
-  print("merge end µs (timer)", rows(merges, (at) => merges[at + 1]!));
-  print("merge duration", rows(merges, (at) => us(merges[at + 5]! - merges[at + 4]!)));
+  print(
+    "piece start µs (timer)",
+    rows(pieces, (at) => pieces[at]!),
+  );
+  print(
+    "piece end µs (timer)",
+    rows(pieces, (at) => pieces[at + 1]!),
+  );
+  print(
+    "CTA begin → first tile",
+    rows(pieces, (at) => us(pieces[at + 4]!)),
+  );
+  print(
+    "first tile → last consumed",
+    rows(pieces, (at) => us(pieces[at + 5]! - pieces[at + 4]!)),
+  );
+  print(
+    "last consumed → rows written",
+    rows(pieces, (at) => us(pieces[at + 6]! - pieces[at + 5]!)),
+  );
+  print(
+    "rows written → arrival+merge",
+    rows(pieces, (at) => us(pieces[at + 7]! - pieces[at + 6]!)),
+  );
+  print(
+    "merge start µs (timer)",
+    rows(merges, (at) => merges[at]!),
+  );
+  print(
+    "merge end µs (timer)",
+    rows(merges, (at) => merges[at + 1]!),
+  );
+  print(
+    "merge duration",
+    rows(merges, (at) => us(merges[at + 5]! - merges[at + 4]!)),
+  );
   const lastOf = new Map<number, number>();
-  for (let at = 0; at < pieces.length; at += 8) lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
+  for (let at = 0; at < pieces.length; at += 8)
+    lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
   print("worker's last piece end", [...lastOf.values()]);
   cold.close();
 }

@@ -25,7 +25,11 @@ if (folder === undefined || values.out === undefined) {
   process.exit(2);
 }
 
-const lines = (file: string): string[] => gunzipSync(readFileSync(join(folder, file))).toString().trim().split("\n");
+const lines = (file: string): string[] =>
+  gunzipSync(readFileSync(join(folder, file)))
+    .toString()
+    .trim()
+    .split("\n");
 const azure = (file: string): Lengths[] =>
   lines(file)
     .slice(1)
@@ -47,7 +51,10 @@ for (const [name, read] of Object.entries(TRACES)) {
   const requests = read().filter(({ prompt, output }) => prompt > 0 && output > 0);
   const cumulative: number[] = [];
   let total = 0;
-  for (const { output } of requests) cumulative.push((total += output));
+  for (const { output } of requests) {
+    total += output;
+    cumulative.push(total);
+  }
   for (let i = 0; i < Number(values.count); i++) {
     // Batch sizes are uniform in the logarithm: small batches are as common as large ones.
     const size = Math.round(3 * (200 / 3) ** random());

@@ -194,6 +194,7 @@ Napi::Value layoutTable(const Napi::CallbackInfo& info) {
   ISOCHRON_TABLE("Merge", ISOCHRON_MERGE_FIELDS)
   ISOCHRON_TABLE("GroupRange", ISOCHRON_GROUP_RANGE_FIELDS)
   ISOCHRON_TABLE("MergeSource", ISOCHRON_MERGE_SOURCE_FIELDS)
+  ISOCHRON_TABLE("GroupRange", ISOCHRON_GROUP_RANGE_FIELDS)
   table.Set("magic", kPlanMagic);
   table.Set("version", kPlanVersion);
   table.Set("headerBytes", kHeaderBytes);

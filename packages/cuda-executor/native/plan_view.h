@@ -36,8 +36,8 @@ namespace header { enum : int { ISOCHRON_HEADER_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace request { enum : int { ISOCHRON_REQUEST_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace piece { enum : int { ISOCHRON_PIECE_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace merge { enum : int { ISOCHRON_MERGE_FIELDS(ISOCHRON_AS_ENUM) }; }
-namespace group_range { enum : int { ISOCHRON_GROUP_RANGE_FIELDS(ISOCHRON_AS_ENUM) }; }
 namespace merge_source { enum : int { ISOCHRON_MERGE_SOURCE_FIELDS(ISOCHRON_AS_ENUM) }; }
+namespace group_range { enum : int { ISOCHRON_GROUP_RANGE_FIELDS(ISOCHRON_AS_ENUM) }; }
 #undef ISOCHRON_AS_ENUM
 
 constexpr int32_t kPlanMagic = 0x504f5349;
@@ -76,8 +76,8 @@ struct PlanView {
   const int32_t* workerPieceIndptr() const { return section(header::workerPieceIndptrOffset); }
   const int32_t* workerMergeIndptr() const { return section(header::workerMergeIndptrOffset); }
   const int32_t* groupIndptr() const { return section(header::groupIndptrOffset); }
-  const int32_t* groupRange(int g) const { return section(header::groupRangesOffset) + g * group_range::stride; }
   const int32_t* groupMembers() const { return section(header::groupMembersOffset); }
+  const int32_t* groupRange(int g) const { return section(header::groupRangesOffset) + g * group_range::stride; }
   /** Heads that pieces count in: KV heads where a group is packed, query heads where it is not. */
   int32_t heads() const {
     return words[header::packedHeads] == 1 ? words[header::queryHeads] : words[header::kvHeads];
@@ -86,7 +86,8 @@ struct PlanView {
 
 /** Byte offsets of the sections: a pure function of the capacities, as in layout.ts. */
 struct PlanOffsets {
-  int64_t requests, workerPieceIndptr, workerMergeIndptr, groupIndptr, groupMembers, groupRanges, merges, mergeSources, pieces, total;
+  int64_t requests, workerPieceIndptr, workerMergeIndptr, groupIndptr, groupMembers, groupRanges;
+  int64_t merges, mergeSources, pieces, total;
 };
 
 inline PlanOffsets planOffsets(const int32_t* words) {
@@ -224,11 +225,12 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
     const int32_t begin = plan.groupIndptr()[g], end = plan.groupIndptr()[g + 1];
     if (begin == end) return fail("groupIndptr", g + 1, end, "at least one member");
     const int32_t* shared = plan.groupRange(g);
-    ISOCHRON_REQUIRE("groupRanges.kvStart", g, shared[group_range::kvStart], 0, kMaxTokens);
-    ISOCHRON_REQUIRE("groupRanges.kvEnd", g, shared[group_range::kvEnd], shared[group_range::kvStart], kMaxTokens);
     for (int m = begin; m < end; m++) {
       const int32_t member = plan.groupMembers()[m];
       ISOCHRON_REQUIRE("groupMembers", m, member, 0, requestCount - 1);
+      const int32_t* owner = plan.request(member);
+      ISOCHRON_REQUIRE("groupRanges.kvEnd", g, shared[group_range::kvEnd], 1, owner[request::kvLen] - owner[request::qoLen]);
+      ISOCHRON_REQUIRE("groupRanges.kvStart", g, shared[group_range::kvStart], 0, shared[group_range::kvEnd] - 1);
       scratch.groupRows[g] += int64_t(plan.request(member)[request::qoLen]) * packed;
     }
   }
@@ -250,11 +252,9 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
     ISOCHRON_REQUIRE("pieces.kvStart", i, p[piece::kvStart], 0, kMaxTokens);
     ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], kMaxTokens);
     if (owner < 0) {
-      // The group's KV is read through its first member's page table.
-      const int32_t first = plan.groupMembers()[plan.groupIndptr()[-1 - owner]];
       const int32_t* shared = plan.groupRange(-1 - owner);
       ISOCHRON_REQUIRE("pieces.kvStart", i, p[piece::kvStart], shared[group_range::kvStart], shared[group_range::kvEnd]);
-      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], 0, plan.request(first)[request::kvLen]);
+      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], shared[group_range::kvEnd]);
       if (p[piece::slot] < 0) return fail("pieces.slot", i, p[piece::slot], "a partial slot, because the piece is a group's");
     }
     if (p[piece::slot] == -1) continue;

@@ -35,7 +35,11 @@ function build() {
   } catch {
     return off("cmake-js is not installed");
   }
-  const environment = { ...process.env, CUDACXX: nvcc, ...(machineArchitecture() ?? {}) };
+  const environment = {
+    ...process.env,
+    CUDACXX: nvcc,
+    ISOCHRON_CUDA_ARCH: process.env.ISOCHRON_CUDA_ARCH ?? architecture(),
+  };
   const result = spawnSync(process.execPath, [cmakeJs, "build"], { cwd: root, env: environment, encoding: "utf8" });
   if (result.status === 0) return say("GPU executor built");
   const log = join(root, "build-error.log");
@@ -47,19 +51,15 @@ function build() {
   return off(`the build failed: see ${log}`);
 }
 
-/** On a machine with a GPU, build for that GPU alone. */
-function machineArchitecture() {
-  if (process.env.ISOCHRON_CUDA_ARCH) return undefined;
+/** The machine's own GPU; without one Hopper alone, so that an install takes seconds and not minutes. */
+function architecture() {
   const smi = find("nvidia-smi");
-  if (!smi) return undefined;
-  const result = spawnSync(smi, ["--query-gpu=compute_cap", "--format=csv,noheader"], {
-    encoding: "utf8",
-    timeout: 20_000,
-  });
-  const capability = /^(\d+)\.(\d)/.exec(result.stdout ?? "");
-  if (!capability) return undefined;
-  const architecture = `${capability[1]}${capability[2]}`;
-  return { ISOCHRON_CUDA_ARCH: architecture === "90" ? "90a-real" : `${architecture}-real` };
+  const result = smi
+    ? spawnSync(smi, ["--query-gpu=compute_cap", "--format=csv,noheader"], { encoding: "utf8", timeout: 20_000 })
+    : undefined;
+  const capability = /^(\d+)\.(\d)/.exec(result?.stdout ?? "");
+  const number = capability ? `${capability[1]}${capability[2]}` : "90";
+  return number === "90" ? "90a-real" : `${number}-real`;
 }
 
 try {

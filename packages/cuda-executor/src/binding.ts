@@ -67,7 +67,10 @@ export interface NativeAddon {
   open(device: number): ContextHandle;
   closeContext(context: ContextHandle): void;
   deviceInfo(context: ContextHandle): NativeDeviceInfo;
-  kernelNeeds(headDim: number, dtype: number): { threads: number; sharedBytes: number; ctasPerSm: number; largestTile: number } | null;
+  kernelNeeds(
+    headDim: number,
+    dtype: number,
+  ): { threads: number; sharedBytes: number; ctasPerSm: number; largestTile: number } | null;
   allocate(context: ContextHandle, bytes: number): MemoryHandle;
   releaseMemory(memory: MemoryHandle): void;
   write(memory: MemoryHandle, byteOffset: number, data: ArrayBufferView): Promise<void>;

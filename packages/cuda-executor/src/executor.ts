@@ -14,7 +14,14 @@ import {
   Piece,
   type Plan,
 } from "@isochron/planner";
-import type { ContextHandle, NativeAddon, NativeBinding, NativeDeviceInfo, NativeTrace, SessionHandle } from "./binding.ts";
+import type {
+  ContextHandle,
+  NativeAddon,
+  NativeBinding,
+  NativeDeviceInfo,
+  NativeTrace,
+  SessionHandle,
+} from "./binding.ts";
 import { requireCuda } from "./binding.ts";
 import { HOPPER_COSTS } from "./costs.ts";
 import { awaiting, calling, UnsupportedPlanError } from "./errors.ts";

@@ -61,7 +61,7 @@ interface ReplayOptions extends CommonOptions {
   readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
   readonly expertParallel?: true;
-  readonly expertImbalance: number;
+  readonly expertImbalance?: number;
   readonly replicas: number;
   readonly router: RouterName;
   readonly routerStalenessMs: number;
@@ -81,7 +81,7 @@ interface ReplayOptions extends CommonOptions {
   readonly kvTransfer: number;
   readonly speculativeTokens?: number;
   readonly acceptanceRate?: number;
-  readonly draftUs: number;
+  readonly draftUs?: number;
   readonly blockSize?: number;
   readonly kvBlocks?: number;
   readonly maxRunning?: number;
@@ -117,7 +117,7 @@ export function addReplayCommand(program: Command, context: Context): void {
   command
     .option(
       "--step-timer <name>",
-      names(STEP_TIMER_KINDS),
+      `how long a step takes: ${names(STEP_TIMER_KINDS)}`,
       nameOption("--step-timer", "step timer", STEP_TIMER_KINDS),
       "analytic",
     )
@@ -148,24 +148,29 @@ function deploymentOptions(command: Command): void {
     .addOption(
       new Option(
         "--weights <type>",
-        `${names(WEIGHT_NAMES)} (the model's); other than 16 bits is an estimate`,
+        `${names(WEIGHT_NAMES)} (default: the model's); other than 16 bits is an estimate`,
       ).argParser(nameOption("--weights", "weight type", WEIGHT_NAMES)),
     )
     .addOption(
-      new Option("--kv-dtype <type>", `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (the model's)`).argParser(
-        nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES),
-      ),
+      new Option(
+        "--kv-dtype <type>",
+        `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
+      ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
     .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
     .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
     .option(
       "--expert-imbalance <cv>",
-      "coefficient of variation of the experts' shares of tokens; the default is an estimate",
+      `coefficient of variation of the experts' shares of tokens (${EXPERT_SHARE_CV}, an estimate)`,
       nonNegativeOption("--expert-imbalance"),
-      EXPERT_SHARE_CV,
     )
     .option("--replicas <number>", "copies of the model", integerOption("--replicas", 1, MAX_REPLICAS), 1)
-    .option("--router <name>", names(ROUTER_NAMES), nameOption("--router", "router", ROUTER_NAMES), "round-robin")
+    .option(
+      "--router <name>",
+      `who gets a request: ${names(ROUTER_NAMES)}`,
+      nameOption("--router", "router", ROUTER_NAMES),
+      "round-robin",
+    )
     .option(
       "--router-staleness-ms <ms>",
       "the router sees replicas as they were at the last multiple of this",
@@ -174,7 +179,7 @@ function deploymentOptions(command: Command): void {
     )
     .option(
       "--batching <name>",
-      names(BATCHING_NAMES),
+      `who runs in a step: ${names(BATCHING_NAMES)}`,
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
@@ -205,7 +210,7 @@ function deploymentOptions(command: Command): void {
       "of drafts that are right, given that those before are; needed with --speculative-tokens",
       unitOption("--acceptance-rate"),
     )
-    .option("--draft-us <µs>", "time of one draft token of the batch", nonNegativeOption("--draft-us"), 0)
+    .option("--draft-us <µs>", "time of one draft token of the batch (0)", nonNegativeOption("--draft-us"))
     .option("--no-prefix-caching", "forget the KV cache of finished requests")
     .option("--block-size <tokens>", "KV tokens of one block (default: 16)", integerOption("--block-size", 1))
     .option("--kv-blocks <number>", "KV blocks of one replica (default: what fits)", integerOption("--kv-blocks", 2))
@@ -252,6 +257,9 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
     kv: options.kvDtype === undefined ? undefined : KV_DTYPES[options.kvDtype],
   });
   const profile = findGpu(options.gpu);
+  if (options.expertImbalance !== undefined && model.moe === undefined) {
+    throw new InputError(`--expert-imbalance: expected a mixture of experts, ${model.name} is dense`);
+  }
   const trace = await openTraceOf(nameOrPath, options);
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);

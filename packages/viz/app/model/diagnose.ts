@@ -50,14 +50,15 @@ export function diagnose(document: TimelineDocument, work: Work): Verdict {
   };
 }
 
-/** Who is still running when most workers have finished. */
+/** Who still has pieces when most workers are out of them. Merges do not count: workers wait for them, idle. */
 function tailFinding(document: TimelineDocument, work: Work): Finding | null {
   const { lanes, durationUs, lowerBoundUs } = document;
-  const finishes = Array.from(work.lanes.finishUs).sort((a, b) => a - b);
+  const finishes = Array.from(work.lanes.pieceEndUs).sort((a, b) => a - b);
   const halfDone = finishes[Math.floor((finishes.length - 1) / 2)]!;
+  const allDone = finishes.at(-1)!;
   // Chosen: a tail below 10 % of the launch is not worth a sentence.
-  if (durationUs - halfDone < 0.1 * durationUs || durationUs <= lowerBoundUs * GOOD) return null;
-  const at = (halfDone + durationUs) / 2;
+  if (allDone - halfDone < 0.1 * durationUs || durationUs <= lowerBoundUs * GOOD) return null;
+  const at = (halfDone + allDone) / 2;
   const busy = finishes.filter((finish) => finish > at).length;
   const share = percent(halfDone / durationUs);
   return {

@@ -8,6 +8,8 @@ export interface LaneWork {
   readonly slices: Int32Array;
   /** End of the last slice; 0 for a lane without slices. */
   readonly finishUs: Float64Array;
+  /** End of the last piece: merges wait for other lanes. */
+  readonly pieceEndUs: Float64Array;
 }
 
 export interface RequestWork {
@@ -52,6 +54,7 @@ export function sumWork(document: TimelineDocument): Work {
     busyUs: new Float64Array(lanes.count),
     slices: new Int32Array(lanes.count),
     finishUs: new Float64Array(lanes.count),
+    pieceEndUs: new Float64Array(lanes.count),
   };
   let groups = 0;
   for (let i = 0; i < slices.count; i++) if (-request[i]! > groups) groups = -request[i]!;
@@ -73,6 +76,7 @@ export function sumWork(document: TimelineDocument): Work {
     const to = lanes.offset[lane + 1]!;
     let sum = 0;
     let last = 0;
+    let lastPiece = 0;
     for (let i = from; i < to; i++) {
       const ends = end[i]!;
       const duration = ends - start[i]!;
@@ -90,6 +94,7 @@ export function sumWork(document: TimelineDocument): Work {
         merges[at]!++;
         continue;
       }
+      if (ends > lastPiece) lastPiece = ends;
       if (duration > longest[at]!) longest[at] = duration;
       if (lastLane[at] !== lane) {
         lastLane[at] = lane;
@@ -100,6 +105,7 @@ export function sumWork(document: TimelineDocument): Work {
     laneWork.busyUs[lane] = sum;
     laneWork.slices[lane] = to - from;
     laneWork.finishUs[lane] = last;
+    laneWork.pieceEndUs[lane] = lastPiece;
   }
   const all: RequestWork[] = Array.from({ length: size }, (_, at) => {
     const r = at - groups;
