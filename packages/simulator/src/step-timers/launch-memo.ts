@@ -8,8 +8,8 @@
 /** Longest decodes of 128 tokens are exact, those of 8,192 are rounded to multiples of 128. */
 const ROUNDING_BITS = 6;
 
-/** Launches that are remembered; chosen: those of some thousand steps of several replicas. */
-const ENTRIES = 4096;
+/** Launches that are remembered; chosen: those of some thousand steps of every replica. */
+const ENTRIES = 16_384;
 
 export interface LaunchTimes {
   durationUs: number;
