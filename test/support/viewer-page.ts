@@ -66,6 +66,8 @@ export class ViewerBrowser {
     });
     await page.goto(url);
     await page.waitForFunction(() => document.querySelector(".boot") === null);
+    // Views are filled in the frame after the one that ends the loading.
+    await settle(page);
     return page;
   }
 }

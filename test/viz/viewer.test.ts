@@ -328,6 +328,7 @@ describe("the replay view", () => {
   it("says a duration for every step of the list, and scrolls nothing sideways", async () => {
     for (const width of [1280, 1920]) {
       page = await viewer.open(BUNDLE, { viewport: { width, height: 720 } });
+      await page.locator(".steps .step-row").first().waitFor();
       const rows = await page.locator(".steps .step-row").allInnerTexts();
       expect(rows.length).toBe(BUNDLE.reports[0]!.stepBatches.length);
       for (const row of rows) expect(row).toMatch(/ · [\d.,]+ (µs|ms|s)/);
