@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    setupFiles: ["test/support/fast-check.ts"],
     include: ["test/**/*.test.ts"],
     exclude: ["test/gpu/**"],
     testTimeout: 60_000,
