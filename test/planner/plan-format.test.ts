@@ -158,6 +158,10 @@ const plans: [string, () => Plan][] = [
       }).plan(mixed),
   ],
   ["balanced with shared prefixes", () => createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(shared)],
+  [
+    "invariant with shared prefixes",
+    () => createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "invariant" }).plan(shared),
+  ],
   ["an empty batch", () => createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan({ qoLens: [], kvLens: [] })],
 ];
 

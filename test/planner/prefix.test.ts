@@ -1,4 +1,4 @@
-import type { AttentionBatch, AttentionTensors, Device, Plan } from "@isochron/planner";
+import type { AttentionBatch, AttentionShape, AttentionTensors, Device, Plan, PolicyName } from "@isochron/planner";
 import {
   budgetFor,
   createPlanner,
@@ -11,7 +11,7 @@ import {
 } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { CASES, LLAMA_8B, randomTensors, relativeError, smallShapes } from "./support.ts";
+import { CASES, LLAMA_8B, randomNumbers, randomTensors, relativeError, smallShapes } from "./support.ts";
 
 const PAGE = 16;
 
@@ -39,16 +39,16 @@ const leaves = fc.array(
   fc.record({ qoLen: fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 9 })), own: fc.integer({ min: 0, max: 60 }) }),
   { maxLength: 4 },
 );
-const trees: fc.Arbitrary<Tree[]> = fc.array(
-  fc.record({
-    pages: fc.integer({ min: 1, max: 12 }),
-    leaves,
-    children: fc.array(fc.record({ pages: fc.integer({ min: 1, max: 8 }), leaves, children: fc.constant([]) }), {
-      maxLength: 3,
-    }),
-  }),
-  { maxLength: 3 },
-);
+const trees: fc.Arbitrary<Tree[]> = forests(12, 8);
+/** Whose shared ranges reach over several chunks of the grid of `invariant`. */
+const longTrees: fc.Arbitrary<Tree[]> = forests(70, 40);
+
+function forests(rootPages: number, childPages: number): fc.Arbitrary<Tree[]> {
+  const pages = (max: number) => fc.integer({ min: 1, max });
+  const child = fc.record({ pages: pages(childPages), leaves, children: fc.constant([]) });
+  const root = fc.record({ pages: pages(rootPages), leaves, children: fc.array(child, { maxLength: 3 }) });
+  return fc.array(root, { maxLength: 3 });
+}
 
 /** The batch of a forest, its page table and its explicit prefixes. */
 function plant(forest: readonly Tree[]): AttentionBatch {
@@ -116,9 +116,13 @@ describe("shared prefixes", () => {
     ["explicit", "balanced"],
     ["detect", "balanced"],
     ["explicit", "tight"],
+    ["explicit", "auto"],
+    ["detect", "auto"],
+    ["explicit", "invariant"],
+    ["detect", "invariant"],
   ] as const)("compute what unsplit attention computes, for every tree: %s, %s", (sharedPrefixes, policy) => {
     fc.assert(
-      fc.property(smallShapes, trees, fc.nat(), (shape, forest, seed) => {
+      fc.property(smallShapes, policy === "invariant" ? longTrees : trees, fc.nat(), (shape, forest, seed) => {
         const attention = { ...shape, pageSize: PAGE };
         const { prefixes, ...found } = plant(forest);
         const batch = sharedPrefixes === "explicit" ? { ...found, prefixes: prefixes! } : found;
@@ -137,16 +141,17 @@ describe("shared prefixes", () => {
     );
   });
 
-  test.each(["balanced", "tight"] as const)(
+  test.each(["balanced", "tight", "auto", "invariant"] as const)(
     "stay inside a budget that allows for them, at the same offsets: %s",
     (policy) => {
       fc.assert(
-        fc.property(smallShapes, fc.array(trees, { minLength: 1, maxLength: 3 }), (shape, forests) => {
+        fc.property(smallShapes, fc.array(longTrees, { minLength: 1, maxLength: 3 }), (shape, forests) => {
           const attention = { ...shape, pageSize: PAGE };
           const batches = forests.map(plant);
           const budget = budgetFor({
             maxRequests: Math.max(1, ...batches.map((batch) => batch.qoLens.length)),
             maxQueryTokens: Math.max(1, ...batches.map((batch) => Array.from(batch.qoLens).reduce((a, b) => a + b, 0))),
+            maxKvTokens: Math.max(1, ...batches.flatMap((batch) => Array.from(batch.kvLens))),
             maxPrefixGroups: 12,
             maxPrefixLevels: 2,
             attention,
@@ -187,6 +192,42 @@ describe("shared prefixes", () => {
     expect(shared.stats.makespanUs).toBeLessThan(apart.stats.makespanUs / 4);
   });
 
+  test("end on the merge grid of invariant, and what lies behind it stays with the members", () => {
+    const tree: Tree = { pages: 45, children: [], leaves: Array.from({ length: 20 }, () => ({ qoLen: 1, own: 63 })) };
+    const batch = plant([tree]);
+    const rangesOf = (policy: PolicyName): number[] => {
+      const plan = createPlanner({ attention: LLAMA_8B, device: eager, policy }).plan(batch);
+      verifyPlan(plan, batch, eager);
+      return Array.from(plan.groupRanges.subarray(0, 2 * plan.groupCount));
+    };
+    expect(rangesOf("balanced")).toEqual([0, 720]);
+    expect(rangesOf("invariant")).toEqual([0, 512]);
+    const short = plant([{ ...tree, pages: 15 }]);
+    expect(createPlanner({ attention: LLAMA_8B, device: eager }).plan(short).groupCount).toBe(1);
+    expect(createPlanner({ attention: LLAMA_8B, device: eager, policy: "invariant" }).plan(short).groupCount).toBe(0);
+  });
+
+  test("give a request the float32 bits that it has alone and unshared, under invariant", () => {
+    const { rows, sharedRows, cutGroups, mismatches } = compareWithAlone("invariant", Math.min(CASES, 1000));
+    expect(mismatches).toBe(0);
+    expect(sharedRows).toBeGreaterThan(rows / 3);
+    expect(cutGroups).toBeGreaterThan(100);
+  });
+
+  test("change float32 bits under policies that merge in sequence: the control", () => {
+    const { sharedRows, mismatches } = compareWithAlone("auto", 100);
+    expect(mismatches).toBeGreaterThan(sharedRows / 2);
+  });
+
+  test("are shared by auto where its cheapest candidate with them is", () => {
+    const tree: Tree = { pages: 256, children: [], leaves: Array.from({ length: 64 }, () => ({ qoLen: 1, own: 255 })) };
+    const batch = plant([tree]);
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "auto" }).plan(batch);
+    verifyPlan(plan, batch, H100_SXM);
+    expect(plan.groupCount).toBe(1);
+    expect(kvTokensRead(plan)).toBe(8 * (2 * 4096 + 64 * 256));
+  });
+
   test("are not shared where the cost model does not gain", () => {
     const tree: Tree = { pages: 1, children: [], leaves: [1, 2].map((own) => ({ qoLen: 1, own })) };
     const batch = plant([tree]);
@@ -218,3 +259,73 @@ describe("shared prefixes", () => {
     expect(() => createPlanner({ attention: LLAMA_8B, device: eager }).plan(batch)).toThrow(InvalidBatchError);
   });
 });
+
+const TINY: AttentionShape = { ...LLAMA_8B, queryHeads: 2, kvHeads: 1, headDim: 2, pageSize: PAGE };
+const POOL_PAGES = 400;
+
+/** Plans random trees on random devices, and compares each request's float32 bits with those of it alone and unshared. */
+function compareWithAlone(policy: PolicyName, cases: number) {
+  const uniform = randomNumbers(20_261_121);
+  const below = (n: number): number => Math.floor(((uniform() + 1) / 2) * n);
+  const fill = (length: number): Float32Array => Float32Array.from({ length }, () => 3 * uniform());
+  const key = fill(POOL_PAGES * PAGE * TINY.headDim);
+  const value = fill(POOL_PAGES * PAGE * TINY.headDim);
+  const rowElements = TINY.queryHeads * TINY.headDim;
+  const some = (least: number, most: number, leaf: number): Tree["leaves"] =>
+    Array.from({ length: least + below(most) }, () => ({ qoLen: 1 + below(2) * below(4), own: below(leaf) }));
+  let rows = 0;
+  let sharedRows = 0;
+  let cutGroups = 0;
+  let mismatches = 0;
+  for (let i = 0; i < cases; i++) {
+    const child = (): Tree => ({ pages: 1 + below(40), children: [], leaves: some(1, 3, 300) });
+    const tree: Tree = { pages: 16 + below(60), leaves: some(1, 2, 500), children: [0, 1].slice(below(3)).map(child) };
+    const batch = plant([tree]);
+    const query = fill(Array.from(batch.qoLens).reduce((a, b) => a + b, 0) * rowElements);
+    const device: Device = { ...eager, smCount: 2 + below(9) };
+    const shared = bitsOf(batch, query, device, "explicit");
+    const members = membersOf(shared.plan);
+    cutGroups += groupCuts(shared.plan);
+    let token = 0;
+    for (let request = 0; request < batch.qoLens.length; request++) {
+      const qoLen = batch.qoLens[request]!;
+      const pages = Array.from(batch.pageIndices!).slice(batch.pageIndptr![request], batch.pageIndptr![request + 1]);
+      const lone = { qoLens: [qoLen], kvLens: [batch.kvLens[request]!], pageIndptr: [0, pages.length] };
+      const at = token * rowElements;
+      const own = query.slice(at, at + qoLen * rowElements);
+      const alone = bitsOf({ ...lone, pageIndices: pages }, own, { ...eager, smCount: 1 + below(4) }, "off");
+      const isSame =
+        alone.output.every((bits, d) => bits === shared.output[at + d]) &&
+        alone.lse.every((bits, h) => bits === shared.lse[token * TINY.queryHeads + h]);
+      rows += qoLen;
+      if (members.has(request)) sharedRows += qoLen;
+      if (!isSame) mismatches += qoLen;
+      token += qoLen;
+    }
+  }
+  return { rows, sharedRows, cutGroups, mismatches };
+
+  function bitsOf(batch: AttentionBatch, query: Float32Array, device: Device, sharedPrefixes: "explicit" | "off") {
+    const plan = createPlanner({ attention: TINY, device, policy, sharedPrefixes }).plan(batch);
+    verifyPlan(plan, batch, device);
+    const { pageIndptr, pageIndices } = batch;
+    const pool = Array.from(pageIndices!, (page) => page % POOL_PAGES);
+    const tensors = { query, key, value, pageIndptr: pageIndptr!, pageIndices: pool };
+    return { plan, ...runPlan(plan, tensors, "float32") };
+  }
+}
+
+function membersOf(plan: Plan): Set<number> {
+  return new Set(plan.groupMembers.subarray(0, plan.groupIndptr[plan.groupCount]!));
+}
+
+/** Cuts inside shared ranges. */
+function groupCuts(plan: Plan): number {
+  let cuts = 0;
+  for (let i = 0; i < plan.pieceRecordCount; i++) {
+    const at = i * Piece.stride;
+    const group = -1 - plan.pieces[at + Piece.request]!;
+    if (group >= 0 && plan.pieces[at + Piece.kvStart] !== plan.groupRanges[2 * group]) cuts++;
+  }
+  return cuts;
+}

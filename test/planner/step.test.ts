@@ -1,5 +1,14 @@
 import type { AttentionBatch, PolicyName, StepAction } from "@isochron/planner";
-import { clonePlan, createPlanner, H100_SXM, runPlan, unsplitAttention, verifyPlan } from "@isochron/planner";
+import {
+  clonePlan,
+  createPlanner,
+  H100_SXM,
+  Header,
+  InvalidBatchError,
+  runPlan,
+  unsplitAttention,
+  verifyPlan,
+} from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { attentionShapes, batches, CASES, devices, LLAMA_8B, randomTensors, relativeError } from "./support.ts";
@@ -48,6 +57,49 @@ function next(batch: AttentionBatch, { kind, pick, tokens }: Event): AttentionBa
 }
 
 describe("stepping", () => {
+  describe.each(["balanced", "invariant"] as const)("with shared prefixes, %s", (policy) => {
+    const pagesOf = (suffix: number) =>
+      [...Array(64).keys(), ...Array(8).keys()].map((p, i) => (i < 64 ? p : suffix + p));
+    const pageIndices = Array.from({ length: 40 }, (_, request) => pagesOf(100 * (request + 1))).flat();
+    const pageIndptr = Array.from({ length: 41 }, (_, request) => 72 * request);
+    const at = (kvLen: number): AttentionBatch => ({
+      qoLens: new Array<number>(40).fill(1),
+      kvLens: new Array<number>(40).fill(kvLen),
+    });
+    const prefixes = [{ requests: [...Array(40).keys()], kvLen: 1024 }];
+
+    test("keeps a plan while its members share, named or found", () => {
+      for (const sharedPrefixes of ["explicit", "detect"] as const) {
+        const sharing = sharedPrefixes === "explicit" ? { prefixes } : { pageIndptr, pageIndices };
+        const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy, sharedPrefixes });
+        expect(planner.plan({ ...at(1090), ...sharing }).groupCount).toBe(1);
+        const { plan, action } = planner.step({ ...at(1091), ...sharing });
+        expect(action).toBe("reused");
+        expect(plan.groupCount).toBe(1);
+        verifyPlan(plan, at(1091), H100_SXM);
+      }
+    });
+
+    test("plans anew when they no longer do", () => {
+      const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy });
+      const { plan } = planner.step({ ...at(1090), prefixes });
+      expect(plan.groupCount).toBe(1);
+      const apart = planner.step(at(1091));
+      expect([apart.action, apart.plan.groupCount]).toEqual(["replanned", 0]);
+      planner.plan({ ...at(1090), prefixes });
+      const fewer = planner.step({ ...at(1091), prefixes: [{ requests: [...Array(39).keys()], kvLen: 1024 }] });
+      expect([fewer.action, fewer.plan.header[Header.groupMemberCount]]).toEqual(["replanned", 39]);
+      planner.plan({ ...at(1026), prefixes });
+      expect(() => planner.step({ ...at(1024), prefixes })).toThrow(InvalidBatchError);
+
+      const finder = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy, sharedPrefixes: "detect" });
+      expect(finder.plan({ ...at(1090), pageIndptr, pageIndices }).groupCount).toBe(1);
+      const copied = pageIndices.with(72 * 7, 9999);
+      const found = finder.step({ ...at(1091), pageIndptr, pageIndices: copied });
+      expect([found.action, found.plan.header[Header.groupMemberCount]]).toEqual(["replanned", 39]);
+    });
+  });
+
   test.each(["balanced", "none", "tight", "invariant", "auto"] as PolicyName[])(
     "keeps every invariant of a fresh plan on any history: %s",
     (policy) => {

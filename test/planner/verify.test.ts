@@ -1,4 +1,4 @@
-import type { PolicyName } from "@isochron/planner";
+import type { AttentionBatch, PolicyName } from "@isochron/planner";
 import {
   clonePlan,
   createPlanner,
@@ -138,11 +138,28 @@ describe("plans on disk", () => {
     );
   });
 
-  test("of which 10,000 are mutated decode to a verified plan or a typed error, never to anything else", () => {
-    const batch = { qoLens: [1, 1, 40, 0], kvLens: [3000, 20, 100, 5] };
-    const device = { ...H100_SXM, smCount: 4 };
+  const cutBatch: AttentionBatch = { qoLens: [1, 1, 40, 0], kvLens: [3000, 20, 100, 5] };
+  const sharedBatch: AttentionBatch = {
+    qoLens: [1, 3, 1, 1, 0],
+    kvLens: [3000, 2000, 1100, 900, 5],
+    prefixes: [
+      { requests: [0, 1, 2, 3], kvLen: 800 },
+      { requests: [0, 1], kvLen: 1600 },
+    ],
+  };
+
+  test.each<[string, PolicyName, AttentionBatch, number]>([
+    ["a cut job", "balanced", cutBatch, 0],
+    ["shared prefixes", "balanced", sharedBatch, 2],
+    ["shared prefixes and a canonical tree", "invariant", sharedBatch, 2],
+  ])("of which 10,000 are mutated decode to a verified plan or a typed error, never to anything else: %s", (...of) => {
+    const [, policy, batch, groups] = of;
+    const device = { ...H100_SXM, smCount: 4, costModel: { ...H100_SXM.costModel, mergeNs: 0, mergePartialNs: 0 } };
     const attention = { ...LLAMA_8B, queryHeads: 8, kvHeads: 2 };
-    const bytes = encodePlan(createPlanner({ attention, device }).plan(batch));
+    const plan = createPlanner({ attention, device, policy }).plan(batch);
+    expect(plan.groupCount).toBe(groups);
+    expect(plan.stats.splitJobs).toBeGreaterThan(0);
+    const bytes = encodePlan(plan);
     const random = randomNumbers(20_261_120);
     const below = (limit: number): number => Math.floor(((random() + 1) / 2) * limit);
     const interesting = [0, 1, -1, 2, 16, 64, 255, 65_535, 65_536, 0x7fff_ffff, -0x8000_0000];

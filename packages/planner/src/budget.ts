@@ -158,6 +158,7 @@ export function budgetFor(options: BudgetOptions): Budget {
   /** What sharing adds: every job of a group and of a member leaves a state even when it is not cut. */
   function boundSharing(): typeof NOTHING_SHARED {
     const heads = attention.kvHeads;
+    const states = bound.statesPerPiece ?? 1;
     // A merge also ends where a row enters another tile of a group, once for each level.
     const merges = (requestTiles * heads + bound.splitJobs) * (mergesPerJob + maxPrefixLevels);
     // Each state of a group's tile is a source of the merges of all members in the tile.
@@ -165,8 +166,8 @@ export function budgetFor(options: BudgetOptions): Budget {
     const ownSources = (requestTiles * heads + workers - 1) * (mergesPerJob + maxPrefixLevels);
     return {
       merges,
-      mergeSources: ownSources + (groupTiles * heads + workers - 1) * mergesOfTile,
-      partialSlots: (requestTiles + groupTiles) * heads,
+      mergeSources: states * (ownSources + (groupTiles * heads + workers - 1) * mergesOfTile),
+      partialSlots: states * (requestTiles + groupTiles) * heads,
     };
   }
   return {

@@ -15,6 +15,15 @@ export function canonicalNodeCount(from: number, to: number): number {
   return count;
 }
 
+/**
+ * Partial states that a piece over KV tokens [kvStart, kvEnd) leaves for each row: one where states merge in sequence
+ * (`gridTokens` 0), else one for each canonical node of its chunks.
+ */
+export function stateCount(kvStart: number, kvEnd: number, gridTokens: number): number {
+  if (gridTokens === 0) return 1;
+  return canonicalNodeCount(Math.floor(kvStart / gridTokens), Math.ceil(kvEnd / gridTokens));
+}
+
 /** Chunks in the largest node that starts at chunk `at` and ends at or before chunk `to`. */
 export function canonicalNodeSize(at: number, to: number): number {
   let size = 1;

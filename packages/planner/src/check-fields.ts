@@ -1,6 +1,6 @@
 // Every field of a plan against its range. Nothing here trusts an index before it is checked.
 
-import { canonicalNodeCount } from "./canonical-tree.ts";
+import { stateCount } from "./canonical-tree.ts";
 import {
   DTYPES,
   GroupRange,
@@ -137,6 +137,7 @@ function checkRequests(plan: Plan): void {
 /** Groups have at least two members each, ascending, and their ranges tile the beginning of every member's KV. */
 function checkGroups(plan: Plan): void {
   const { header, groupIndptr, groupMembers, groupRanges, requests } = plan;
+  const grid = header[Header.mergeGridTokens]!;
   const sharedKv = new Int32Array(plan.requestCount);
   let member = 0;
   for (let g = 0; g < plan.groupCount; g++) {
@@ -150,6 +151,8 @@ function checkGroups(plan: Plan): void {
     const kvStart = groupRanges[g * GroupRange.stride + GroupRange.kvStart]!;
     const kvEnd = groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!;
     if (kvStart < 0 || kvEnd <= kvStart) fail(`KV range is [${kvStart}, ${kvEnd})`);
+    // Ranges follow one another, so the start is on the grid when all ends are.
+    if (grid > 0 && kvEnd % grid !== 0) fail(`ends at ${kvEnd}, off the merge grid of ${grid} tokens`);
     for (let previous = -1; member < end; member++) {
       const request = groupMembers[member]!;
       if (request <= previous || request >= plan.requestCount) fail(`member ${request} after ${previous}`);
@@ -168,9 +171,6 @@ function checkGroups(plan: Plan): void {
   }
   if (plan.groupCount > 0 && MASK_KINDS[header[Header.maskKind]!] === "sliding-window") {
     throw new PlanViolation("groups", "group 0", "a sliding window sees only a part of a shared prefix");
-  }
-  if (plan.groupCount > 0 && header[Header.mergeOrder] === MergeOrder.canonicalTree) {
-    throw new PlanViolation("groups", "group 0", "shared prefixes have no canonical merge tree");
   }
 }
 
@@ -245,14 +245,8 @@ function checkPieceFields(plan: Plan): void {
 }
 
 /** Partial states that one head of a piece leaves: one, or the canonical nodes of its chunks. */
-export function partialStates(plan: Plan, at: number): number {
-  if (plan.header[Header.mergeOrder] !== MergeOrder.canonicalTree) return 1;
-  const grid = plan.header[Header.mergeGridTokens]!;
-  const { pieces } = plan;
-  return canonicalNodeCount(
-    Math.floor(pieces[at + Piece.kvStart]! / grid),
-    Math.ceil(pieces[at + Piece.kvEnd]! / grid),
-  );
+export function partialStates({ pieces, header }: Plan, at: number): number {
+  return stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, header[Header.mergeGridTokens]!);
 }
 
 function checkMergeFields(plan: Plan): void {

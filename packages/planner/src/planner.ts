@@ -20,7 +20,7 @@ import type { Policy, PolicyInput } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
 import type { PolicyName } from "./policy-names.ts";
 import type { PrefixGroups, PrefixLimits } from "./prefix.ts";
-import { groupsFromPageTable, groupsFromPrefixes } from "./prefix.ts";
+import { groupsFromPageTable, groupsFromPrefixes, isStillShared } from "./prefix.ts";
 import { mergeWithPrefixes } from "./prefix-merge.ts";
 import { Growth, type StepAction, Tails } from "./stepping.ts";
 
@@ -137,7 +137,16 @@ class BatchPlanner implements Planner {
     this.budget = budget;
     this.rule = policy;
     const none = new Int32Array(0);
-    this.input = { attention, device, requestCount: 0, qoLens: none, kvLens: none, jobs: this.jobs, bound: this.bound };
+    this.input = {
+      attention,
+      device,
+      requestCount: 0,
+      qoLens: none,
+      kvLens: none,
+      jobs: this.jobs,
+      groups: undefined,
+      bound: this.bound,
+    };
     this.work = {
       batch: this.input,
       shape: { launch: "persistent", merge: "none" },
@@ -168,14 +177,13 @@ class BatchPlanner implements Planner {
     input.requestCount = requestCount;
     input.qoLens = batch.qoLens;
     input.kvLens = batch.kvLens;
+    input.groups = groups;
     pieces.clear();
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
       merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
     } else {
-      merges.begin(pieces, 0);
-      mergeWithPrefixes(merges, pieces, this.attention, batch.qoLens, jobs, groups);
-      merges.spread(pieces.workers, device.costModel);
+      mergeWithPrefixes(merges, pieces, input, groups, shape.mergeGridTokens ?? 0);
     }
 
     const plan = this.bufferFor(requestCount, groups);
@@ -205,6 +213,7 @@ class BatchPlanner implements Planner {
     if (!this.isPlanned || current === undefined || this.rule.isComparison) return "replanned";
     const growth = tails.growth(current, batch);
     if (growth === Growth.impossible) return "replanned";
+    if (this.groups !== undefined && !isStillShared(this.groups, batch, attention.pageSize)) return "replanned";
     if (budget !== undefined) checkLimits(budget, batch);
     if (batch.pageIndptr !== undefined) validateBatch(batch, attention.pageSize);
     tails.move(current, batch, attention.pageSize);
@@ -230,6 +239,7 @@ class BatchPlanner implements Planner {
     const limits: PrefixLimits = {
       maxGroups: budget === undefined ? Number.POSITIVE_INFINITY : (budget.maxPrefixGroups ?? 0),
       maxLevels: budget === undefined ? Number.POSITIVE_INFINITY : (budget.maxPrefixLevels ?? 1),
+      gridTokens: this.rule.prefixGridTokens?.(device.costModel) ?? 0,
     };
     const choose = isDetecting ? groupsFromPageTable : groupsFromPrefixes;
     const groups = choose(attention, device.costModel, batch, limits);

@@ -4,22 +4,27 @@
 // query tile of a group. Requests without a shared prefix merge as always.
 
 import type { AttentionShape } from "./batch.ts";
+import { stateCount } from "./canonical-tree.ts";
 import { groupRows, type Jobs } from "./jobs.ts";
 import { Piece } from "./layout.ts";
 import { MERGE_ROWS, type MergePlan, type MergeSourceRow } from "./merge.ts";
 import type { PieceWriter } from "./pieces.ts";
+import type { PolicyInput } from "./policies/policy.ts";
 import type { PrefixGroups } from "./prefix.ts";
 
-/** Lists the merges of all jobs that leave partial states, once the slots of `pieces` are numbered. */
+/**
+ * MergePlan.build for jobs of the input that share `groups`: numbers the slots of all partial pieces, lists the merges
+ * and spreads them over the workers. `gridTokens` as there.
+ */
 export function mergeWithPrefixes(
   merges: MergePlan,
   pieces: PieceWriter,
-  attention: AttentionShape,
-  qoLens: ArrayLike<number>,
-  jobs: Jobs,
+  { attention, device, qoLens, jobs }: PolicyInput,
   groups: PrefixGroups,
+  gridTokens: number,
 ): void {
-  const slotsOf = collectSlots(pieces);
+  merges.begin(pieces, gridTokens);
+  const slotsOf = collectSlots(pieces, gridTokens);
   const rowOffsets = memberRowOffsets(attention, qoLens, groups);
   const groupTiles = tilesOfGroups(jobs, groups);
   for (let j = 0; j < jobs.count; j++) {
@@ -48,18 +53,22 @@ export function mergeWithPrefixes(
       }
     }
   }
+  merges.spread(pieces.workers, device.costModel);
 }
 
 /** Slots of each job that leaves partial states, in KV order. */
-function collectSlots(pieces: PieceWriter): Map<string, number[]> {
+function collectSlots(pieces: PieceWriter, gridTokens: number): Map<string, number[]> {
   const { records, recordCount } = pieces;
-  const found = new Map<string, { kvStart: number; kvEnd: number; slot: number }[]>();
+  const found = new Map<string, { kvStart: number; kvEnd: number; slot: number; states: number }[]>();
   for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
     const slot = records[at + Piece.slot]!;
     if (slot < 0) continue;
+    const kvStart = records[at + Piece.kvStart]!;
+    const kvEnd = records[at + Piece.kvEnd]!;
+    const states = stateCount(kvStart, kvEnd, gridTokens);
     for (let h = 0; h < records[at + Piece.headCount]!; h++) {
       const key = jobKey(records[at + Piece.request]!, records[at + Piece.rowStart]!, records[at + Piece.head]! + h);
-      const entry = { kvStart: records[at + Piece.kvStart]!, kvEnd: records[at + Piece.kvEnd]!, slot: slot + h };
+      const entry = { kvStart, kvEnd, slot: slot + h * states, states };
       const list = found.get(key);
       if (list === undefined) found.set(key, [entry]);
       else list.push(entry);
@@ -70,7 +79,7 @@ function collectSlots(pieces: PieceWriter): Map<string, number[]> {
     list.sort((a, b) => a.kvStart - b.kvStart || a.kvEnd - b.kvEnd);
     slots.set(
       key,
-      list.map((entry) => entry.slot),
+      list.flatMap(({ slot, states }) => Array.from({ length: states }, (_, s) => slot + s)),
     );
   }
   return slots;

@@ -3,10 +3,14 @@
 // Requests that begin with the same pages form a forest. A node that is shared becomes jobs of its own: the query rows
 // of all its members, packed, against the node's KV range. What follows is computed by the member's own jobs, and the
 // merge combines the levels of each path. Node jobs and private jobs lie on the same line, inside the same budget. A
-// node is shared only where the cost model gains: KV reads saved against padding, further pieces and merges.
+// node is shared only where the cost model gains: KV reads saved against padding, further pieces and merges. On a merge
+// grid, ranges end on multiples of it: then every chunk is computed whole, on one level, and the canonical tree over the
+// chunks of a path is the one that the request has alone. What lies between the last grid point and the end of the
+// common pages stays with the members.
 
 import type { AttentionBatch, AttentionShape, SharedPrefix } from "./batch.ts";
 import { InvalidBatchError } from "./batch.ts";
+import { stateCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { queryTileFor } from "./device.ts";
 
@@ -20,11 +24,13 @@ export interface PrefixGroups {
   readonly pathOf: readonly (readonly number[])[];
 }
 
-/** Most that a plan may hold; beyond it nodes stay unshared. */
+/** What a plan may hold; beyond it nodes stay unshared. */
 export interface PrefixLimits {
   readonly maxGroups: number;
   /** Groups on the path of one request. */
   readonly maxLevels: number;
+  /** KV tokens on whose multiples shared ranges end: the policy's merge grid; 0 for any token. */
+  readonly gridTokens: number;
 }
 
 /** A candidate: requests whose first kvLen tokens are the same. */
@@ -52,6 +58,27 @@ export function groupsFromPageTable(
   limits: PrefixLimits,
 ): PrefixGroups {
   return chooseGroups(attention, costModel, batch, findNodes(batch, attention.pageSize), limits);
+}
+
+/** Whether the members of all groups still share their ranges in a later batch of the same requests. */
+export function isStillShared(groups: PrefixGroups, batch: AttentionBatch, pageSize: number): boolean {
+  const { qoLens, kvLens, prefixes, pageIndptr, pageIndices } = batch;
+  return groups.members.every((members, g) => {
+    const kvEnd = groups.kvEnd[g]!;
+    if (members.some((member) => kvLens[member]! - qoLens[member]! < kvEnd)) return false;
+    if (prefixes !== undefined) {
+      return prefixes.some(
+        ({ requests, kvLen }) =>
+          kvLen >= kvEnd && members.every((member) => Array.prototype.includes.call(requests, member)),
+      );
+    }
+    if (pageIndptr === undefined || pageIndices === undefined) return false;
+    const first = pageIndptr[members[0]!]!;
+    for (let page = Math.floor(groups.kvStart[g]! / pageSize); page * pageSize < kvEnd; page++) {
+      if (members.some((member) => pageIndices[pageIndptr[member]! + page] !== pageIndices[first + page])) return false;
+    }
+    return true;
+  });
 }
 
 /** Explicit groups as a forest: each below the smallest one that contains it. */
@@ -131,48 +158,55 @@ function chooseGroups(
   const pathOf: number[][] = Array.from(batch.qoLens, () => []);
   // A window that ends inside a prefix would see a part of it only: such masks share nothing.
   const isMaskFree = attention.mask.kind !== "sliding-window";
+  const { maxGroups, maxLevels, gridTokens } = limits;
   const visit = (node: PrefixNode, start: number, level: number): void => {
+    const end = gridTokens === 0 ? node.kvLen : Math.floor(node.kvLen / gridTokens) * gridTokens;
     const isShared =
       isMaskFree &&
-      members.length < limits.maxGroups &&
-      level < limits.maxLevels &&
-      gainNs(attention, costModel, batch, node, start, level) > 0;
+      end > start &&
+      members.length < maxGroups &&
+      level < maxLevels &&
+      gainNs(attention, costModel, batch, node.requests, start, end, level, gridTokens) > 0;
     if (isShared) {
       for (const request of node.requests) pathOf[request]!.push(members.length);
       kvStart.push(start);
-      kvEnd.push(node.kvLen);
+      kvEnd.push(end);
       members.push(node.requests);
     }
-    for (const child of node.children) visit(child, isShared ? node.kvLen : start, isShared ? level + 1 : level);
+    for (const child of node.children) visit(child, isShared ? end : start, isShared ? level + 1 : level);
   };
   for (const root of roots) visit(root, 0, 0);
   return { kvStart, kvEnd, members, pathOf };
 }
 
-/** Work saved for one head by sharing KV tokens [start, node.kvLen) of the node's requests, in nanoseconds. */
+/** Work saved for one head by sharing KV tokens [start, end) of the requests, in nanoseconds. */
 function gainNs(
   attention: AttentionShape,
   costModel: CostModel,
   batch: AttentionBatch,
-  node: PrefixNode,
+  requests: readonly number[],
   start: number,
+  end: number,
   level: number,
+  gridTokens: number,
 ): number {
   const { kvTileTokens, mergeNs, mergePartialNs } = costModel;
   const group = attention.queryHeads / attention.kvHeads;
-  const kvTiles = Math.ceil(node.kvLen / kvTileTokens) - Math.floor(start / kvTileTokens);
+  const kvTiles = Math.ceil(end / kvTileTokens) - Math.floor(start / kvTileTokens);
+  const sharedStates = stateCount(start, end, gridTokens);
   let apartNs = 0;
   let mergingNs = 0;
   let packedRows = 0;
-  for (const request of node.requests) {
+  for (const request of requests) {
     const rows = batch.qoLens[request]! * group;
     if (rows === 0) continue;
+    const stateNs = Math.ceil(rows / 4) * mergePartialNs;
     const tile = queryTileFor(costModel, rows);
     packedRows += rows;
     apartNs += Math.ceil(rows / tile.rows) * kvTiles * tile.kvTileNs;
-    // One more source for each of its rows, and on the first level the merge itself with the private part.
-    mergingNs +=
-      Math.ceil(rows / 4) * mergePartialNs + (level === 0 ? mergeNs + Math.ceil(rows / 4) * mergePartialNs : 0);
+    // Further sources for each of its rows, and on the first level the merge itself with the private part.
+    mergingNs += sharedStates * stateNs;
+    if (level === 0) mergingNs += mergeNs + stateCount(end, batch.kvLens[request]!, gridTokens) * stateNs;
   }
   if (packedRows === 0) return 0;
   const tile = queryTileFor(costModel, packedRows);

@@ -54,19 +54,11 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
       for (let r = 0; r < rowCount; r++) {
         const row = pieces[at + Piece.rowStart]! + r;
         const head = (pieces[at + Piece.head]! + h) * packedHeads + (row % packedHeads);
-        if (request < 0) {
-          const { member, token } = owners[-1 - request]![Math.floor(row / packedHeads)]!;
-          const pagesOf = plan.groupMembers[plan.groupIndptr[-1 - request]!]!;
-          const kvStart = pieces[at + Piece.kvStart]!;
-          const state = rows.attend(member, token, head, kvStart, pieces[at + Piece.kvEnd]!, pagesOf);
-          states = 1;
-          slots[slot * slotRows + r] = { state, chunk: 0, size: 0 };
-          continue;
-        }
-        const token = Math.floor(row / packedHeads);
-        const nodes = pieceStates(plan, rows, at, request, token, head);
+        const packedToken = Math.floor(row / packedHeads);
+        const owner = request < 0 ? owners[-1 - request]![packedToken]! : { member: request, token: packedToken };
+        const nodes = pieceStates(plan, rows, at, owner, head);
         states = nodes.length;
-        if (slot < 0) rows.write(request, token, head, combine(plan, rows, nodes));
+        if (slot < 0) rows.write(request, packedToken, head, combine(plan, rows, nodes));
         else for (let s = 0; s < states; s++) slots[(slot + s) * slotRows + r] = nodes[s]!;
       }
       if (slot >= 0) slot += states;
@@ -75,8 +67,14 @@ function runPieces(plan: Plan, rows: RowAttention): CanonicalNode[] {
   return slots;
 }
 
+/** Whose query token a packed token is. */
+interface TokenOwner {
+  readonly member: number;
+  readonly token: number;
+}
+
 /** For each shared-prefix group: which member's which query token stands behind each packed token. */
-function groupRowOwners(plan: Plan): { readonly member: number; readonly token: number }[][] {
+function groupRowOwners(plan: Plan): TokenOwner[][] {
   return Array.from({ length: plan.groupCount }, (_, g) => {
     const members = Array.from(plan.groupMembers.subarray(plan.groupIndptr[g]!, plan.groupIndptr[g + 1]!));
     return members.flatMap((member) =>
@@ -93,21 +91,22 @@ function pieceStates(
   plan: Plan,
   rows: RowAttention,
   at: number,
-  request: number,
-  token: number,
+  { member, token }: TokenOwner,
   head: number,
 ): CanonicalNode[] {
+  const request = plan.pieces[at + Piece.request]!;
   const kvStart = plan.pieces[at + Piece.kvStart]!;
   const kvEnd = plan.pieces[at + Piece.kvEnd]!;
+  // The pages of a group are read from the table of its first member: they are the same in all.
+  const pagesOf = request < 0 ? plan.groupMembers[plan.groupIndptr[-1 - request]!]! : request;
+  const attend = (from: number, to: number): AttentionState => rows.attend(member, token, head, from, to, pagesOf);
   if (plan.header[Header.mergeOrder] === MergeOrder.sequential || kvStart === kvEnd) {
-    return [{ state: rows.attend(request, token, head, kvStart, kvEnd), chunk: 0, size: 0 }];
+    return [{ state: attend(kvStart, kvEnd), chunk: 0, size: 0 }];
   }
   const grid = plan.header[Header.mergeGridTokens]!;
   const chunkEnd = Math.ceil(kvEnd / grid);
   const node = (chunk: number, size: number): AttentionState => {
-    if (size === 1) {
-      return rows.attend(request, token, head, Math.max(kvStart, chunk * grid), Math.min(kvEnd, (chunk + 1) * grid));
-    }
+    if (size === 1) return attend(Math.max(kvStart, chunk * grid), Math.min(kvEnd, (chunk + 1) * grid));
     const left = node(chunk, size / 2);
     mergeState(left, node(chunk + size / 2, size / 2), rows.round);
     return left;

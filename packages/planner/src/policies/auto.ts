@@ -8,14 +8,15 @@
 // is the largest of theirs.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
-import { type Device, workerCount } from "../device.ts";
+import { workerCount } from "../device.ts";
 import { makespanNs } from "../makespan.ts";
 import { MergePlan } from "../merge.ts";
 import { PieceWriter } from "../pieces.ts";
+import { mergeWithPrefixes } from "../prefix-merge.ts";
 import { balanced } from "./balanced.ts";
 import { none } from "./none.ts";
 import { Packing } from "./packing.ts";
-import type { LaunchShape, PieceBound, Policy } from "./policy.ts";
+import type { LaunchShape, PieceBound, Policy, PolicyInput } from "./policy.ts";
 import { tight } from "./tight.ts";
 
 /** One shape for all candidates: a captured graph cannot change between them. Without partial states nothing merges. */
@@ -34,11 +35,12 @@ export const auto: Policy = {
   name: "auto",
   summary: "the cheapest of none, balanced and tight, merges included",
   isComparison: false,
+  sharesPrefixes: true,
   assign(input, out) {
     const { jobs, device } = input;
     let bestNs = Number.POSITIVE_INFINITY;
     const keepCheaper = (): void => {
-      const costNs = priceNs(other, device);
+      const costNs = priceNs(other, input);
       if (costNs >= bestNs) return;
       bestNs = costNs;
       [best, other] = [other, best];
@@ -62,7 +64,8 @@ export const auto: Policy = {
   },
   bound: (batch) => {
     const bounds = CANDIDATES.map((policy) => policy.bound!(batch));
-    const largest = (field: keyof PieceBound): number => Math.max(...bounds.map((one) => one[field]));
+    const largest = (field: Exclude<keyof PieceBound, "statesPerPiece">): number =>
+      Math.max(...bounds.map((one) => one[field]));
     return {
       workers: largest("workers"),
       pieceRecords: largest("pieceRecords"),
@@ -73,9 +76,11 @@ export const auto: Policy = {
 };
 
 /** Makespan of the pieces and of the merges after them, in nanoseconds. Numbers the slots of `pieces`. */
-function priceNs(pieces: PieceWriter, device: Device): number {
+function priceNs(pieces: PieceWriter, input: PolicyInput): number {
   const { workers } = pieces;
-  merges.build(pieces, device.costModel, 0);
+  const { device, groups } = input;
+  if (groups === undefined) merges.build(pieces, device.costModel, 0);
+  else mergeWithPrefixes(merges, pieces, input, groups, 0);
   const piecesNs = makespanNs(pieces.records, pieces.workerIndptr, workers, true, workers, device);
   return piecesNs + merges.longestNs(workers, device.costModel);
 }

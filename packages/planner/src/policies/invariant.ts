@@ -4,7 +4,8 @@
 // the grid's chunks combine in a canonical binary tree (canonical-tree.ts) whichever pieces they come from. A piece leaves
 // one partial state for each of the at most 2·⌈log₂ chunks⌉ tree nodes that cover it, so the 2(P − 1) parts of jobs (see
 // packing.ts) need at most 2(P − 1)·2⌈log₂ C⌉ slots, where C is the number of chunks of the longest request; a request of
-// one chunk is never cut. Makespan ≤ OPT + A + g·c − q with g KV tiles in a chunk.
+// one chunk is never cut. Shared prefixes end on the grid as well (prefix.ts), so a chunk is computed in one piece for a
+// group as for a member alone, and the bits of a request do not depend on what it shares either. Makespan ≤ OPT + A + g·c − q with g KV tiles in a chunk.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { type CostModel, workerCount } from "../device.ts";
@@ -23,6 +24,8 @@ export const invariant: Policy = {
   summary: "batch-invariant: cuts on a grid of 256 KV tokens, merged in a canonical tree; packed like tight",
   isComparison: false,
   boundNeedsKvTokens: true,
+  sharesPrefixes: true,
+  prefixGridTokens: gridTokens,
   assign({ jobs, device }, out) {
     const { costModel } = device;
     const workers = workerCount(device);
@@ -39,12 +42,13 @@ export const invariant: Policy = {
     return { launch: "persistent", merge: "fused", mergeGridTokens };
   },
   bound: ({ queryTiles, headCount, workers, maxKvTokens }) => {
-    const statesPerPiece = 2 * Math.ceil(Math.log2(Math.ceil(maxKvTokens! / GRID_TOKENS)));
+    const statesOfPart = 2 * Math.ceil(Math.log2(Math.ceil(maxKvTokens! / GRID_TOKENS)));
     return {
       workers,
       pieceRecords: queryTiles * headCount + workers - 1,
-      partialSlots: 2 * (workers - 1) * statesPerPiece,
+      partialSlots: 2 * (workers - 1) * statesOfPart,
       splitJobs: workers - 1,
+      statesPerPiece: Math.max(1, statesOfPart),
     };
   },
 };

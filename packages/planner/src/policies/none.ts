@@ -2,7 +2,7 @@
 // schedule that does not split). What batch-invariant modes of serving engines do today.
 
 import { workerCount } from "../device.ts";
-import { WRITE_THROUGH } from "../pieces.ts";
+import { PARTIAL, WRITE_THROUGH } from "../pieces.ts";
 import { WorkerQueue } from "../worker-queue.ts";
 import type { Policy } from "./policy.ts";
 
@@ -28,7 +28,8 @@ export const none: Policy = {
         const j = list[i]!;
         const { request, rowStart, rows, tileRows, kvStart, kvEnd } = jobs;
         const head = list[i + 1]!;
-        out.add(request[j]!, head, 1, rowStart[j]!, rows[j]!, tileRows[j]!, kvStart[j]!, kvEnd[j]!, WRITE_THROUGH);
+        const slot = jobs.leavesPartial[j] === 0 ? WRITE_THROUGH : PARTIAL;
+        out.add(request[j]!, head, 1, rowStart[j]!, rows[j]!, tileRows[j]!, kvStart[j]!, kvEnd[j]!, slot);
       }
       out.endWorker();
     }

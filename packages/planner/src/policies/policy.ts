@@ -3,10 +3,11 @@
 
 import type { AttentionShape } from "../batch.ts";
 import type { LowerBound } from "../bounds.ts";
-import type { Device } from "../device.ts";
+import type { CostModel, Device } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
 import type { PolicyName } from "../policy-names.ts";
+import type { PrefixGroups } from "../prefix.ts";
 
 /** What a policy may look at. All of it is owned by the planner and valid during the call. */
 export interface PolicyInput {
@@ -20,6 +21,8 @@ export interface PolicyInput {
   readonly kvLens: ArrayLike<number>;
   /** The batch's jobs with group heads packed and a query tile per request. Other tilings are a policy's own business. */
   readonly jobs: Jobs;
+  /** The shared prefixes among `jobs`; undefined when there are none. */
+  readonly groups: PrefixGroups | undefined;
   /** LB* of `jobs` in the device's own cost model, in nanoseconds, and what goes with it. */
   readonly bound: Readonly<LowerBound>;
 }
@@ -34,6 +37,8 @@ export interface PieceBound {
   readonly partialSlots: number;
   /** Jobs that leave partial states. */
   readonly splitJobs: number;
+  /** Partial states that one piece can leave for each of its rows; 1 unless given. */
+  readonly statesPerPiece?: number;
 }
 
 /** The size of the largest batch that a budget admits. */
@@ -74,6 +79,8 @@ export interface Policy {
   readonly isComparison: boolean;
   /** Jobs of shared prefixes may be among its jobs. Other policies plan every request alone. */
   readonly sharesPrefixes?: boolean;
+  /** KV tokens on whose multiples shared ranges have to end: its merge grid, where it has one. Any token unless given. */
+  readonly prefixGridTokens?: (costModel: CostModel) => number;
   /**
    * Writes all pieces, worker by worker, ending each with `out.endWorker()`; returns how they are launched. Every job's
    * visible KV range is covered exactly once; a job without visible KV tokens still gets one empty piece.
