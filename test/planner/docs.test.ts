@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as planner from "@isochron/planner";
+import * as core from "@isochron/planner/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { attentionShapes, batches, devices, LLAMA_8B } from "./support.ts";
@@ -31,6 +32,7 @@ async function runExample(code: string, modules: Record<string, object>): Promis
       const values = names.replace(/\btype \w+,? ?/g, "");
       return `const ${values} = modules[${from}];`;
     })
+    .replace(/^import \* as (\w+) from ("[^"]+");$/gm, "const $1 = modules[$2];")
     .replace(/^export /gm, "")
     .replace(/: (AttentionShape|Device|Policy) =/g, " =")
     .replace(/\((\w+): number\)/g, "($1)")
@@ -99,7 +101,7 @@ describe("drawings", () => {
 });
 
 describe("examples", () => {
-  const modules = { "@isochron/planner": planner, "node:fs": { writeFileSync } };
+  const modules = { "@isochron/planner": planner, "@isochron/planner/core": core, "node:fs": { writeFileSync } };
 
   test.each(DOCUMENTS)("of %s run from top to bottom and give what they say", async (path) => {
     const home = process.cwd();

@@ -20,7 +20,7 @@ import { measureBalance } from "./balance.mjs";
 import { readInputs } from "./inputs.mjs";
 import { measurePackageSize } from "./package-size.mjs";
 import { measurePlanTimes } from "./plan-time.mjs";
-import { balanceTables, planTimeTable, print, targetTable } from "./tables.mjs";
+import { balanceTables, planTimeTable, print, sizeTable, targetTable } from "./tables.mjs";
 import { compareWithTargets } from "./targets.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -37,7 +37,9 @@ async function main() {
   const packageSize = await measurePackageSize();
   const targets = compareWithTargets({ balance, planTimes, packageSize });
 
-  for (const table of [...balanceTables(balance), planTimeTable(planTimes), targetTable(targets)]) print(table);
+  const sizes = packageSize === undefined ? [] : [sizeTable(packageSize)];
+  for (const table of [...balanceTables(balance), planTimeTable(planTimes), ...sizes, targetTable(targets)])
+    print(table);
   const results = {
     isochron: "planner-bench/1",
     machine: { node: process.version, cpu: cpus()[0]?.model ?? "unknown", device: H100_SXM.name },

@@ -1,6 +1,7 @@
 // The measurements as text tables: rows of cells, first column to the left, the others to the right.
 
 import { GROUPS } from "./balance.mjs";
+import { IMPORTS } from "./package-size.mjs";
 import { BATCH_SIZES } from "./plan-time.mjs";
 
 export function balanceTables(balance) {
@@ -43,6 +44,18 @@ export function planTimeTable(planTimes) {
       bytes[256] === undefined ? "–" : count(bytes[256]),
       collections === undefined ? "–" : `${collections.collections}`,
       collections?.heapBytesPerPlan === undefined ? "–" : collections.heapBytesPerPlan.toFixed(1),
+    ]),
+  };
+}
+
+export function sizeTable(packageSize) {
+  return {
+    title: "Size, bytes: a program that takes these names from this entry and does nothing else",
+    head: ["import", "minified", "and gzipped"],
+    rows: Object.entries(packageSize).map(([name, { minifiedBytes, gzipBytes }]) => [
+      `${IMPORTS[name].names} from ${IMPORTS[name].entry}`,
+      count(minifiedBytes),
+      count(gzipBytes),
     ]),
   };
 }

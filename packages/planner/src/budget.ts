@@ -4,8 +4,8 @@ import { type AttentionBatch, type AttentionShape, validateAttentionShape } from
 import { type Device, validateDevice, workerCount } from "./device.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
-import type { Policy } from "./policies/policy.ts";
-import { findPolicy } from "./policies/registry.ts";
+import { balanced } from "./policies/balanced.ts";
+import { type Policy, requirePolicy } from "./policies/policy.ts";
 import type { PolicyName } from "./policy-names.ts";
 
 /** What a batch may hold at most. */
@@ -92,7 +92,7 @@ export interface BudgetOptions extends BatchLimits {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName | Policy;
+  readonly policy?: Policy;
 }
 
 /**
@@ -113,7 +113,7 @@ export function budgetFor(options: BudgetOptions): Budget {
   if (options.maxKvTokens !== undefined) requireLimit("maxKvTokens", options.maxKvTokens);
   if (options.maxPrefixGroups !== undefined) requireLimit("maxPrefixGroups", options.maxPrefixGroups);
   if (options.maxPrefixLevels !== undefined) requireLimit("maxPrefixLevels", options.maxPrefixLevels);
-  const policy = findPolicy(options.policy ?? "balanced");
+  const policy = requirePolicy(options.policy ?? balanced);
   const policyName = policy.name;
   if (policy.bound === undefined) throw new UnboundedPolicyError(policyName);
   if (policy.boundNeedsKvTokens === true && options.maxKvTokens === undefined) {

@@ -2,6 +2,9 @@
 
 import { stateCount } from "./canonical-tree.ts";
 import {
+  CAPACITY_FIELDS,
+  CAPACITY_NAMES,
+  COUNT_FIELDS,
   DTYPES,
   GroupRange,
   HEADER_BYTES,
@@ -12,10 +15,12 @@ import {
   MergeLaunch,
   MergeOrder,
   MergeSource,
+  OFFSET_FIELDS,
   Piece,
   PLAN_MAGIC,
   PLAN_VERSION,
   Request,
+  SECTION_NAMES,
 } from "./layout.ts";
 import type { Plan } from "./plan.ts";
 import { type PlanRule, PlanViolation } from "./plan-violation.ts";
@@ -32,84 +37,72 @@ export function checkFields(plan: Plan): void {
   checkMergeFields(plan);
 }
 
+type HeaderField = keyof typeof Header;
+
+/** Least and largest value of the fields whose range depends on nothing else. */
+const HEADER_RANGES = {
+  magic: [PLAN_MAGIC, PLAN_MAGIC],
+  version: [PLAN_VERSION, PLAN_VERSION],
+  headerBytes: [HEADER_BYTES, HEADER_BYTES],
+  policy: [0, POLICY_NAMES.length - 1],
+  launch: [Launch.persistent, Launch.grid],
+  mergeLaunch: [MergeLaunch.none, MergeLaunch.separate],
+  mergeOrder: [MergeOrder.sequential, MergeOrder.canonicalTree],
+  smCount: [1, 4096],
+  ctasPerSm: [1, 32],
+  ctasPerWorker: [1, 16],
+  queryHeads: [1, 65_535],
+  kvHeads: [1, 65_535],
+  headDim: [1, 1024],
+  valueHeadDim: [1, 1024],
+  dtype: [0, 2],
+  kvDtype: [0, DTYPES.length - 1],
+  pageSize: [1, 256],
+  maskKind: [0, MASK_KINDS.length - 1],
+  kvTileTokens: [1, 4096],
+  slotRows: [0, 65_535],
+  sinks: [0, 1],
+} as const;
+
+function nameOf(index: number): HeaderField {
+  return (Object.keys(Header) as HeaderField[]).find((field) => Header[field] === index)!;
+}
+
 function checkHeader(plan: Plan): void {
   const { header, layout } = plan;
   const { capacities } = layout;
-  const expect = (field: keyof typeof Header, low: number, high: number, rule: PlanRule = "header"): void => {
+  const within = (field: HeaderField, low: number, high: number, rule: PlanRule = "header"): void => {
     const value = header[Header[field]]!;
     if (value < low || value > high) {
       const range = low === high ? `${low}` : `${low} to ${high}`;
       throw new PlanViolation(rule, `header field ${field}`, `is ${value}, expected ${range}`);
     }
   };
-  expect("magic", PLAN_MAGIC, PLAN_MAGIC);
-  expect("version", PLAN_VERSION, PLAN_VERSION);
-  expect("headerBytes", HEADER_BYTES, HEADER_BYTES);
-  expect("totalBytes", layout.totalBytes, layout.totalBytes, "layout");
-  expect("policy", 0, POLICY_NAMES.length - 1);
-  expect("launch", Launch.persistent, Launch.grid);
-  expect("mergeLaunch", MergeLaunch.none, MergeLaunch.separate);
-  expect("mergeOrder", MergeOrder.sequential, MergeOrder.canonicalTree);
+  const exactly = (field: HeaderField, value: number): void => within(field, value, value, "layout");
+  for (const field of Object.keys(HEADER_RANGES) as (keyof typeof HEADER_RANGES)[]) {
+    const [low, high] = HEADER_RANGES[field];
+    within(field, low, high);
+  }
+  exactly("totalBytes", layout.totalBytes);
   const isCanonical = header[Header.mergeOrder] === MergeOrder.canonicalTree;
-  expect("mergeGridTokens", isCanonical ? 1 : 0, isCanonical ? 1 << 20 : 0);
-  expect("smCount", 1, 4096);
-  expect("ctasPerSm", 1, 32);
-  expect("ctasPerWorker", 1, 16);
-  expect("queryHeads", 1, 65_535);
-  expect("kvHeads", 1, 65_535);
+  within("mergeGridTokens", isCanonical ? 1 : 0, isCanonical ? 1 << 20 : 0);
   const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
   if (!Number.isInteger(group)) {
     throw new PlanViolation("header", "header field queryHeads", "is not a multiple of kvHeads");
   }
-  if (header[Header.packedHeads] !== group && header[Header.packedHeads] !== 1) {
-    throw new PlanViolation(
-      "header",
-      "header field packedHeads",
-      `is ${header[Header.packedHeads]}, expected ${group} or 1`,
-    );
-  }
-  expect("headDim", 1, 1024);
-  expect("valueHeadDim", 1, 1024);
-  expect("dtype", 0, 2);
-  expect("kvDtype", 0, DTYPES.length - 1);
-  expect("pageSize", 1, 256);
-  expect("maskKind", 0, MASK_KINDS.length - 1);
+  if (header[Header.packedHeads] !== group) within("packedHeads", 1, 1);
   const isWindow = MASK_KINDS[header[Header.maskKind]!] === "sliding-window";
-  expect("window", isWindow ? 1 : 0, isWindow ? 0x7fff_ffff : 0);
-  expect("kvTileTokens", 1, 4096);
-  expect("slotRows", 0, 65_535);
-  expect("sinks", 0, 1);
+  within("window", isWindow ? 1 : 0, isWindow ? 0x7fff_ffff : 0);
   const softCap = new Float32Array(header.buffer, header.byteOffset + Header.softCapBits * 4, 1)[0]!;
   if (!(softCap >= 0 && Number.isFinite(softCap))) {
     throw new PlanViolation("header", "header field softCapBits", `is ${softCap}, expected a finite number ≥ 0`);
   }
-  expect("requestCount", 0, capacities.requests, "capacity");
-  expect("workers", 0, capacities.workers, "capacity");
-  expect("pieceRecordCount", 0, capacities.pieces, "capacity");
-  expect("mergeCount", 0, capacities.merges, "capacity");
-  expect("mergeSourceCount", 0, capacities.mergeSources, "capacity");
-  expect("partialSlotCount", 0, capacities.partialSlots, "capacity");
-  expect("groupCount", 0, capacities.groups, "capacity");
-  expect("groupMemberCount", 0, capacities.groupMembers, "capacity");
-  const usedBytes = layout.pieces + header[Header.pieceRecordCount]! * Piece.stride * 4;
-  expect("usedBytes", usedBytes, usedBytes, "layout");
-  expect("workerCapacity", capacities.workers, capacities.workers, "layout");
-  expect("requestCapacity", capacities.requests, capacities.requests, "layout");
-  expect("pieceCapacity", capacities.pieces, capacities.pieces, "layout");
-  expect("mergeCapacity", capacities.merges, capacities.merges, "layout");
-  expect("mergeSourceCapacity", capacities.mergeSources, capacities.mergeSources, "layout");
-  expect("partialSlotCapacity", capacities.partialSlots, capacities.partialSlots, "layout");
-  expect("groupCapacity", capacities.groups, capacities.groups, "layout");
-  expect("groupMemberCapacity", capacities.groupMembers, capacities.groupMembers, "layout");
-  expect("requestsOffset", layout.requests, layout.requests, "layout");
-  expect("workerPieceIndptrOffset", layout.workerPieceIndptr, layout.workerPieceIndptr, "layout");
-  expect("workerMergeIndptrOffset", layout.workerMergeIndptr, layout.workerMergeIndptr, "layout");
-  expect("groupIndptrOffset", layout.groupIndptr, layout.groupIndptr, "layout");
-  expect("groupMembersOffset", layout.groupMembers, layout.groupMembers, "layout");
-  expect("groupRangesOffset", layout.groupRanges, layout.groupRanges, "layout");
-  expect("mergesOffset", layout.merges, layout.merges, "layout");
-  expect("mergeSourcesOffset", layout.mergeSources, layout.mergeSources, "layout");
-  expect("piecesOffset", layout.pieces, layout.pieces, "layout");
+  for (const name of CAPACITY_NAMES) {
+    within(nameOf(COUNT_FIELDS[name]), 0, capacities[name], "capacity");
+    exactly(nameOf(CAPACITY_FIELDS[name]), capacities[name]);
+  }
+  exactly("usedBytes", layout.pieces + header[Header.pieceRecordCount]! * Piece.stride * 4);
+  for (const name of SECTION_NAMES) exactly(nameOf(OFFSET_FIELDS[name]), layout[name]);
   const { makespanUs, lowerBoundUs } = plan.stats;
   if (!(makespanUs >= 0 && lowerBoundUs >= 0 && Number.isFinite(makespanUs) && Number.isFinite(lowerBoundUs))) {
     throw new PlanViolation("stats", "makespan or lower bound", "is not a finite number ≥ 0");

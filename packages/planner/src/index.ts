@@ -1,21 +1,7 @@
+// The core with every policy by name, the reference interpreter, plans as JSON, and what FlashInfer's kernels take.
+
 export { type AttentionState, emptyState, logSumExp, mergeState } from "./attention-state.ts";
-export type { AttentionBatch, AttentionShape, Dtype, KvDtype, Mask, MaskKind, SharedPrefix } from "./batch.ts";
-export { groupSize, InvalidBatchError, MAX_TOKENS, validateAttentionShape, validateBatch } from "./batch.ts";
-export { type LowerBound, lowerBound } from "./bounds.ts";
-export {
-  type BatchLimits,
-  type Budget,
-  BudgetExceededError,
-  type BudgetOptions,
-  budgetFor,
-  MissingLimitError,
-  UnboundedPolicyError,
-  workspaceBytes,
-} from "./budget.ts";
-export { decodePlan, encodePlan, type PlanDocument, PlanFormatError, planFromJson, planToJson } from "./codec.ts";
-export type { CostModel, Device, QueryTileCost } from "./device.ts";
-export { H100_SXM, InvalidDeviceError, queryTileFor, validateDevice, workerCount } from "./device.ts";
-export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
+export * from "./core.ts";
 export {
   type FlashInferDecodeArrays,
   type FlashInferInterop,
@@ -23,36 +9,15 @@ export {
   type InexpressibleField,
   toFlashInfer,
 } from "./interop.ts";
-export { collectJobs, Jobs } from "./jobs.ts";
-export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {
-  DTYPES,
-  GroupRange,
-  HEADER_BYTES,
-  Header,
-  Launch,
-  MASK_KINDS,
-  Merge,
-  MergeLaunch,
-  MergeOrder,
-  MergeSource,
-  Piece,
-  PLAN_MAGIC,
-  PLAN_VERSION,
-  planLayout,
-  Request,
-} from "./layout.ts";
-export { mergeCostNs } from "./merge.ts";
-export { PARTIAL, type PieceWriter, WRITE_THROUGH } from "./pieces.ts";
-export { Plan } from "./plan.ts";
-export { clonePlan } from "./plan-buffer.ts";
-export { type PlanRule, PlanViolation } from "./plan-violation.ts";
-export { createPlanner, type PlannedStep, type Planner, type PlannerOptions, type SharedPrefixes } from "./planner.ts";
+  budgetForNamed as budgetFor,
+  createNamedPlanner as createPlanner,
+  type NamedBudgetOptions as BudgetOptions,
+  type NamedPlannerOptions as PlannerOptions,
+} from "./named-policies.ts";
+export { type PlanDocument, planFromJson, planToJson } from "./plan-json.ts";
 export { PolicyNotApplicableError } from "./policies/not-applicable.ts";
-export type { BatchBound, LaunchShape, PieceBound, Policy, PolicyInput } from "./policies/policy.ts";
-export { POLICIES, UnknownPolicyError } from "./policies/registry.ts";
-export type { PolicyName } from "./policy-names.ts";
-export { POLICY_NAMES } from "./policy-names.ts";
+export { POLICIES } from "./policies/registry.ts";
 export { ExecutorClosedError, lengthsOf, ReferenceExecutor, runPlan } from "./reference.ts";
 export {
   InvalidTensorError,
@@ -60,8 +25,3 @@ export {
   type ReferenceResult,
   unsplitAttention,
 } from "./row-attention.ts";
-export type { StepAction } from "./stepping.ts";
-export { tileLowerBoundNs } from "./tile-bound.ts";
-export type { Generator, PlanStats, SliceKind, Timeline, TimelineSlices } from "./timeline.ts";
-export { SLICE_KINDS } from "./timeline.ts";
-export { checkPlan, verifyPlan } from "./verify.ts";

@@ -250,6 +250,52 @@ export interface PlanLayout {
   readonly totalBytes: number;
 }
 
+/** Where the header keeps each capacity. */
+export const CAPACITY_FIELDS: Readonly<Record<keyof PlanCapacities, number>> = {
+  workers: Header.workerCapacity,
+  requests: Header.requestCapacity,
+  pieces: Header.pieceCapacity,
+  merges: Header.mergeCapacity,
+  mergeSources: Header.mergeSourceCapacity,
+  partialSlots: Header.partialSlotCapacity,
+  groups: Header.groupCapacity,
+  groupMembers: Header.groupMemberCapacity,
+};
+
+/** Where the header counts what is in use of each capacity. */
+export const COUNT_FIELDS: Readonly<Record<keyof PlanCapacities, number>> = {
+  workers: Header.workers,
+  requests: Header.requestCount,
+  pieces: Header.pieceRecordCount,
+  merges: Header.mergeCount,
+  mergeSources: Header.mergeSourceCount,
+  partialSlots: Header.partialSlotCount,
+  groups: Header.groupCount,
+  groupMembers: Header.groupMemberCount,
+};
+
+/** Where the header keeps the offset of each section. */
+export const OFFSET_FIELDS: Readonly<Record<Exclude<keyof PlanLayout, "capacities" | "totalBytes">, number>> = {
+  requests: Header.requestsOffset,
+  workerPieceIndptr: Header.workerPieceIndptrOffset,
+  workerMergeIndptr: Header.workerMergeIndptrOffset,
+  groupIndptr: Header.groupIndptrOffset,
+  groupMembers: Header.groupMembersOffset,
+  groupRanges: Header.groupRangesOffset,
+  merges: Header.mergesOffset,
+  mergeSources: Header.mergeSourcesOffset,
+  pieces: Header.piecesOffset,
+};
+
+/** Names of the capacities. */
+export const CAPACITY_NAMES: readonly (keyof PlanCapacities)[] = Object.keys(
+  CAPACITY_FIELDS,
+) as (keyof PlanCapacities)[];
+/** Names of the sections, in the order of PlanLayout. */
+export const SECTION_NAMES: readonly (keyof typeof OFFSET_FIELDS)[] = Object.keys(
+  OFFSET_FIELDS,
+) as (keyof typeof OFFSET_FIELDS)[];
+
 /** Lays the sections out one after another. A pure function of the capacities. */
 export function planLayout(capacities: PlanCapacities): PlanLayout {
   let end = HEADER_BYTES;

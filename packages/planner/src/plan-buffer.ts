@@ -5,6 +5,8 @@ import { ceilDivide, shiftOf } from "./ceil-divide.ts";
 import type { Device } from "./device.ts";
 import type { PlanCapacities } from "./layout.ts";
 import {
+  CAPACITY_FIELDS,
+  CAPACITY_NAMES,
   DTYPES,
   GroupRange,
   HEADER_BYTES,
@@ -15,11 +17,13 @@ import {
   MergeLaunch,
   MergeOrder,
   MergeSource,
+  OFFSET_FIELDS,
   Piece,
   PLAN_MAGIC,
   PLAN_VERSION,
   planLayout,
   Request,
+  SECTION_NAMES,
 } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import type { MergePlan } from "./merge.ts";
@@ -58,23 +62,8 @@ export function allocatePlan(
   header[Header.kvTileTokens] = device.costModel.kvTileTokens;
   header[Header.sinks] = attention.sinks === true ? 1 : 0;
   new Float32Array(header.buffer, Header.softCapBits * 4, 1)[0] = attention.softCap ?? 0;
-  header[Header.workerCapacity] = capacities.workers;
-  header[Header.requestCapacity] = capacities.requests;
-  header[Header.pieceCapacity] = capacities.pieces;
-  header[Header.mergeCapacity] = capacities.merges;
-  header[Header.mergeSourceCapacity] = capacities.mergeSources;
-  header[Header.partialSlotCapacity] = capacities.partialSlots;
-  header[Header.groupCapacity] = capacities.groups;
-  header[Header.groupMemberCapacity] = capacities.groupMembers;
-  header[Header.requestsOffset] = layout.requests;
-  header[Header.workerPieceIndptrOffset] = layout.workerPieceIndptr;
-  header[Header.workerMergeIndptrOffset] = layout.workerMergeIndptr;
-  header[Header.groupIndptrOffset] = layout.groupIndptr;
-  header[Header.groupMembersOffset] = layout.groupMembers;
-  header[Header.groupRangesOffset] = layout.groupRanges;
-  header[Header.mergesOffset] = layout.merges;
-  header[Header.mergeSourcesOffset] = layout.mergeSources;
-  header[Header.piecesOffset] = layout.pieces;
+  for (const name of CAPACITY_NAMES) header[CAPACITY_FIELDS[name]] = capacities[name];
+  for (const name of SECTION_NAMES) header[OFFSET_FIELDS[name]] = layout[name];
   return plan;
 }
 

@@ -10,14 +10,14 @@ import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
 import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
-import { Header } from "./layout.ts";
+import { CAPACITY_NAMES, Header } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import { MergePlan } from "./merge.ts";
 import { PieceWriter } from "./pieces.ts";
 import type { Plan } from "./plan.ts";
 import { allocatePlan, type PlannedWork, writePlan } from "./plan-buffer.ts";
-import type { Policy, PolicyInput } from "./policies/policy.ts";
-import { findPolicy } from "./policies/registry.ts";
+import { balanced } from "./policies/balanced.ts";
+import { type Policy, type PolicyInput, requirePolicy } from "./policies/policy.ts";
 import type { PolicyName } from "./policy-names.ts";
 import type { PrefixGroups, PrefixLimits } from "./prefix.ts";
 import { groupsFromPageTable, groupsFromPrefixes, isStillShared } from "./prefix.ts";
@@ -29,7 +29,7 @@ export interface PlannerOptions {
   readonly attention: AttentionShape;
   readonly device: Device;
   /** `balanced` unless given. */
-  readonly policy?: PolicyName | Policy;
+  readonly policy?: Policy;
   /**
    * Capacities that every plan keeps to, or the limits to derive them from. Without a budget the plan buffer grows with
    * the batches, and a plan is good for one launch rather than for a captured graph.
@@ -80,7 +80,7 @@ export function createPlanner(options: PlannerOptions): Planner {
   const { attention, device } = options;
   validateAttentionShape(attention);
   validateDevice(device);
-  const policy = findPolicy(options.policy ?? "balanced");
+  const policy = requirePolicy(options.policy ?? balanced);
   const budget =
     options.budget === undefined || "layout" in options.budget
       ? options.budget
@@ -282,17 +282,6 @@ class BatchPlanner implements Planner {
 }
 
 const NO_GROUPS: readonly (readonly number[])[] = [];
-
-const CAPACITY_NAMES = [
-  "workers",
-  "requests",
-  "pieces",
-  "merges",
-  "mergeSources",
-  "partialSlots",
-  "groups",
-  "groupMembers",
-] as const;
 
 /** Next power of two, so that a growing planner seldom reallocates. */
 function roundUp(count: number): number {

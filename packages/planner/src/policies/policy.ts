@@ -8,6 +8,7 @@ import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
 import type { PolicyName } from "../policy-names.ts";
 import type { PrefixGroups } from "../prefix.ts";
+import { UnknownPolicyError } from "./unknown-policy.ts";
 
 /** What a policy may look at. All of it is owned by the planner and valid during the call. */
 export interface PolicyInput {
@@ -90,4 +91,10 @@ export interface Policy {
   readonly boundNeedsKvTokens?: boolean;
   /** Undefined: the policy has no bound that is independent of lengths, and plans only into buffers that grow. */
   readonly bound: ((batch: BatchBound) => PieceBound) | undefined;
+}
+
+/** The policy itself; UnknownPolicyError for a name, which only the main entry of the package can look up. */
+export function requirePolicy(policy: Policy): Policy {
+  if (typeof policy !== "object") throw new UnknownPolicyError(String(policy), []);
+  return policy;
 }

@@ -1,7 +1,6 @@
 // All policies by name. A new one is a file beside this and a row here.
 
 import type { PolicyName } from "../policy-names.ts";
-import { POLICY_NAMES } from "../policy-names.ts";
 import { auto } from "./auto.ts";
 import { balanced } from "./balanced.ts";
 import { faUniform } from "./fa-uniform.ts";
@@ -19,6 +18,7 @@ import { none } from "./none.ts";
 import type { Policy } from "./policy.ts";
 import { streamK } from "./stream-k.ts";
 import { tight } from "./tight.ts";
+import { UnknownPolicyError } from "./unknown-policy.ts";
 
 /** Rules by name. A name without a rule is one that plans from elsewhere may carry. */
 export const POLICIES: Partial<Record<PolicyName, Policy>> = {
@@ -43,25 +43,10 @@ export const POLICIES: Partial<Record<PolicyName, Policy>> = {
   "fa2-paged-graph": fa2PagedGraph,
 };
 
-/** A policy name that does not exist. `known` lists those that do. */
-export class UnknownPolicyError extends Error {
-  override readonly name = "UnknownPolicyError";
-  readonly policy: string;
-  /** All names that would do. */
-  readonly known: readonly string[];
-
-  constructor(policy: string) {
-    const known = POLICY_NAMES.filter((name) => POLICIES[name] !== undefined);
-    super(`unknown policy ${JSON.stringify(policy)}, expected one of ${known.join(", ")}`);
-    this.policy = policy;
-    this.known = known;
-  }
-}
-
 /** The policy of that name, or UnknownPolicyError; a policy object is its own answer. */
 export function findPolicy(name: string | Policy): Policy {
   if (typeof name !== "string") return name;
   const policy = Object.hasOwn(POLICIES, name) ? POLICIES[name as PolicyName] : undefined;
-  if (policy === undefined) throw new UnknownPolicyError(name);
+  if (policy === undefined) throw new UnknownPolicyError(name, Object.keys(POLICIES));
   return policy;
 }
