@@ -14,9 +14,10 @@ import {
 /** One timeline for each of the report's `stepBatches`, under the titles by which the viewer finds them. */
 export function stepTimelines(report: Report, model: ModelConfig, profile: GpuProfile): Timeline[] {
   const { tensorParallel, blockSizeTokens, attention: policy } = report.deployment;
+  const attention = rankAttention(model, tensorParallel, blockSizeTokens);
   const planner = createPlanner({
-    attention: rankAttention(model, tensorParallel, blockSizeTokens),
-    device: plannerDevice(profile),
+    attention,
+    device: plannerDevice(profile, attention),
     policy: policy as PolicyName,
   });
   return report.stepBatches.map((batch) => {

@@ -60,7 +60,7 @@ export function kernelRows() {
         pageSize: 16,
         mask: { kind: "causal" },
       };
-      planners.set(key, createPlanner({ attention, device: plannerDevice(profile), policy }));
+      planners.set(key, createPlanner({ attention, device: plannerDevice(profile, attention), policy }));
     }
     const plan = planners.get(key).plan({ qoLens: kvLens.map(() => 1), kvLens });
     const simulator = isFloor ? simulators.reading : simulators.attention;

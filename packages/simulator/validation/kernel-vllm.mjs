@@ -41,7 +41,7 @@ function tableRows(gpu, phase) {
         pageSize: 16,
         mask: { kind: "causal" },
       };
-      planners.set(heads, createPlanner({ attention, device: plannerDevice(profile), policy: POLICY }));
+      planners.set(heads, createPlanner({ attention, device: plannerDevice(profile, attention), policy: POLICY }));
     }
     simulator.run(
       planners.get(heads).plan({ qoLens: new Array(count).fill(qoLen), kvLens: new Array(count).fill(kvLen) }),

@@ -68,7 +68,7 @@ export function addPlanCommand(program: Command, context: Context): void {
       // Fastest first; equally fast ones in the order of the registry.
       rows.sort((a, b) => a.simulatedUs - b.simulatedUs);
       if (options.out !== undefined) {
-        writePlan(options.out, planBatch(batch, plannerDevice(profile), options.policy).plan);
+        writePlan(options.out, planBatch(batch, plannerDevice(profile, batch.attention), options.policy).plan);
       }
       const document = {
         isochron: "plan-summary/1",
@@ -89,7 +89,7 @@ export function addPlanCommand(program: Command, context: Context): void {
 }
 
 function planAndSimulate(batch: BatchDocument, profile: GpuProfile, policy: PolicyName): PolicyRow {
-  const { plan, planned } = planBatch(batch, plannerDevice(profile), policy);
+  const { plan, planned } = planBatch(batch, plannerDevice(profile, batch.attention), policy);
   return { ...planned, simulatedUs: simulateKernel(plan, profile).durationUs };
 }
 

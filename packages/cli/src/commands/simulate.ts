@@ -35,7 +35,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
     .action((path: string, options: SimulateOptions) => {
       const batch = readBatch(path);
       const profile = findGpu(options.gpu);
-      const device = plannerDevice(profile);
+      const device = plannerDevice(profile, batch.attention);
       const planner = createPlanner({ attention: batch.attention, device, policy: options.policy });
       const plan = aboutBatch(path, () => planner.plan(batch));
       const generator = generatorOf(context);

@@ -7,7 +7,7 @@
 import type { KvDtype, Plan } from "@isochron/planner";
 import { DTYPES, Header } from "@isochron/planner";
 import { interpolate } from "../gpu/curve.ts";
-import { plannerDevice } from "../gpu/planner-device.ts";
+import { kvBytesPerToken, plannerDevice } from "../gpu/planner-device.ts";
 import type { AttentionKernelProfile, GpuProfile } from "../gpu/profile.ts";
 
 /** A plan for more SMs than the GPU of the profile has. */
@@ -19,7 +19,7 @@ export class PlanProfileMismatchError extends Error {
 
   constructor(profile: string, planSms: number, profileSms: number) {
     super(
-      `the plan is for ${planSms} SMs and profile ${profile} has ${profileSms}: plan for plannerDevice(profile), or choose another profile`,
+      `the plan is for ${planSms} SMs and profile ${profile} has ${profileSms}: plan for plannerDevice(profile, attention), or choose another profile`,
     );
     this.profile = profile;
     this.planSms = planSms;
@@ -128,15 +128,11 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
   const elementBytes = ELEMENT_BYTES[launchOf.dtype];
-  const kvElementBytes = ELEMENT_BYTES[launchOf.kvDtype];
-  // With latent attention (MLA) the value is a slice of the one key head: it is read once.
-  const isLatent = launchOf.kvHeads === 1 && valueHeadDim < headDim;
-  const kvWidth = isLatent ? headDim : headDim + valueHeadDim;
 
   const unitFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedPieceUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedTileUs = new Float64Array(MAX_TILE_ROWS + 1);
-  const { queryTiles } = plannerDevice(profile).costModel;
+  const { queryTiles } = plannerDevice(profile, launchOf).costModel;
   for (let rows = 0; rows <= MAX_TILE_ROWS; rows++) {
     // 1 TFLOP/s is 10⁶ flops per µs.
     unitFlopsPerUs[rows] =
@@ -165,7 +161,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     mergePartialUs: merge.partialUs.value,
     mergeRowsAtOnce: merge.rowsAtOnce.value,
     kvTileTokens: launchOf.kvTileTokens,
-    kvBytesPerToken: kvWidth * kvElementBytes,
+    kvBytesPerToken: kvBytesPerToken(launchOf),
     queryRowBytes: headDim * elementBytes,
     outputRowBytes: valueHeadDim * elementBytes,
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,

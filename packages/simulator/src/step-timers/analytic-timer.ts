@@ -43,7 +43,7 @@ export class AnalyticTimer implements StepTimer {
     this.layers = model.layers;
     this.costs = new StepCosts(model, profile, tensorParallel, options);
     this.attention = attention;
-    this.device = plannerDevice(profile);
+    this.device = plannerDevice(profile, attention);
     this.launch = resolveCosts(
       {
         smCount: this.device.smCount,

@@ -37,7 +37,7 @@ export class KernelTimer implements StepTimer {
     this.memo = new LaunchMemo(exactLengths);
     this.layers = model.layers;
     this.costs = new StepCosts(model, profile, tensorParallel, options);
-    this.planner = createPlanner({ attention, device: plannerDevice(profile), policy });
+    this.planner = createPlanner({ attention, device: plannerDevice(profile, attention), policy });
     this.simulator = new KernelSimulator(profile);
   }
 

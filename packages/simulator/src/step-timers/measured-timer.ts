@@ -74,7 +74,7 @@ export class MeasuredTimer implements StepTimer {
     this.edges = EDGES.map((name) => find(times.byTokens, name));
     this.head = find(times.bySequences, "lm_head");
     this.sampler = find(times.bySequences, "sampler");
-    const device = plannerDevice(profile);
+    const device = plannerDevice(profile, attention);
     this.eager = createPlanner({ attention, device, policy: options.eager ?? "fa2-paged" });
     this.graph = createPlanner({ attention, device, policy: options.graph ?? "fa2-paged-graph" });
     this.simulator = new KernelSimulator(profile);
