@@ -1,5 +1,5 @@
-import type { Plan, PolicyName } from "@isochron/planner";
-import { budgetFor, createPlanner, H100_SXM, mergeCostNs } from "@isochron/planner";
+import type { Device, Plan, PolicyName } from "@isochron/planner";
+import { budgetFor, createPlanner, H100_SXM, mergeCostNs, Piece, queryTileFor } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { attentionShapes, batches, CASES, devices, LLAMA_8B } from "./support.ts";
@@ -9,7 +9,7 @@ describe("auto", () => {
     fc.assert(
       fc.property(attentionShapes, devices(false), batches(12, 200, 20_000), (attention, device, batch) => {
         const price = (policy: PolicyName): number =>
-          priceNs(createPlanner({ attention, device, policy }).plan(batch), device.costModel);
+          priceNs(createPlanner({ attention, device, policy }).plan(batch), device);
         const auto = price("auto");
         for (const policy of ["balanced", "tight", "none"] as const)
           expect(auto).toBeLessThanOrEqual(price(policy) + 1);
@@ -28,6 +28,18 @@ describe("auto", () => {
     expect(stats("auto").partialSlots).toBe(0);
   });
 
+  test("does not split where the idle neighbours of whole jobs leave them their share, and merging costs more", () => {
+    // 128 jobs of 17 tiles, one to an SM: each has its SM to itself.
+    const batch = { qoLens: new Array<number>(8).fill(48), kvLens: new Array<number>(8).fill(1056) };
+    const plan = (policy: PolicyName) => createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy }).plan(batch);
+    expect(plan("none").stats.makespanUs).toBeGreaterThan(1.7 * plan("balanced").stats.makespanUs);
+    expect(plan("auto").stats.partialSlots).toBe(0);
+    const lonely = { ...H100_SXM, smCount: 264, ctasPerSm: 1 };
+    expect(
+      createPlanner({ attention: LLAMA_8B, device: lonely, policy: "auto" }).plan(batch).stats.partialSlots,
+    ).toBeGreaterThan(0);
+  });
+
   test("splits where it has to: one request of 131,072 tokens among 63 of 512", () => {
     const batch = { qoLens: new Array<number>(64).fill(1), kvLens: [131_072, ...new Array<number>(63).fill(512)] };
     const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "auto" }).plan(batch);
@@ -41,7 +53,7 @@ describe("auto", () => {
     const tight = createPlanner({ attention, device: H100_SXM, policy: "tight" }).plan(batch);
     expect(auto.stats.partialSlots).toBeLessThan(tight.stats.partialSlots);
     expect(auto.stats.partialSlots).toBeGreaterThan(1);
-    expect(priceNs(auto, H100_SXM.costModel)).toBeLessThan(priceNs(tight, H100_SXM.costModel));
+    expect(priceNs(auto, H100_SXM)).toBeLessThan(priceNs(tight, H100_SXM));
   });
 
   test("has the largest budget of the three", () => {
@@ -53,8 +65,30 @@ describe("auto", () => {
   });
 });
 
-/** Makespan, then the merges of the worker that has most of them. */
-function priceNs(plan: Plan, costModel: typeof H100_SXM.costModel): number {
+/**
+ * When the pieces end, and then the merges of the worker that has most of them. Once at most one worker is busy for each SM,
+ * tiles take 1 / ctasPerSm of their time.
+ */
+function priceNs(plan: Plan, { costModel, smCount, ctasPerSm }: Device): number {
+  const loads: { loadNs: number; startsNs: number }[] = [];
+  for (let w = 0; w < plan.workers; w++) {
+    let loadNs = 0;
+    let startsNs = 0;
+    for (let i = plan.workerPieceIndptr[w]!; i < plan.workerPieceIndptr[w + 1]!; i++) {
+      const [, , heads, , rows, kvStart, kvEnd] = plan.pieces.subarray(i * Piece.stride, (i + 1) * Piece.stride);
+      const { pieceNs, kvTileNs } = queryTileFor(costModel, rows! >>> 16);
+      const { kvTileTokens } = costModel;
+      const tiles = kvEnd! > kvStart! ? Math.ceil(kvEnd! / kvTileTokens) - Math.floor(kvStart! / kvTileTokens) : 0;
+      startsNs += heads! * pieceNs;
+      loadNs += heads! * (pieceNs + tiles * kvTileNs);
+    }
+    loads.push({ loadNs, startsNs });
+  }
+  loads.sort((a, b) => b.loadNs - a.loadNs);
+  const longest = loads[0]!;
+  const sharedNs = loads[smCount]?.loadNs ?? 0;
+  const starts = longest.loadNs === 0 ? 0 : longest.startsNs / longest.loadNs;
+  const endNs = sharedNs + (longest.loadNs - sharedNs) * (starts + (1 - starts) / ctasPerSm);
   let longestNs = 0;
   for (let w = 0; w < plan.workers; w++) {
     let loadNs = 0;
@@ -63,5 +97,5 @@ function priceNs(plan: Plan, costModel: typeof H100_SXM.costModel): number {
     }
     longestNs = Math.max(longestNs, loadNs);
   }
-  return plan.stats.makespanUs * 1000 + longestNs;
+  return endNs + longestNs;
 }

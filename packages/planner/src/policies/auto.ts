@@ -1,15 +1,15 @@
 // The cheapest of none, balanced and tight under the cost model, merges included: the policy that may answer "do not
 // split".
 //
-// The price of a plan is its makespan and, where it cuts jobs, the merge work of the busiest worker after it: an upper
-// estimate, as merges of jobs that end early hide behind others. A job in k parts is merged from k states one after
+// The price of a plan is when its pieces end (tail-estimate.ts: the makespan, less for a tail with idle neighbours) and,
+// where it cuts jobs, the merge work of the busiest worker after it: an upper estimate, as merges of jobs that end early
+// hide behind others. A job in k parts is merged from k states one after
 // another, so tight is also tried with payloads that grow by a sixteenth as long as the payload alone is below the best
 // price: longer payloads cut long jobs into fewer parts. Every candidate keeps to its own theorem, so the bound of `auto`
 // is the largest of theirs.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
-import { makespanNs } from "../makespan.ts";
 import { MergePlan } from "../merge.ts";
 import { PieceWriter } from "../pieces.ts";
 import { mergeWithPrefixes } from "../prefix-merge.ts";
@@ -17,6 +17,7 @@ import { balanced } from "./balanced.ts";
 import { none } from "./none.ts";
 import { Packing } from "./packing.ts";
 import type { LaunchShape, PieceBound, Policy, PolicyInput } from "./policy.ts";
+import { estimateEndNs } from "./tail-estimate.ts";
 import { tight } from "./tight.ts";
 
 /** One shape for all candidates: a captured graph cannot change between them. Without partial states nothing merges. */
@@ -75,12 +76,12 @@ export const auto: Policy = {
   },
 };
 
-/** Makespan of the pieces and of the merges after them, in nanoseconds. Numbers the slots of `pieces`. */
+/** When the pieces and the merges after them end, in nanoseconds. Numbers the slots of `pieces`. */
 function priceNs(pieces: PieceWriter, input: PolicyInput): number {
   const { workers } = pieces;
   const { device, groups } = input;
   if (groups === undefined) merges.build(pieces, device.costModel, 0);
   else mergeWithPrefixes(merges, pieces, input, groups, 0);
-  const piecesNs = makespanNs(pieces.records, pieces.workerIndptr, workers, true, workers, device);
+  const piecesNs = estimateEndNs(pieces, device);
   return piecesNs + merges.longestNs(workers, device.costModel);
 }
