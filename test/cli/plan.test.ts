@@ -55,6 +55,18 @@ describe("isochron plan", () => {
     expect(stdout).toMatch(/^none +512 +0 +0 /m);
   });
 
+  it("says how much of an imbalance is there because KV tiles are not cut", async () => {
+    // 64 jobs of 17 tiles on 264 workers: a little more than four tiles for each, so one of them has five.
+    const batch = { ...skewedDecode, qoLens: new Array<number>(8).fill(1), kvLens: new Array<number>(8).fill(1050) };
+    const path = writeDocument(temporaryFolder(), "batch.json", batch);
+    const [row] = (await isochronJson(["plan", path]))["policies"] as (PolicyRow & { tileLowerBoundUs: number })[];
+    const ratio = row!.tileLowerBoundUs / row!.stats["lowerBoundUs"]!;
+    expect(ratio).toBeGreaterThan(1.001);
+    expect(ratio).toBeLessThanOrEqual(row!.stats["imbalance"]!);
+    const { stdout } = await isochron(["plan", path]);
+    expect(stdout).toContain(`KV tiles are not cut: no schedule has an imbalance below ${ratio.toFixed(3)}`);
+  });
+
   it("writes a binary plan that decodes and verifies", async () => {
     const folder = temporaryFolder();
     const path = writeDocument(folder, "batch.json", skewedDecode);

@@ -7,17 +7,22 @@ import {
   createPlanner,
   type Device,
   Header,
+  jobsOfPlan,
   type Plan,
   type Planner,
   type PlanStats,
   type PolicyName,
+  tileLowerBoundNs,
   verifyPlan,
+  workerCount,
   workspaceBytes,
 } from "@isochron/planner";
 
 export interface PlannedBatch {
   readonly policy: PolicyName;
   readonly stats: PlanStats;
+  /** A bound at least as sharp as `stats.lowerBoundUs`: with whole KV tiles on whole workers. */
+  readonly tileLowerBoundUs: number;
   /** Device memory for partial states. */
   readonly workspaceBytes: number;
   /** Bytes that are copied to the device for this plan. */
@@ -45,6 +50,7 @@ export function planBatch(
     planned: {
       policy,
       stats: plan.stats,
+      tileLowerBoundUs: tileLowerBoundNs(jobsOfPlan(plan, device.costModel), workerCount(device)) / 1000,
       workspaceBytes: workspaceBytes(attention, plan.partialSlotCount, plan.header[Header.slotRows]!),
       planBytes: plan.usedBytes,
       planTimeUs: medianPlanTimeUs(planner, batch),

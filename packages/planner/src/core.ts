@@ -41,6 +41,7 @@ export { mergeCostNs } from "./merge.ts";
 export { PARTIAL, type PieceWriter, WRITE_THROUGH } from "./pieces.ts";
 export { Plan } from "./plan.ts";
 export { clonePlan } from "./plan-buffer.ts";
+export { jobsOfPlan } from "./plan-jobs.ts";
 export { type PlanRule, PlanViolation } from "./plan-violation.ts";
 export { createPlanner, type PlannedStep, type Planner, type PlannerOptions, type SharedPrefixes } from "./planner.ts";
 export { auto } from "./policies/auto.ts";

@@ -8,12 +8,11 @@ import { lowerBound } from "./bounds.ts";
 import { checkCover } from "./check-cover.ts";
 import { checkFields } from "./check-fields.ts";
 import { type Device, workerCount } from "./device.ts";
-import { collectJobs, Jobs } from "./jobs.ts";
-import { GroupRange, Header, Request } from "./layout.ts";
+import { Header, Request } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import type { Plan } from "./plan.ts";
+import { jobsOfPlan } from "./plan-jobs.ts";
 import { PlanViolation } from "./plan-violation.ts";
-import type { PrefixGroups } from "./prefix.ts";
 
 /**
  * Throws PlanViolation unless the plan is a correct plan of this batch: exact cover of every visible KV tile of every
@@ -55,38 +54,18 @@ function checkBatch(plan: Plan, batch: AttentionBatch): void {
 }
 
 function checkTimes(plan: Plan, device: Device): void {
-  const { header, headerFloat64, requests, requestCount } = plan;
+  const { header, headerFloat64 } = plan;
   const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
   const { pieces, workerPieceIndptr, workers, isPersistent } = plan;
   const makespan = makespanNs(pieces, workerPieceIndptr, workers, isPersistent, slots, device);
   if (makespan !== headerFloat64[Header.makespanNs / 2]) {
     throw new PlanViolation("stats", "makespanNs", `is ${headerFloat64[Header.makespanNs / 2]}, recounted ${makespan}`);
   }
-  const jobs = new Jobs();
-  const qoLens = Array.from({ length: requestCount }, (_, i) => requests[i * Request.stride + Request.qoLen]!);
-  const kvLens = Array.from({ length: requestCount }, (_, i) => requests[i * Request.stride + Request.kvLen]!);
-  collectJobs(jobs, plan.attention, device.costModel, qoLens, kvLens, requestCount, groupsOfPlan(plan));
+  const jobs = jobsOfPlan(plan, device.costModel);
   const bound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
   lowerBound(jobs, workerCount(device), 0, bound);
   if (bound.lowerBoundNs !== headerFloat64[Header.lowerBoundNs / 2]) {
     const claimed = headerFloat64[Header.lowerBoundNs / 2];
     throw new PlanViolation("stats", "lowerBoundNs", `is ${claimed}, recounted ${bound.lowerBoundNs}`);
   }
-}
-
-/** The groups that a plan shares, as the jobs were collected from; undefined when there are none. */
-function groupsOfPlan(plan: Plan): PrefixGroups | undefined {
-  if (plan.groupCount === 0) return undefined;
-  const groups = Array.from({ length: plan.groupCount }, (_, g) => g);
-  const members = groups.map((g) =>
-    Array.from(plan.groupMembers.subarray(plan.groupIndptr[g]!, plan.groupIndptr[g + 1]!)),
-  );
-  return {
-    kvStart: groups.map((g) => plan.groupRanges[g * GroupRange.stride + GroupRange.kvStart]!),
-    kvEnd: groups.map((g) => plan.groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!),
-    members,
-    pathOf: Array.from({ length: plan.requestCount }, (_, request) =>
-      groups.filter((g) => members[g]!.includes(request)),
-    ),
-  };
 }

@@ -133,6 +133,14 @@ function planText(
       ],
       paint,
       width,
-    )
+    ) +
+    sharperBoundText(rows, paint)
   );
+}
+
+/** Where workers have few tiles, part of an imbalance is nobody's fault: tiles are not cut. */
+function sharperBoundText(rows: readonly PolicyRow[], paint: Painter): string {
+  const ratio = Math.min(...rows.map((row) => row.tileLowerBoundUs / row.stats.lowerBoundUs));
+  if (!(ratio > 1.001)) return "";
+  return `\n${paint("dim", `KV tiles are not cut: no schedule has an imbalance below ${fixed(ratio, 3)}`)}\n`;
 }
