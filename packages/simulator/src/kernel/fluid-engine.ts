@@ -7,7 +7,7 @@
 // starts: a queue. An event costs O(log lanes); nothing is allocated once the arrays have grown to the plan.
 
 import type { Plan } from "@isochron/planner";
-import { Header, Piece } from "@isochron/planner";
+import { Header, Piece, stateCount } from "@isochron/planner";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { KvResidency } from "./kv-residency.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
@@ -56,6 +56,7 @@ export class FluidEngine {
     const nextLatencyUs = nextStartUs + writeOutUs;
     const headsPerKvHead = header[Header.packedHeads]! === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
     const kvHeads = header[Header.kvHeads]!;
+    const gridTokens = header[Header.mergeGridTokens]!;
     const requestCount = plan.requestCount;
     if (kvIsShared) residency.reset((requestCount + header[Header.groupCount]!) * kvHeads, costs.l2Bytes);
 
@@ -158,8 +159,12 @@ export class FluidEngine {
       if (pieceEndUs > endUs) endUs = pieceEndUs;
       let record = laneRecord[lane]!;
       let head = laneHead[lane]!;
-      const slot = pieces[record * Piece.stride + Piece.slot]!;
-      if (slot >= 0) slotEndUs[slot + head] = pieceEndUs;
+      const at = record * Piece.stride;
+      const slot = pieces[at + Piece.slot]!;
+      if (slot >= 0) {
+        const states = stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, gridTokens);
+        slotEndUs[slot + head * states] = pieceEndUs;
+      }
       if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
       laneBusyUs[lane]! += pieceEndUs - laneTakenUs[lane]!;
       laneTakenUs[lane] = pieceEndUs;
