@@ -148,12 +148,17 @@ class BatchPlanner implements Planner {
       slotRows: 0,
     };
     if (budget !== undefined) {
-      // A budget has room for every batch within its limits: pieces and merges are written where they stay.
-      const plan = allocatePlan(attention, device, policy.name, budget.capacities);
-      this.pieces.writeInto(plan.pieces, plan.workerPieceIndptr);
-      this.merges.writeInto(plan.merges, plan.mergeSources, plan.workerMergeIndptr);
-      this.current = plan;
+      this.current = allocatePlan(attention, device, policy.name, budget.capacities);
+      this.writeIntoPlan();
     }
+  }
+
+  /** Pieces and merges are written where they stay: always with a budget, else until they outgrow the plan. Not those of
+   * comparison policies, which may find in the middle of a batch that it is not for them. */
+  private writeIntoPlan(): void {
+    const { pieces, workerPieceIndptr, merges, mergeSources, workerMergeIndptr } = this.current!;
+    this.pieces.writeInto(pieces, workerPieceIndptr);
+    this.merges.writeInto(merges, mergeSources, workerMergeIndptr);
   }
 
   plan(batch: AttentionBatch): Plan {
@@ -169,6 +174,8 @@ class BatchPlanner implements Planner {
     input.qoLens = batch.qoLens;
     input.kvLens = batch.kvLens;
     pieces.clear();
+    // From here on the last plan's buffer may be written over.
+    this.isPlanned = false;
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
       merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
@@ -185,6 +192,7 @@ class BatchPlanner implements Planner {
     work.lowerBoundNs = bound.lowerBoundNs;
     work.slotRows = this.budget?.slotRows ?? merges.slotRows;
     writePlan(plan, this.attention, device, work);
+    if (plan.pieces !== pieces.records && !this.rule.isComparison) this.writeIntoPlan();
     this.groups = groups;
     this.isPlanned = true;
     this.tails.invalidate();
@@ -252,14 +260,10 @@ class BatchPlanner implements Planner {
       needed.groupMembers += members.length;
     }
     const has = current?.layout.capacities;
-    let overfull: keyof PlanCapacities | undefined;
-    for (let i = 0; i < CAPACITY_NAMES.length; i++) {
-      const name = CAPACITY_NAMES[i]!;
-      if (has === undefined || needed[name] > has[name]) overfull = name;
-    }
-    if (overfull === undefined) return current!;
+    if (has !== undefined && hasRoom(has, needed)) return current!;
     if (budget !== undefined) {
       // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
+      const overfull = CAPACITY_NAMES.findLast((name) => needed[name] > budget.capacities[name])!;
       throw new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
     }
     const grown = { ...needed };
@@ -269,6 +273,20 @@ class BatchPlanner implements Planner {
     this.current = allocatePlan(this.attention, this.device, this.policy, grown);
     return this.current;
   }
+}
+
+/** One comparison after another: a loop over names looks each of them up. */
+function hasRoom(has: PlanCapacities, needed: PlanCapacities): boolean {
+  return (
+    needed.workers <= has.workers &&
+    needed.requests <= has.requests &&
+    needed.pieces <= has.pieces &&
+    needed.merges <= has.merges &&
+    needed.mergeSources <= has.mergeSources &&
+    needed.partialSlots <= has.partialSlots &&
+    needed.groups <= has.groups &&
+    needed.groupMembers <= has.groupMembers
+  );
 }
 
 const NO_GROUPS: readonly (readonly number[])[] = [];

@@ -25,24 +25,27 @@ export const Boundary = { row: 0, head: 1, tile: 2, stride: 3 } as const;
 
 /** capacity[p]: tiles that a worker has room for in p pieces; grows, and is filled anew by each walk, as far as needed. */
 let capacity = new Int32Array(256);
+/** What such a worker has left, in nanoseconds, when it is filled. */
+let idleNs = new Float64Array(256);
 /** Jobs for which the table of capacities is kept: chosen so that it stays in the cache of the core. */
 const MOST_TABULATED = 65_536;
 
 /**
  * Walks the line. Pieces are dearer by `surchargeTiles` of their own tiles. Writes `outcome`, and the ends of the workers
- * into `boundaries` ((workers + 1) × Boundary.stride); of those that are too many, none.
+ * into `boundaries` (workers × Boundary.stride); where the line needs more workers, only those of the first.
  */
-export function walkLine(
+export type Walk = (
   jobs: Jobs,
   workers: number,
   surchargeTiles: number,
   payloadNs: number,
   outcome: Float64Array,
   boundaries: Int32Array,
-): void {
-  const isTabulated = isOneKind(jobs, surchargeTiles);
-  const walk = isTabulated ? walkOneKind : walkAnyKind;
-  walk(jobs, workers, surchargeTiles, payloadNs, outcome, boundaries);
+) => void;
+
+/** How to walk the line of these jobs: both walks give the same, one of them faster. */
+export function walkOf(jobs: Jobs, surchargeTiles: number): Walk {
+  return isOneKind(jobs, surchargeTiles) ? walkOneKind : walkAnyKind;
 }
 
 /** Whether all jobs have one A > 0 and one c, and few enough tiles for int32. */
@@ -59,7 +62,10 @@ function isOneKind({ count, headCount, tiles, pieceNs, kvTileNs }: Jobs, surchar
   return differing === 0 && a + surchargeTiles > 0 && sum * headCount < 0x7fff_ffff;
 }
 
-/** The walk in whole tiles: what a worker still takes depends on its pieces and tiles alone, without a division. */
+/**
+ * The walk in whole tiles: what a worker still takes depends on its pieces and tiles alone, without a division. Counts are
+ * int32 (isOneKind), and `| 0` keeps them so.
+ */
 function walkOneKind(
   jobs: Jobs,
   workers: number,
@@ -72,61 +78,80 @@ function walkOneKind(
   const c = jobs.kvTileNs[0]!;
   const a = jobs.pieceNs[0]! + surchargeTiles * c;
   const mostPieces = count * headCount + 1;
-  if (capacity.length <= mostPieces) capacity = new Int32Array(2 * mostPieces);
+  if (capacity.length <= mostPieces) {
+    capacity = new Int32Array(2 * mostPieces);
+    idleNs = new Float64Array(2 * mostPieces);
+  }
   const room = capacity;
-  const most = Math.floor((payloadNs - a) / c);
-  room[1] = most;
-  let known = 1;
+  const idle = idleNs;
+  let known = 0;
   let pieces = 0;
   let taken = 0;
   let closed = 0;
-  /** Fullest worker that ended with a cut, by pieces: its idle time follows from their number. */
   let leastIdleNs = payloadNs;
-  let leastStepNs = Number.POSITIVE_INFINITY;
+  let mostIdleNs = -1;
+  let leastGapNs = Number.POSITIVE_INFINITY;
+  let most = 0;
+  let isFull = false;
   for (let j = 0; j < count; j++) {
     const n = tiles[j]!;
     let heads = headCount;
-    for (const last = pieces + heads; known < last; ) {
+    while (known <= pieces + heads) {
+      const restNs = payloadNs - known * a;
+      const fitting = restNs < 0 ? -1 : Math.floor(restNs / c) | 0;
+      room[known] = fitting;
+      idle[known] = restNs - fitting * c;
+      if (known === 1) most = fitting;
       known++;
-      room[known] = payloadNs < known * a ? -1 : Math.floor((payloadNs - known * a) / c);
     }
-    if (taken + heads * n <= room[pieces + heads]!) {
-      pieces += heads;
-      taken += heads * n;
+    const rowTiles = Math.imul(heads, n);
+    if (((taken + rowTiles) | 0) <= room[pieces + heads]!) {
+      pieces = (pieces + heads) | 0;
+      taken = (taken + rowTiles) | 0;
       continue;
     }
     for (;;) {
-      let placed = room[pieces + 1]! - taken;
+      let placed = (room[pieces + 1]! - taken) | 0;
       while (n <= placed) {
-        taken += n;
-        pieces++;
+        taken = (taken + n) | 0;
+        pieces = (pieces + 1) | 0;
         if (--heads === 0) break;
-        placed = room[pieces + 1]! - taken;
+        placed = (room[pieces + 1]! - taken) | 0;
       }
       if (heads === 0) break;
-      const isCut = placed > 0;
-      const leftNs = payloadNs - (isCut ? (pieces + 1) * a + (taken + placed) * c : pieces * a + taken * c);
-      const stepNs = (isCut || n === 0 ? 0 : a) + (n === 0 ? a : c) - leftNs;
+      if (placed <= 0) {
+        const leftNs = payloadNs - pieces * a - taken * c;
+        const gapNs = (n === 0 ? a : a + c) - leftNs;
+        if (leftNs < leastIdleNs) leastIdleNs = leftNs;
+        if (gapNs < leastGapNs) leastGapNs = gapNs;
+        if (closed < workers) setBoundary(boundaries, closed, j, headCount - heads, 0);
+        closed++;
+        pieces = 0;
+        taken = 0;
+        continue;
+      }
+      const leftNs = idle[pieces + 1]!;
       if (leftNs < leastIdleNs) leastIdleNs = leftNs;
-      if (stepNs < leastStepNs) leastStepNs = stepNs;
-      if (!isCut) placed = 0;
+      if (leftNs > mostIdleNs) mostIdleNs = leftNs;
       if (closed < workers) setBoundary(boundaries, closed, j, headCount - heads, placed);
       closed++;
-      pieces = 0;
-      taken = 0;
-      if (!isCut) continue;
-      for (; n - placed > most; closed++) {
-        placed += most;
+      while (((n - placed) | 0) > most) {
+        isFull = true;
+        placed = (placed + most) | 0;
         if (closed < workers) setBoundary(boundaries, closed, j, headCount - heads, placed);
-        const fullNs = payloadNs - a - most * c;
-        if (fullNs < leastIdleNs) leastIdleNs = fullNs;
-        if (c - fullNs < leastStepNs) leastStepNs = c - fullNs;
+        closed++;
       }
       pieces = 1;
-      taken = n - placed;
+      taken = (n - placed) | 0;
       if (--heads === 0) break;
     }
   }
+  if (isFull) {
+    leastIdleNs = Math.min(leastIdleNs, idle[1]!);
+    mostIdleNs = Math.max(mostIdleNs, idle[1]!);
+  }
+  // A worker that ends with a cut takes another tile once its idle time has grown to c.
+  const leastStepNs = mostIdleNs < 0 ? leastGapNs : Math.min(leastGapNs, c - mostIdleNs);
   const leftNs = payloadNs - pieces * a - taken * c;
   endWalk(closed, workers, payloadNs, leftNs, Math.min(leftNs, leastIdleNs), leastStepNs, count, outcome, boundaries);
 }
@@ -220,7 +245,7 @@ export function mostRecords(rows: number, headCount: number, workers: number): n
 
 /** Writes the pieces of a walk in which everything fitted: the line, cut at the boundaries. */
 export function writeLine(jobs: Jobs, workers: number, boundaries: Int32Array, out: PieceWriter): void {
-  const { count, headCount, kvStart, kvEnd, kvTileTokens, leavesPartial } = jobs;
+  const { count, headCount, request, rowStart, rows, tileRows, kvStart, kvEnd, kvTileTokens, leavesPartial } = jobs;
   out.reserve(mostRecords(count, headCount, workers), workers);
   const { records, partialAt, workerIndptr } = out;
   let at = 0;
@@ -231,29 +256,29 @@ export function writeLine(jobs: Jobs, workers: number, boundaries: Int32Array, o
   let head = 0;
   /** First token of the cut job's part that comes next; −1: the next job is whole so far. */
   let from = -1;
-  for (let w = 0; w < workers; w++) {
-    const end = w * Boundary.stride;
+  for (let w = 0, end = 0; w < workers; w++, end += Boundary.stride) {
     const endRow = boundaries[end + Boundary.row]!;
     const endHead = boundaries[end + Boundary.head]!;
     const endTile = boundaries[end + Boundary.tile]!;
-    if (from >= 0 && (row !== endRow || head !== endHead)) {
-      partialAt[partials++] = at;
-      at = writePiece(records, at, jobs, row, head, 1, from, kvEnd[row]!, PARTIAL);
-      from = -1;
-      if (++head === headCount) {
-        head = 0;
-        row++;
-      }
-    }
     while (row < endRow || (row === endRow && head < endHead)) {
-      const run = (row === endRow ? endHead : headCount) - head;
-      const isPartial = leavesPartial[row] !== 0;
+      const isRest = from >= 0;
+      const run = isRest ? 1 : (row === endRow ? endHead : headCount) - head;
+      const isPartial = isRest || leavesPartial[row] !== 0;
       if (isPartial) {
         partialAt[partials++] = at;
         wholePartials += run - 1;
       }
       const slot = isPartial ? PARTIAL : WRITE_THROUGH;
-      at = writePiece(records, at, jobs, row, head, run, kvStart[row]!, kvEnd[row]!, slot);
+      records[at + Piece.request] = request[row]!;
+      records[at + Piece.head] = head;
+      records[at + Piece.headCount] = run;
+      records[at + Piece.rowStart] = rowStart[row]!;
+      records[at + Piece.rows] = rows[row]! | (tileRows[row]! << 16);
+      records[at + Piece.kvStart] = isRest ? from : kvStart[row]!;
+      records[at + Piece.kvEnd] = kvEnd[row]!;
+      records[at + Piece.slot] = slot;
+      at = (at + Piece.stride) | 0;
+      from = -1;
       head += run;
       if (head === headCount) {
         head = 0;
@@ -263,9 +288,17 @@ export function writeLine(jobs: Jobs, workers: number, boundaries: Int32Array, o
     if (endTile > 0) {
       // Cuts lie on absolute multiples of a KV tile.
       const start = kvStart[row]!;
-      const to = (start === 0 ? 0 : start - (start % kvTileTokens)) + endTile * kvTileTokens;
+      const to = (start === 0 ? 0 : start - (start % kvTileTokens)) + Math.imul(endTile, kvTileTokens);
       partialAt[partials++] = at;
-      at = writePiece(records, at, jobs, row, head, 1, from < 0 ? start : from, to, PARTIAL);
+      records[at + Piece.request] = request[row]!;
+      records[at + Piece.head] = head;
+      records[at + Piece.headCount] = 1;
+      records[at + Piece.rowStart] = rowStart[row]!;
+      records[at + Piece.rows] = rows[row]! | (tileRows[row]! << 16);
+      records[at + Piece.kvStart] = from < 0 ? start : from;
+      records[at + Piece.kvEnd] = to;
+      records[at + Piece.slot] = PARTIAL;
+      at = (at + Piece.stride) | 0;
       cuts++;
       from = to;
     }
@@ -276,27 +309,4 @@ export function writeLine(jobs: Jobs, workers: number, boundaries: Int32Array, o
   out.pieceCount = count * headCount + cuts;
   out.partialRecords = partials;
   out.partialCount = partials + wholePartials;
-}
-
-/** Writes a record of job row j at `at` and returns where the next one begins. */
-function writePiece(
-  records: Int32Array,
-  at: number,
-  jobs: Jobs,
-  j: number,
-  head: number,
-  headCount: number,
-  kvStart: number,
-  kvEnd: number,
-  slot: typeof PARTIAL | typeof WRITE_THROUGH,
-): number {
-  records[at + Piece.request] = jobs.request[j]!;
-  records[at + Piece.head] = head;
-  records[at + Piece.headCount] = headCount;
-  records[at + Piece.rowStart] = jobs.rowStart[j]!;
-  records[at + Piece.rows] = jobs.rows[j]! | (jobs.tileRows[j]! << 16);
-  records[at + Piece.kvStart] = kvStart;
-  records[at + Piece.kvEnd] = kvEnd;
-  records[at + Piece.slot] = slot;
-  return at + Piece.stride;
 }

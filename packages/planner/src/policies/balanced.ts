@@ -11,7 +11,7 @@
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
-import { Boundary, mostRecords, Outcome, walkLine, writeLine } from "../wrap-around.ts";
+import { Boundary, mostRecords, Outcome, walkOf, writeLine } from "../wrap-around.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
 const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
@@ -19,6 +19,9 @@ const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
 const TOLERANCE = 1 / 1024;
 /** Walks whose overflow says where to look next; bisection follows. Chosen: where lengths vary, these are enough. */
 const SECANTS = 3;
+
+/** The payload that always suffices is near LB* when it is longer by less: chosen, an eighth or a quarter do as well. */
+const NEAR = 1 / 8;
 
 /** LB* with the planning surcharge, where there is one; written by every call. */
 const surcharged: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
@@ -74,7 +77,11 @@ function wrap(
   let lowNs = lowerBoundNs;
   let enoughNs = Math.max(sufficientNs, lowerBoundNs);
   let isFound = false;
-  let payloadNs = lowerBoundNs;
+  // Where lengths vary, a worker loses A and, on average, half a tile. Where that is much, LB* is the better guess.
+  const likelyNs = Math.round(sufficientNs - jobs.kvTileNs[0]! / 2);
+  const isNear = sufficientNs - lowerBoundNs < lowerBoundNs * NEAR;
+  let payloadNs = isNear && likelyNs > lowerBoundNs ? likelyNs : lowerBoundNs;
+  const walkLine = walkOf(jobs, surchargeTiles);
   for (let walks = 1; ; walks++) {
     walkLine(jobs, workers, surchargeTiles, payloadNs, outcome, tried);
     const overflowNs = outcome[Outcome.overflowNs]!;
