@@ -41,6 +41,10 @@ export class PieceWriter {
     this.workerIndptr[0] = 0;
   }
 
+  get recordCapacity(): number {
+    return (this.records.length / Piece.stride) | 0;
+  }
+
   /** Makes room for so many records and workers: a policy that knows its bound may fill the arrays itself. */
   reserve(recordCount: number, workers: number): void {
     if (this.records.length < recordCount * Piece.stride) this.records = new Int32Array(recordCount * Piece.stride);

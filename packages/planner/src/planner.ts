@@ -249,7 +249,8 @@ class BatchPlanner implements Planner {
     const { pieces, merges, budget, current, needed } = this;
     needed.workers = pieces.workers;
     needed.requests = requestCount;
-    needed.pieces = pieces.recordCount;
+    // A plan that grows has room for all that the policy may write, so that the next one stays where it is written.
+    needed.pieces = budget === undefined ? pieces.recordCapacity : pieces.recordCount;
     needed.merges = merges.mergeCount;
     needed.mergeSources = merges.sourceCount;
     needed.partialSlots = merges.slotCount;
