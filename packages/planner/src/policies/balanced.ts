@@ -11,7 +11,10 @@
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
+import type { PieceWriter } from "../pieces.ts";
+import { tileLowerBoundNs } from "../tile-bound.ts";
 import { Boundary, mostRecords, Outcome, walkOf, writeLine } from "../wrap-around.ts";
+import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
 const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
@@ -22,6 +25,9 @@ const SECANTS = 3;
 
 /** The payload that always suffices is near LB* when it is longer by less: chosen, an eighth or a quarter do as well. */
 const NEAR = 1 / 8;
+
+/** A line that is longer than LB* by less than a sixteenth is left: chosen because packing takes many times as long. */
+const COARSE = 16;
 
 /** LB* with the planning surcharge, where there is one; written by every call. */
 const surcharged: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
@@ -45,8 +51,11 @@ export const balanced: Policy = {
       bound = surcharged;
     }
     const longestNs = wrap(jobs, workers, surchargeTiles, bound);
+    if (surchargeTiles === 0) {
+      if (packShorter(jobs, workers, bound.lowerBoundNs, longestNs, out)) return LAUNCH;
+      out.makespanNs = longestNs;
+    }
     writeLine(jobs, workers, fitting, out);
-    if (surchargeTiles === 0) out.makespanNs = longestNs;
     return LAUNCH;
   },
   bound: ({ queryTiles, headCount, workers }) => ({
@@ -105,4 +114,25 @@ function wrap(
     if (payloadNs < lowNs) payloadNs = lowNs;
     if (walks >= SECANTS || payloadNs >= enoughNs) payloadNs = Math.floor((lowNs + enoughNs) / 2);
   }
+}
+
+/**
+ * Where workers have a few tiles each, the order of the line can cost more than whole tiles explain. Then jobs are packed
+ * as `tight` does, if that gets shorter in as many records. Returns whether it did. A loss is less than A + c, so this is
+ * for batches of less than COARSE·(A + c) for each worker, and its time is bounded by that. Packing keeps the same bounds
+ * on pieces, slots and makespan (packing.ts).
+ */
+function packShorter(jobs: Jobs, workers: number, lowerBoundNs: number, longestNs: number, out: PieceWriter): boolean {
+  const lossNs = longestNs - lowerBoundNs;
+  if (lossNs * COARSE <= lowerBoundNs) return false;
+  for (let j = 0; j < jobs.count; j++) if (lossNs <= jobs.kvTileNs[j]!) return false;
+  const packing = new Packing(jobs, workers, jobs.kvTileTokens, 1);
+  const stepNs = Math.ceil(lossNs / COARSE);
+  for (let payloadNs = tileLowerBoundNs(jobs, workers); payloadNs < longestNs; payloadNs += stepNs) {
+    if (!packing.fits(payloadNs)) continue;
+    if (packing.recordCount > mostRecords(jobs.count, jobs.headCount, workers)) return false;
+    packing.write(out);
+    return true;
+  }
+  return false;
 }
