@@ -12,7 +12,6 @@ import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
-import { tileLowerBoundNs } from "../tile-bound.ts";
 import { Boundary, mostRecords, Outcome, walkOf, writeLine } from "../wrap-around.ts";
 import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
@@ -118,21 +117,17 @@ function wrap(
 
 /**
  * Where workers have a few tiles each, the order of the line can cost more than whole tiles explain. Then jobs are packed
- * as `tight` does, if that gets shorter in as many records. Returns whether it did. A loss is less than A + c, so this is
- * for batches of less than COARSE·(A + c) for each worker, and its time is bounded by that. Packing keeps the same bounds
- * on pieces, slots and makespan (packing.ts).
+ * as `tight` does, once, if that halves the loss in as many records. Returns whether it did. A loss is less than A + c, so
+ * this is for batches of less than COARSE·(A + c) for each worker, and its time is bounded by that. Packing keeps the same
+ * bounds on pieces, slots and makespan (packing.ts).
  */
 function packShorter(jobs: Jobs, workers: number, lowerBoundNs: number, longestNs: number, out: PieceWriter): boolean {
   const lossNs = longestNs - lowerBoundNs;
   if (lossNs * COARSE <= lowerBoundNs) return false;
   for (let j = 0; j < jobs.count; j++) if (lossNs <= jobs.kvTileNs[j]!) return false;
   const packing = new Packing(jobs, workers, jobs.kvTileTokens, 1);
-  const stepNs = Math.ceil(lossNs / COARSE);
-  for (let payloadNs = tileLowerBoundNs(jobs, workers); payloadNs < longestNs; payloadNs += stepNs) {
-    if (!packing.fits(payloadNs)) continue;
-    if (packing.recordCount > mostRecords(jobs.count, jobs.headCount, workers)) return false;
-    packing.write(out);
-    return true;
-  }
-  return false;
+  if (!packing.fits(longestNs - Math.floor(lossNs / 2))) return false;
+  if (packing.recordCount > mostRecords(jobs.count, jobs.headCount, workers)) return false;
+  packing.write(out);
+  return true;
 }
