@@ -256,16 +256,17 @@ class BatchPlanner implements Planner {
     needed.partialSlots = merges.slotCount;
     needed.groups = 0;
     needed.groupMembers = 0;
-    for (const members of groupsOfBatch?.members ?? NO_GROUPS) {
-      needed.groups++;
-      needed.groupMembers += members.length;
+    if (groupsOfBatch !== undefined) {
+      for (const members of groupsOfBatch.members) {
+        needed.groups++;
+        needed.groupMembers += members.length;
+      }
     }
     const has = current?.layout.capacities;
     if (has !== undefined && hasRoom(has, needed)) return current!;
     if (budget !== undefined) {
       // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
-      const overfull = CAPACITY_NAMES.findLast((name) => needed[name] > budget.capacities[name])!;
-      throw new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
+      throw overBudget(budget, needed);
     }
     const grown = { ...needed };
     for (const name of CAPACITY_NAMES) {
@@ -290,8 +291,6 @@ function hasRoom(has: PlanCapacities, needed: PlanCapacities): boolean {
   );
 }
 
-const NO_GROUPS: readonly (readonly number[])[] = [];
-
 const CAPACITY_NAMES = [
   "workers",
   "requests",
@@ -302,6 +301,12 @@ const CAPACITY_NAMES = [
   "groups",
   "groupMembers",
 ] as const;
+
+/** Apart from bufferFor, which runs for every plan: a function with a closure in it allocates even when it returns early. */
+function overBudget(budget: Budget, needed: PlanCapacities): BudgetExceededError {
+  const overfull = CAPACITY_NAMES.findLast((name) => needed[name] > budget.capacities[name])!;
+  return new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
+}
 
 /** Next power of two, so that a growing planner seldom reallocates. */
 function roundUp(count: number): number {
