@@ -1,4 +1,4 @@
-import type { AttentionBatch } from "@isochron/planner";
+import type { AttentionBatch, Device } from "@isochron/planner";
 import { collectJobs, createPlanner, H100_SXM, Jobs, lowerBound, verifyPlan, workerCount } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -103,6 +103,34 @@ describe("balanced", () => {
     );
   });
 
+  test("is no longer than the shortest wrap-around of the line, found by trying every payload", () => {
+    const costs = fc.array(fc.record({ pieceNs: fc.nat(8), kvTileNs: fc.integer({ min: 1, max: 6 }) }), {
+      minLength: 1,
+      maxLength: 3,
+    });
+    fc.assert(
+      fc.property(costs, fc.integer({ min: 1, max: 24 }), batches(8, 40, 600), (kinds, smCount, batch) => {
+        const device = withCosts(smCount, kinds);
+        const { stats } = createPlanner({ attention: LLAMA_8B, device }).plan(batch);
+        const shortest = shortestWrap(device, batch, Math.round(stats.lowerBoundUs * 1000));
+        // Payloads are searched to a 1,024th.
+        expect(stats.makespanUs * 1000).toBeLessThanOrEqual(shortest * (1 + 1 / 1024) + 1e-6);
+      }),
+      { numRuns: CASES },
+    );
+  });
+
+  test("packs a small batch whose line would lose more than a tile on every worker", () => {
+    const batch = { qoLens: [1024], kvLens: [1024] };
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(batch);
+    verifyPlan(plan, batch, H100_SXM);
+    const line = shortestWrap(H100_SXM, batch, Math.round(plan.stats.lowerBoundUs * 1000));
+    expect(line / (plan.stats.lowerBoundUs * 1000)).toBeGreaterThan(1.13);
+    expect(plan.stats.imbalance).toBeLessThan(1.07);
+    const budget = { maxRequests: 1, maxQueryTokens: 1024 };
+    verifyPlan(createPlanner({ attention: LLAMA_8B, device: H100_SXM, budget }).plan(batch), batch, H100_SXM);
+  });
+
   test("comes within 5 % of the bound where one request of 131,072 tokens stands among 63 of 512", () => {
     const batch = { qoLens: new Array<number>(64).fill(1), kvLens: [131_072, ...new Array<number>(63).fill(512)] };
     const balanced = createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(batch);
@@ -181,6 +209,42 @@ describe("LB*", () => {
 function plannedBound(tiles: readonly number[], workers: number, piece: number): number {
   const { stats } = createPlanner({ attention: ONE_HEAD, device: unitDevice(workers, piece) }).plan(decodes(tiles));
   return Math.round(stats.lowerBoundUs * 1000);
+}
+
+/** A device of `smCount` workers; the dearest query tiles cost as the last of `kinds`. */
+function withCosts(smCount: number, kinds: readonly { pieceNs: number; kvTileNs: number }[]): Device {
+  const queryTiles = [16, 64, 128].map((rows, i) => ({ rows, ...kinds[Math.min(i, kinds.length - 1)]! }));
+  const costModel = { kvTileTokens: 16, queryTiles, mergeNs: 0, mergePartialNs: 0, surchargeTiles: 0 };
+  return { name: "random", smCount, ctasPerSm: 1, costModel };
+}
+
+/** The smallest payload from `fromNs` upward with which the line of all jobs, head by head, fits. */
+function shortestWrap(device: Device, batch: AttentionBatch, fromNs: number): number {
+  const jobs = new Jobs();
+  collectJobs(jobs, LLAMA_8B, device.costModel, batch.qoLens, batch.kvLens, batch.qoLens.length);
+  const fits = (payloadNs: number): boolean => {
+    let worker = 1;
+    let leftNs = payloadNs;
+    for (let job = 0; job < jobs.count * jobs.headCount; job++) {
+      const j = Math.floor(job / jobs.headCount);
+      const [a, c] = [jobs.pieceNs[j]!, jobs.kvTileNs[j]!];
+      let tiles = jobs.tiles[j]!;
+      for (;;) {
+        const taken = Math.min(tiles, Math.floor((leftNs - a) / c));
+        if (taken > 0 || (tiles === 0 && leftNs >= a)) {
+          leftNs -= a + taken * c;
+          tiles -= taken;
+          if (tiles === 0) break;
+        }
+        if (++worker > workerCount(device)) return false;
+        leftNs = payloadNs;
+      }
+    }
+    return true;
+  };
+  let payloadNs = fromNs;
+  while (!fits(payloadNs)) payloadNs++;
+  return payloadNs;
 }
 
 /** The definition, literally. */

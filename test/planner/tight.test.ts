@@ -58,6 +58,21 @@ describe("tight", () => {
     );
   });
 
+  test("is the exhaustive optimum of nearly every small batch", () => {
+    const small = fc.record({
+      tiles: fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 2, maxLength: 3 }),
+      workers: fc.integer({ min: 2, max: 3 }),
+      piece: fc.integer({ min: 1, max: 2 }),
+    });
+    const sample = fc.sample(small, { numRuns: 400, seed: 7 });
+    const optimal = sample.filter(({ tiles, workers, piece }) => {
+      const device = unitDevice(workers, piece);
+      const { stats } = createPlanner({ attention: ONE_HEAD, device, policy: "tight" }).plan(decodes(tiles));
+      return Math.round(stats.makespanUs * 1000) === exhaustiveOptimum(tiles, workers, piece);
+    });
+    expect(optimal.length).toBeGreaterThanOrEqual(0.98 * sample.length);
+  });
+
   test("cuts no job where whole jobs fill the workers evenly", () => {
     const batch = decodes(new Array<number>(33).fill(128));
     const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "tight" }).plan(batch);

@@ -53,16 +53,27 @@ export class MergePlan {
    * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
    */
   build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
-    const isOrdered = this.begin(pieces, gridTokens);
-    if (pieces.partialCount > 0) {
-      if (isOrdered) this.mergeInRecordOrder(pieces);
-      else this.mergeInJobOrder(pieces);
+    this.clear(gridTokens);
+    if (pieces.partialCount > 0 && !this.mergeInRecordOrder(pieces)) {
+      this.begin(pieces, gridTokens);
+      this.mergeInJobOrder(pieces);
     }
     this.spread(pieces.workers, costModel);
   }
 
-  /** Starts over and numbers the slots. Returns whether the pieces come in job order. */
-  begin(pieces: PieceWriter, gridTokens: number): boolean {
+  /** Starts over and numbers the slots. */
+  begin(pieces: PieceWriter, gridTokens: number): void {
+    this.clear(gridTokens);
+    const { records, partialAt, partialRecords } = pieces;
+    for (let i = 0; i < partialRecords; i++) {
+      const at = partialAt[i]!;
+      records[at + Piece.slot] = this.slotCount;
+      this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
+      this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
+    }
+  }
+
+  private clear(gridTokens: number): void {
     this.gridTokens = gridTokens;
     this.mergeCount = 0;
     this.sourceCount = 0;
@@ -70,7 +81,6 @@ export class MergePlan {
     this.slotRows = 0;
     this.splitJobCount = 0;
     this.rowCount = 0;
-    return pieces.partialCount === 0 || this.numberSlots(pieces);
   }
 
   /** Counts one more split job; the merges that are added next belong to it. */
@@ -107,22 +117,6 @@ export class MergePlan {
     return longestNs;
   }
 
-  /** Returns whether single-head records already come in job order, so that no sorting is needed. */
-  private numberSlots(pieces: PieceWriter): boolean {
-    const { records, partialAt, partialRecords } = pieces;
-    let isOrdered = true;
-    let previous = -1;
-    for (let i = 0; i < partialRecords; i++) {
-      const at = partialAt[i]!;
-      records[at + Piece.slot] = this.slotCount;
-      this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
-      this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
-      isOrdered &&= records[at + Piece.headCount] === 1 && (previous < 0 || comparePieces(records, previous, at) < 0);
-      previous = at;
-    }
-    return isOrdered;
-  }
-
   /** Partial states that one head of the partial piece at `at` leaves. */
   private statesOf(records: Int32Array, at: number): number {
     const { gridTokens } = this;
@@ -131,22 +125,64 @@ export class MergePlan {
     return canonicalNodeCount(from, Math.ceil(records[at + Piece.kvEnd]! / gridTokens));
   }
 
-  private mergeInRecordOrder(pieces: PieceWriter): void {
+  /**
+   * Numbers the slots and lists the merges in one pass, where the partial pieces are of single heads and come in job order.
+   * Returns whether they do; if not, what was done so far is to be done again.
+   */
+  private mergeInRecordOrder(pieces: PieceWriter): boolean {
     const { records, partialAt, partialRecords } = pieces;
-    let first = -1;
-    let count = 0;
+    const isSequential = this.gridTokens === 0;
+    let first = partialAt[0]!;
+    let request = records[first + Piece.request]!;
+    let rowStart = records[first + Piece.rowStart]!;
+    let head = records[first + Piece.head]!;
+    let kvStart = -1;
+    let firstSlot = 0;
+    let slot = 0;
     for (let i = 0; i < partialRecords; i++) {
       const at = partialAt[i]!;
-      const slot = records[at + Piece.slot]!;
-      if (first < 0 || !isSameJob(records, first, at)) {
-        if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
+      const ahead =
+        records[at + Piece.request]! - request ||
+        records[at + Piece.rowStart]! - rowStart ||
+        records[at + Piece.head]! - head;
+      if (ahead !== 0) {
+        this.mergeSlots(records, first, firstSlot, slot);
         first = at;
-        count = 0;
+        firstSlot = slot;
+        request = records[at + Piece.request]!;
+        rowStart = records[at + Piece.rowStart]!;
+        head = records[at + Piece.head]!;
+        kvStart = -1;
       }
-      const states = this.statesOf(records, at);
-      for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
+      if (ahead < 0 || records[at + Piece.kvStart]! <= kvStart || records[at + Piece.headCount] !== 1) return false;
+      kvStart = records[at + Piece.kvStart]!;
+      records[at + Piece.slot] = slot;
+      slot += isSequential ? 1 : this.statesOf(records, at);
     }
-    if (first >= 0) this.closeJob(records, first, records[first + Piece.head]!, count);
+    this.mergeSlots(records, first, firstSlot, slot);
+    this.slotCount = slot;
+    return true;
+  }
+
+  /** Adds the merges of one job whose states are in slots [from, to): one for each MERGE_ROWS rows of its tile. */
+  private mergeSlots(pieceRecords: Int32Array, at: number, from: number, to: number): void {
+    const rows = pieceRecords[at + Piece.rows]! & 0xffff;
+    if (rows > this.slotRows) this.slotRows = rows;
+    this.splitJobCount++;
+    this.rowCount += rows;
+    for (let row = 0; row < rows; row += MERGE_ROWS) {
+      const { sourceCount } = this;
+      while ((sourceCount + to - from) * MergeSource.stride > this.sources.length) this.sources = doubled(this.sources);
+      const { sources } = this;
+      let source = sourceCount * MergeSource.stride;
+      for (let slot = from; slot < to; slot++, source += MergeSource.stride) {
+        sources[source + MergeSource.slot] = slot;
+        sources[source + MergeSource.slotRow] = row;
+      }
+      const rowStart = pieceRecords[at + Piece.rowStart]! + row;
+      const rowCount = Math.min(MERGE_ROWS, rows - row);
+      this.pushMerge(pieceRecords[at + Piece.request]!, pieceRecords[at + Piece.head]!, rowStart, rowCount, to - from);
+    }
   }
 
   private mergeInJobOrder(pieces: PieceWriter): void {
@@ -203,6 +239,7 @@ export class MergePlan {
   private closeJob(pieceRecords: Int32Array, at: number, head: number, count: number): void {
     const rowStart = pieceRecords[at + Piece.rowStart]!;
     const rows = pieceRecords[at + Piece.rows]! & 0xffff;
+    if (rows > this.slotRows) this.slotRows = rows;
     const firstSource = this.sourceCount;
     this.splitJobCount++;
     for (let row = 0; row < rows; row += MERGE_ROWS) {
@@ -240,14 +277,15 @@ export class MergePlan {
     const { workerIndptr, records, mergeCount } = this;
     let totalNs = 0;
     for (let m = 0; m < mergeCount; m++) totalNs += mergeCostNs(records, m, costModel);
-    const workersPerNs = totalNs === 0 ? 0 : workers / totalNs;
+    // Worker w takes the merges whose middles lie in the w-th of equal shares.
+    const shareNs = totalNs / workers;
     let worker = 0;
+    let endNs = shareNs;
     let passedNs = 0;
     workerIndptr[0] = 0;
     for (let m = 0; m < mergeCount; m++) {
       const costNs = mergeCostNs(records, m, costModel);
-      const owner = Math.floor((passedNs + costNs / 2) * workersPerNs);
-      while (worker < owner && worker < workers - 1) workerIndptr[++worker] = m;
+      for (; endNs <= passedNs + costNs / 2 && worker < workers - 1; endNs += shareNs) workerIndptr[++worker] = m;
       passedNs += costNs;
     }
     while (worker < workers) workerIndptr[++worker] = mergeCount;
@@ -258,24 +296,7 @@ export class MergePlan {
 export function mergeCostNs(merges: Int32Array, m: number, costModel: CostModel): number {
   const at = m * Merge.stride;
   const partials = merges[at + Merge.sourceEnd]! - merges[at + Merge.sourceStart]!;
-  return costModel.mergeNs + partials * Math.ceil(merges[at + Merge.rowCount]! / 4) * costModel.mergePartialNs;
-}
-
-function comparePieces(records: Int32Array, a: number, b: number): number {
-  return (
-    records[a + Piece.request]! - records[b + Piece.request]! ||
-    records[a + Piece.rowStart]! - records[b + Piece.rowStart]! ||
-    records[a + Piece.head]! - records[b + Piece.head]! ||
-    records[a + Piece.kvStart]! - records[b + Piece.kvStart]!
-  );
-}
-
-function isSameJob(records: Int32Array, a: number, b: number): boolean {
-  return (
-    records[a + Piece.request] === records[b + Piece.request] &&
-    records[a + Piece.rowStart] === records[b + Piece.rowStart] &&
-    records[a + Piece.head] === records[b + Piece.head]
-  );
+  return costModel.mergeNs + partials * ((merges[at + Merge.rowCount]! + 3) >> 2) * costModel.mergePartialNs;
 }
 
 function doubled(from: Int32Array): Int32Array {

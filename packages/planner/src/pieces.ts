@@ -41,6 +41,17 @@ export class PieceWriter {
     this.workerIndptr[0] = 0;
   }
 
+  get recordCapacity(): number {
+    return (this.records.length / Piece.stride) | 0;
+  }
+
+  /** Makes room for so many records and workers: a policy that knows its bound may fill the arrays itself. */
+  reserve(recordCount: number, workers: number): void {
+    if (this.records.length < recordCount * Piece.stride) this.records = new Int32Array(recordCount * Piece.stride);
+    if (this.partialAt.length < recordCount) this.partialAt = new Int32Array(recordCount);
+    if (this.workerIndptr.length <= workers) this.workerIndptr = new Int32Array(workers + 1);
+  }
+
   /** Becomes a copy of `from`. */
   copyFrom(from: PieceWriter): void {
     if (this.records.length < from.records.length) this.records = new Int32Array(from.records.length);

@@ -178,17 +178,19 @@ function replace(section: Int32Array, from: Int32Array, length: number, previous
 /** FNV-1a over everything that a captured graph bakes in: launch, shape, capacities and offsets, not the batch. */
 export function fingerprint(header: Int32Array): number {
   let hash = 0x811c_9dc5;
-  for (let field = 0; field < HEADER_BYTES / 4; field++) {
-    const isBaked =
-      field === Header.version ||
-      field === Header.totalBytes ||
-      (field >= Header.launch && field <= Header.ctasPerSm) ||
-      (field >= Header.queryHeads && field <= Header.softCapBits) ||
-      (field >= Header.workerCapacity && field <= Header.ctasPerWorker);
-    if (isBaked) hash = Math.imul(hash ^ header[field]!, 0x0100_0193);
-  }
+  for (let i = 0; i < BAKED_FIELDS.length; i++) hash = Math.imul(hash ^ header[BAKED_FIELDS[i]!]!, 0x0100_0193);
   return hash | 0;
 }
+
+/** Header fields that the fingerprint covers, ascending. */
+const BAKED_FIELDS: Int32Array = Int32Array.from({ length: HEADER_BYTES / 4 }, (_, field) => field).filter(
+  (field) =>
+    field === Header.version ||
+    field === Header.totalBytes ||
+    (field >= Header.launch && field <= Header.ctasPerSm) ||
+    (field >= Header.queryHeads && field <= Header.softCapBits) ||
+    (field >= Header.workerCapacity && field <= Header.ctasPerWorker),
+);
 
 /** A copy of a plan with a buffer of its own. */
 export function clonePlan(plan: Plan): Plan {

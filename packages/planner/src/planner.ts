@@ -157,12 +157,17 @@ class BatchPlanner implements Planner {
       slotRows: 0,
     };
     if (budget !== undefined) {
-      // A budget has room for every batch within its limits: pieces and merges are written where they stay.
-      const plan = allocatePlan(attention, device, policy.name, budget.capacities);
-      this.pieces.writeInto(plan.pieces, plan.workerPieceIndptr);
-      this.merges.writeInto(plan.merges, plan.mergeSources, plan.workerMergeIndptr);
-      this.current = plan;
+      this.current = allocatePlan(attention, device, policy.name, budget.capacities);
+      this.writeIntoPlan();
     }
+  }
+
+  /** Pieces and merges are written where they stay: always with a budget, else until they outgrow the plan. Not those of
+   * comparison policies, which may find in the middle of a batch that it is not for them. */
+  private writeIntoPlan(): void {
+    const { pieces, workerPieceIndptr, merges, mergeSources, workerMergeIndptr } = this.current!;
+    this.pieces.writeInto(pieces, workerPieceIndptr);
+    this.merges.writeInto(merges, mergeSources, workerMergeIndptr);
   }
 
   plan(batch: AttentionBatch): Plan {
@@ -179,6 +184,8 @@ class BatchPlanner implements Planner {
     input.kvLens = batch.kvLens;
     input.groups = groups;
     pieces.clear();
+    // From here on the last plan's buffer may be written over.
+    this.isPlanned = false;
     const shape = this.rule.assign(input, pieces);
     if (groups === undefined) {
       merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
@@ -193,6 +200,7 @@ class BatchPlanner implements Planner {
     work.lowerBoundNs = bound.lowerBoundNs;
     work.slotRows = this.budget?.slotRows ?? merges.slotRows;
     writePlan(plan, this.attention, device, work);
+    if (plan.pieces !== pieces.records && !this.rule.isComparison) this.writeIntoPlan();
     this.groups = groups;
     this.isPlanned = true;
     this.tails.invalidate();
@@ -251,26 +259,24 @@ class BatchPlanner implements Planner {
     const { pieces, merges, budget, current, needed } = this;
     needed.workers = pieces.workers;
     needed.requests = requestCount;
-    needed.pieces = pieces.recordCount;
+    // A plan that grows has room for all that the policy may write, so that the next one stays where it is written.
+    needed.pieces = budget === undefined ? pieces.recordCapacity : pieces.recordCount;
     needed.merges = merges.mergeCount;
     needed.mergeSources = merges.sourceCount;
     needed.partialSlots = merges.slotCount;
     needed.groups = 0;
     needed.groupMembers = 0;
-    for (const members of groupsOfBatch?.members ?? NO_GROUPS) {
-      needed.groups++;
-      needed.groupMembers += members.length;
+    if (groupsOfBatch !== undefined) {
+      for (const members of groupsOfBatch.members) {
+        needed.groups++;
+        needed.groupMembers += members.length;
+      }
     }
     const has = current?.layout.capacities;
-    let overfull: keyof PlanCapacities | undefined;
-    for (let i = 0; i < CAPACITY_NAMES.length; i++) {
-      const name = CAPACITY_NAMES[i]!;
-      if (has === undefined || needed[name] > has[name]) overfull = name;
-    }
-    if (overfull === undefined) return current!;
+    if (has !== undefined && hasRoom(has, needed)) return current!;
     if (budget !== undefined) {
       // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
-      throw new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
+      throw overBudget(budget, needed);
     }
     const grown = { ...needed };
     for (const name of CAPACITY_NAMES) {
@@ -281,7 +287,25 @@ class BatchPlanner implements Planner {
   }
 }
 
-const NO_GROUPS: readonly (readonly number[])[] = [];
+/** One comparison after another: a loop over names looks each of them up. */
+function hasRoom(has: PlanCapacities, needed: PlanCapacities): boolean {
+  return (
+    needed.workers <= has.workers &&
+    needed.requests <= has.requests &&
+    needed.pieces <= has.pieces &&
+    needed.merges <= has.merges &&
+    needed.mergeSources <= has.mergeSources &&
+    needed.partialSlots <= has.partialSlots &&
+    needed.groups <= has.groups &&
+    needed.groupMembers <= has.groupMembers
+  );
+}
+
+/** Apart from bufferFor, which runs for every plan: a function with a closure in it allocates even when it returns early. */
+function overBudget(budget: Budget, needed: PlanCapacities): BudgetExceededError {
+  const overfull = CAPACITY_NAMES.findLast((name) => needed[name] > budget.capacities[name])!;
+  return new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
+}
 
 /** Next power of two, so that a growing planner seldom reallocates. */
 function roundUp(count: number): number {

@@ -11,13 +11,29 @@
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
-import { PARTIAL, type PieceWriter, WRITE_THROUGH } from "../pieces.ts";
+import type { PieceWriter } from "../pieces.ts";
+import { Boundary, mostRecords, Outcome, walkOf, writeLine } from "../wrap-around.ts";
+import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
 const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
+/** The payload is searched to this fraction of LB*: chosen because costs are not known to a thousandth. */
+const TOLERANCE = 1 / 1024;
+/** Walks whose overflow says where to look next; bisection follows. Chosen: where lengths vary, these are enough. */
+const SECANTS = 3;
+
+/** The payload that always suffices is near LB* when it is longer by less: chosen, an eighth or a quarter do as well. */
+const NEAR = 1 / 8;
+
+/** A line that is longer than LB* by less than a sixteenth is left: chosen because packing takes many times as long. */
+const COARSE = 16;
 
 /** LB* with the planning surcharge, where there is one; written by every call. */
 const surcharged: LowerBound = { lowerBoundNs: 0, quantumNs: 1, sufficientNs: 0 };
+const outcome: Float64Array = new Float64Array(Outcome.length);
+/** Boundaries of the shortest walk in which everything fitted, and of the one that is tried. */
+let fitting = new Int32Array(0);
+let tried = new Int32Array(0);
 
 export const balanced: Policy = {
   name: "balanced",
@@ -27,175 +43,91 @@ export const balanced: Policy = {
   assign(input, out) {
     const { jobs, device } = input;
     const workers = workerCount(device);
-    const { surchargeTiles, kvTileTokens } = device.costModel;
+    const { surchargeTiles } = device.costModel;
     let { bound } = input;
     if (surchargeTiles > 0) {
       lowerBound(jobs, workers, surchargeTiles, surcharged);
       bound = surcharged;
     }
-    const payloadNs = smallestPayload(jobs, workers, surchargeTiles, bound);
-    const leastIdleNs = writePieces(jobs, workers, surchargeTiles, kvTileTokens, payloadNs, out);
-    if (surchargeTiles === 0) out.makespanNs = payloadNs - leastIdleNs;
+    const longestNs = wrap(jobs, workers, surchargeTiles, bound);
+    if (surchargeTiles === 0) {
+      if (packShorter(jobs, workers, bound.lowerBoundNs, longestNs, out)) return LAUNCH;
+      out.makespanNs = longestNs;
+    }
+    writeLine(jobs, workers, fitting, out);
     return LAUNCH;
   },
   bound: ({ queryTiles, headCount, workers }) => ({
     workers,
-    // A record is a run of heads; a worker boundary ends one run, and a cut job adds its two ends on top.
-    pieceRecords: Math.min(queryTiles * headCount + workers - 1, queryTiles + 3 * (workers - 1)),
+    pieceRecords: mostRecords(queryTiles, headCount, workers),
     partialSlots: 2 * (workers - 1),
     splitJobs: workers - 1,
   }),
 };
 
 /**
- * Smallest payload found that places everything. From LB* upward by the average overflow, which is nearly always enough
- * once or twice but overshoots; then bisection between the last that was too small and the first that was enough (at
- * worst the payload that always suffices), to a 512th.
+ * Wraps the line with the smallest payload that places everything, to TOLERANCE, leaves the boundaries in `fitting`, and
+ * returns the largest load. Feasibility is monotone. The interval that holds the payload shrinks by more than what was
+ * tried: what every worker has left is not needed, and what is less than a step is not enough (wrap-around.ts). The line
+ * overflows by P less with each nanosecond, changes of the cuts apart, which says where to look next.
  */
-function smallestPayload(
+function wrap(
   jobs: Jobs,
   workers: number,
   surchargeTiles: number,
-  { lowerBoundNs, quantumNs, sufficientNs }: Readonly<LowerBound>,
+  { lowerBoundNs, sufficientNs }: Readonly<LowerBound>,
 ): number {
-  let tooSmallNs = lowerBoundNs;
-  let overflowNs = overflow(jobs, workers, surchargeTiles, lowerBoundNs);
-  if (overflowNs <= 0) return lowerBoundNs;
+  if (fitting.length < workers * Boundary.stride) {
+    fitting = new Int32Array(workers * Boundary.stride);
+    tried = new Int32Array(workers * Boundary.stride);
+  }
+  const toleranceNs = lowerBoundNs * TOLERANCE;
+  let lowNs = lowerBoundNs;
   let enoughNs = Math.max(sufficientNs, lowerBoundNs);
-  const toleranceNs = Math.max(quantumNs, enoughNs / 256);
-  let nextNs = tooSmallNs + Math.max(1, Math.ceil(overflowNs / workers / quantumNs)) * quantumNs;
-  while (enoughNs - tooSmallNs > toleranceNs) {
-    if (nextNs >= enoughNs) nextNs = tooSmallNs + Math.ceil((enoughNs - tooSmallNs) / 2 / quantumNs) * quantumNs;
-    if (nextNs >= enoughNs) break;
-    overflowNs = overflow(jobs, workers, surchargeTiles, nextNs);
-    if (overflowNs <= 0) enoughNs = nextNs;
-    else tooSmallNs = nextNs;
-    nextNs = tooSmallNs + Math.floor((enoughNs - tooSmallNs) / 2 / quantumNs) * quantumNs;
+  let isFound = false;
+  // Where lengths vary, a worker loses A and, on average, half a tile. Where that is much, LB* is the better guess.
+  const likelyNs = Math.round(sufficientNs - jobs.kvTileNs[0]! / 2);
+  const isNear = sufficientNs - lowerBoundNs < lowerBoundNs * NEAR;
+  let payloadNs = isNear && likelyNs > lowerBoundNs ? likelyNs : lowerBoundNs;
+  const walkLine = walkOf(jobs, surchargeTiles);
+  for (let walks = 1; ; walks++) {
+    walkLine(jobs, workers, surchargeTiles, payloadNs, outcome, tried);
+    const overflowNs = outcome[Outcome.overflowNs]!;
+    const fits = overflowNs <= 0;
+    if (fits) {
+      enoughNs = payloadNs - outcome[Outcome.leastIdleNs]!;
+      isFound = true;
+      const swapped = fitting;
+      fitting = tried;
+      tried = swapped;
+    } else {
+      lowNs = payloadNs + outcome[Outcome.leastStepNs]!;
+    }
+    if (enoughNs - lowNs <= toleranceNs) {
+      if (isFound) return enoughNs;
+      payloadNs = enoughNs;
+      continue;
+    }
+    // Beyond the estimate by half the tolerance, so that it becomes the other end of the interval.
+    payloadNs += Math.round(overflowNs / workers + (fits ? -toleranceNs : toleranceNs) / 2);
+    if (payloadNs < lowNs) payloadNs = lowNs;
+    if (walks >= SECANTS || payloadNs >= enoughNs) payloadNs = Math.floor((lowNs + enoughNs) / 2);
   }
-  return enoughNs;
 }
 
 /**
- * By how many nanoseconds the line overflows workers with payload `payloadNs`; ≤ 0: everything fits. The walk of
- * writePieces without writing, and without visiting the workers that a long job fills alone.
+ * Where workers have a few tiles each, the order of the line can cost more than whole tiles explain. Then jobs are packed
+ * as `tight` does, once, if that halves the loss in as many records. Returns whether it did. A loss is less than A + c, so
+ * this is for batches of less than COARSE·(A + c) for each worker, and its time is bounded by that. Packing keeps the same
+ * bounds on pieces, slots and makespan (packing.ts).
  */
-function overflow(jobs: Jobs, workers: number, surchargeTiles: number, payloadNs: number): number {
-  const { count, headCount, tiles, kvTileNs, pieceNs } = jobs;
-  let worker = 0;
-  let leftNs = payloadNs;
-  for (let j = 0; j < count; j++) {
-    const n = tiles[j]!;
-    const c = kvTileNs[j]!;
-    const a = pieceNs[j]! + surchargeTiles * c;
-    const wholeNs = a + n * c;
-    let heads = headCount;
-    while (heads > 0) {
-      if (wholeNs <= leftNs) {
-        const fit = wholeNs === 0 ? heads : Math.floor(leftNs / wholeNs);
-        if (fit >= heads) {
-          leftNs -= heads * wholeNs;
-          break;
-        }
-        leftNs -= fit * wholeNs;
-        heads -= fit;
-      }
-      worker++;
-      const placed = leftNs >= a + c ? Math.floor((leftNs - a) / c) : 0;
-      leftNs = payloadNs;
-      if (placed === 0 || n === 0) continue;
-      let restNs = a + (n - placed) * c;
-      if (restNs > payloadNs) {
-        const most = Math.floor((payloadNs - a) / c);
-        const full = Math.ceil((n - placed) / most) - 1;
-        worker += full;
-        restNs = a + (n - placed - full * most) * c;
-      }
-      leftNs = payloadNs - restNs;
-      heads--;
-    }
-  }
-  return (worker + 1 - workers) * payloadNs - leftNs;
-}
-
-/**
- * Walks the line with a payload for which everything fits and writes the pieces. Returns what the fullest worker has
- * left of its payload, in nanoseconds.
- */
-function writePieces(
-  jobs: Jobs,
-  workers: number,
-  surchargeTiles: number,
-  kvTileTokens: number,
-  payloadNs: number,
-  out: PieceWriter,
-): number {
-  let leftNs = payloadNs;
-  let leastIdleNs = payloadNs;
-  for (let j = 0; j < jobs.count; j++) {
-    const n = jobs.tiles[j]!;
-    const c = jobs.kvTileNs[j]!;
-    const a = jobs.pieceNs[j]! + surchargeTiles * c;
-    const wholeNs = a + n * c;
-    let head = 0;
-    while (head < jobs.headCount) {
-      if (wholeNs <= leftNs) {
-        const fit = wholeNs === 0 ? jobs.headCount : Math.floor(leftNs / wholeNs);
-        const run = Math.min(fit, jobs.headCount - head);
-        addPiece(out, jobs, j, kvTileTokens, head, run, 0, n);
-        leftNs -= run * wholeNs;
-        head += run;
-        continue;
-      }
-      const placeable = leftNs >= a + c ? Math.floor((leftNs - a) / c) : 0;
-      let placed = n === 0 ? 0 : placeable;
-      if (placed > 0) {
-        addPiece(out, jobs, j, kvTileTokens, head, 1, 0, placed);
-        leftNs -= a + placed * c;
-      }
-      if (leftNs < leastIdleNs) leastIdleNs = leftNs;
-      out.endWorker();
-      leftNs = payloadNs;
-      if (placed === 0) continue;
-      const most = Math.floor((payloadNs - a) / c);
-      while (n - placed > most) {
-        addPiece(out, jobs, j, kvTileTokens, head, 1, placed, placed + most);
-        placed += most;
-        leastIdleNs = Math.min(leastIdleNs, payloadNs - a - most * c);
-        out.endWorker();
-      }
-      addPiece(out, jobs, j, kvTileTokens, head, 1, placed, n);
-      leftNs = payloadNs - a - (n - placed) * c;
-      head++;
-    }
-  }
-  if (leftNs < leastIdleNs) leastIdleNs = leftNs;
-  while (out.workers < workers) out.endWorker();
-  return leastIdleNs;
-}
-
-/** Adds tiles [from, to) of job row j on `headCount` heads. */
-function addPiece(
-  out: PieceWriter,
-  jobs: Jobs,
-  j: number,
-  kvTileTokens: number,
-  head: number,
-  headCount: number,
-  from: number,
-  to: number,
-): void {
-  const start = jobs.kvStart[j]!;
-  const firstTile = start === 0 ? 0 : Math.floor(start / kvTileTokens);
-  const isWhole = from === 0 && to === jobs.tiles[j]!;
-  out.add(
-    jobs.request[j]!,
-    head,
-    headCount,
-    jobs.rowStart[j]!,
-    jobs.rows[j]!,
-    jobs.tileRows[j]!,
-    from === 0 ? start : (firstTile + from) * kvTileTokens,
-    to === jobs.tiles[j]! ? jobs.kvEnd[j]! : (firstTile + to) * kvTileTokens,
-    isWhole && jobs.leavesPartial[j] === 0 ? WRITE_THROUGH : PARTIAL,
-  );
+function packShorter(jobs: Jobs, workers: number, lowerBoundNs: number, longestNs: number, out: PieceWriter): boolean {
+  const lossNs = longestNs - lowerBoundNs;
+  if (lossNs * COARSE <= lowerBoundNs) return false;
+  for (let j = 0; j < jobs.count; j++) if (lossNs <= jobs.kvTileNs[j]!) return false;
+  const packing = new Packing(jobs, workers, jobs.kvTileTokens, 1);
+  if (!packing.fits(longestNs - Math.floor(lossNs / 2))) return false;
+  if (packing.recordCount > mostRecords(jobs.count, jobs.headCount, workers)) return false;
+  packing.write(out);
+  return true;
 }

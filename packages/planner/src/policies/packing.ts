@@ -188,6 +188,11 @@ export class Packing {
     placements[at + Placement.to] = to;
   }
 
+  /** Records that `write` adds. */
+  get recordCount(): number {
+    return this.placementCount;
+  }
+
   /** Writes the last attempt. Each worker starts with its parts of cut jobs, so that merges hide behind whole jobs. */
   write(out: PieceWriter): void {
     const { jobs, placements, placementCount, workers, kvTileTokens } = this;
