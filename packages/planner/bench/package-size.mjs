@@ -17,7 +17,7 @@ export const IMPORTS = {
   coreCreatePlanner: { entry: "core.js", names: "{ createPlanner }" },
   coreVerified: {
     entry: "core.js",
-    names: "{ auto, budgetFor, createPlanner, decodePlan, encodePlan, verifyPlan }",
+    names: "{ budgetFor, createPlanner, decodePlan, encodePlan, verifyPlan }",
   },
 };
 
