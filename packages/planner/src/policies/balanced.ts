@@ -1,12 +1,12 @@
 // The default. All jobs lie on one line in order (request, query tile, head); the line is wrapped around the workers
-// with the smallest payload T that places everything, searched upward from LB*.
+// with the smallest payload T that places everything.
 //
 // Loads are multiples of q, the greatest common divisor of the costs. Payload T = ⌈area⌉ + A + c − q always suffices:
 // each of the first P − 1 workers either closes with a cut, which costs one further A and leaves at most c − q idle, or
 // closes because not even one tile of the next job fits, which leaves at most A + c − q idle. Hence makespan ≤ OPT + A +
 // c − q, which is OPT + A where A is a whole number of tiles. A worker boundary cuts at most one job, so pieces ≤ jobs +
 // P − 1 and at most 2(P − 1) of them are parts of jobs, whatever the lengths: the workspace of a captured graph never
-// has to grow.
+// has to grow. Small batches that another order of jobs serves better are packed instead, within the same bounds.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
@@ -21,10 +21,8 @@ const LAUNCH: LaunchShape = { launch: "persistent", merge: "fused" };
 const TOLERANCE = 1 / 1024;
 /** Walks whose overflow says where to look next; bisection follows. Chosen: where lengths vary, these are enough. */
 const SECANTS = 3;
-
 /** The payload that always suffices is near LB* when it is longer by less: chosen, an eighth or a quarter do as well. */
 const NEAR = 1 / 8;
-
 /** A line that is longer than LB* by less than a sixteenth is left: chosen because packing takes many times as long. */
 const COARSE = 16;
 
