@@ -1,7 +1,8 @@
 // Where each lane lies on the screen: order of the rows, row zoom and scroll, snapped to device pixels.
 
+import { laneLabel } from "../../src/lanes.ts";
+import type { LaneWork } from "../../src/work-sums.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
-import type { LaneWork } from "../model/work.ts";
 
 export const ROW_MODES = ["sm", "worker"] as const;
 export type RowMode = (typeof ROW_MODES)[number];
@@ -25,7 +26,7 @@ export function makeRows(document: TimelineDocument, work: LaneWork, mode: RowMo
   }
   if (mode === "sm") for (let sm = 0; sm < document.device.smCount; sm++) if (!groups.has(sm)) groups.set(sm, []);
   const rows = [...groups].map(([key, members]) => ({
-    label: mode === "sm" ? `SM ${key}` : lanes.label(key),
+    label: mode === "sm" ? `SM ${key}` : laneLabel(lanes, key),
     key: mode === "sm" ? key : lanes.sm[key]! + key / lanes.count,
     lanes: members,
     busyUs: members.reduce((sum, lane) => sum + work.busyUs[lane]!, 0),
