@@ -354,7 +354,7 @@ describe("the steps of a report", () => {
     const report = await run(requests, {}, { stepTimer, seriesLimit: 1e6 });
     const { attentionUs, attentionImbalance } = report.steps;
     const lost = attentionUs.map((us, i) => us * (1 - 1 / attentionImbalance[i]!));
-    const named = report.stepBatches.filter(({ reason }) => reason.includes("most attention above the bound"));
+    const named = report.stepBatches.filter(({ reason }) => reason.includes("attention above bound"));
     const third = [...lost].sort((a, b) => b - a)[2]!;
     expect(named).toHaveLength(3);
     for (const { step } of named) expect(lost[step]).toBeGreaterThanOrEqual(third);

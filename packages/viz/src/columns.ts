@@ -169,9 +169,14 @@ export function encodeBinaryDocument(document: unknown, overviewAbove?: number):
   return file;
 }
 
+/** Whether a file is in the binary form, of whichever version: the last character of its first eight. */
 export function isBinaryDocument(bytes: Uint8Array): boolean {
-  for (let i = 0; i < BINARY_MAGIC.length; i++) if (bytes[i] !== BINARY_MAGIC.charCodeAt(i)) return false;
+  for (let i = 0; i < BINARY_MAGIC.length - 1; i++) if (bytes[i] !== BINARY_MAGIC.charCodeAt(i)) return false;
   return true;
+}
+
+function versionOf(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, BINARY_MAGIC.length));
 }
 
 function isTimeline(document: unknown): document is Timeline {
@@ -182,7 +187,7 @@ function isTimeline(document: unknown): document is Timeline {
 
 /** Where the data part of a binary file begins, and its header. Null while `bytes` do not hold all of it. */
 export function readBinaryHeader(bytes: Uint8Array): { header: unknown; dataStart: number } | null {
-  if (bytes.length < 12 || !isBinaryDocument(bytes)) return null;
+  if (bytes.length < 12 || versionOf(bytes) !== BINARY_MAGIC) return null;
   const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(8, true);
   if (12 + headerBytes > bytes.length) return null;
   const header: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(12, 12 + headerBytes)));
@@ -192,6 +197,11 @@ export function readBinaryHeader(bytes: Uint8Array): { header: unknown; dataStar
 /** Reads the binary form; columns are views into `bytes` where alignment allows. Throws Error with what is wrong. */
 export function decodeBinaryDocument(bytes: Uint8Array): unknown {
   if (bytes.length < 12) throw new Error(`the file ends after ${bytes.length} bytes, inside its header`);
+  if (versionOf(bytes) !== BINARY_MAGIC) {
+    throw new Error(
+      `the file is in the binary form ${JSON.stringify(versionOf(bytes))}, and only ${BINARY_MAGIC} can be read`,
+    );
+  }
   const read = readBinaryHeader(bytes);
   if (read === null) throw new Error(`the file ends after ${bytes.length} bytes, inside its header: it is cut off`);
   const { header, dataStart } = read;

@@ -39,11 +39,13 @@ export interface OverviewParts {
   readonly sums: WorkSums;
 }
 
-/** Null for a timeline that is short, or whose slices are not in the order of its lanes. */
+/** Null for a timeline that is short, that has slices on SMs which do not exist, or whose slices are not in the order of its lanes. */
 export function makeOverview(timeline: Timeline, minSlices: number = MIN_SLICES): Overview | null {
   const { slices, device } = timeline;
   const count = slices.worker.length;
   if (count < minSlices) return null;
+  // The encoder takes what it is given; whoever reads the file says what is wrong with it.
+  for (let i = 0; i < count; i++) if (!(slices.sm[i]! < device.smCount)) return null;
   const lanes = makeLanes({ ...slices, ...device });
   if (lanes.order !== null) return null;
   const start = floats(slices.startUs);

@@ -173,7 +173,7 @@ export interface RequestSeries {
 export interface StepBatch {
   readonly replica: number;
   readonly step: number;
-  /** Why it is kept: "longest step", "most attention above the bound", "p99 TTFT", … */
+  /** Why it is kept: "longest step", "attention above bound", "p99 TTFT", … */
   readonly reason: string;
   readonly durationUs: number;
   /** All layers' attention launches. */

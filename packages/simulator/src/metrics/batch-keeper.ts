@@ -96,7 +96,7 @@ export class BatchKeeper {
     };
     for (const kept of this.#asked) give(kept, "asked for");
     for (const kept of this.#longest) give(kept, "longest step");
-    for (const kept of this.#wasteful) give(kept, "most attention above the bound");
+    for (const kept of this.#wasteful) give(kept, "attention above bound");
     give(this.#nearestTtft(ttftMs.median), "p50 TTFT");
     give(this.#nearestTtft(ttftMs.p99), "p99 TTFT");
     for (const kept of this.#spaced) give(kept, "evenly spaced");

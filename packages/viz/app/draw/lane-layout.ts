@@ -56,9 +56,16 @@ export class LaneLayout {
     const fitted = height / count;
     // Whole pixels where that costs little of the height: rows of unequal height look like data.
     const whole = Math.min(Math.floor(fitted * zoom), 96);
-    this.rowHeight = zoom === 1 && (whole >= 0.85 * fitted || whole === 96) ? whole : fitted * zoom;
+    // Tall rows may differ by a pixel: nobody sees it, and the empty strip below would be larger.
+    const isGood = whole >= (whole >= 10 ? 0.97 : 0.85) * fitted || whole === 96;
+    this.rowHeight = zoom === 1 && isGood ? whole : fitted * zoom;
     const content = this.rowHeight * count;
     this.#offset = Math.max(0, Math.min(firstRow * this.rowHeight, content - height));
+  }
+
+  /** Height of the rows that can be seen: whole pixels may leave a strip below them. */
+  get shownHeight(): number {
+    return Math.min(this.height, Math.round(this.rowHeight * this.rows.rows.length));
   }
 
   rowTop(row: number): number {

@@ -36,7 +36,7 @@ export interface OpenableStep extends StepBatch {
 const REASONS = [
   "asked for",
   "longest step",
-  "most attention above the bound",
+  "attention above bound",
   "highest imbalance",
   "p99 TTFT",
   "p50 TTFT",
