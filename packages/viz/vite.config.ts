@@ -29,6 +29,8 @@ function oneFile(): Plugin {
         `style-src ${hash(css)}`,
         "img-src data: blob:",
         "connect-src 'self'",
+        // The page reads large files in a worker, which is its own script.
+        "worker-src blob:",
         "base-uri 'none'",
         "form-action 'none'",
       ].join("; ");

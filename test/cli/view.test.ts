@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { decodeBinaryDocument, isBinaryDocument } from "@isochron/viz";
 import { describe, expect, it } from "vitest";
+import { toJson } from "../../packages/cli/src/documents/write.ts";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
 import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
 
@@ -28,9 +30,23 @@ async function view(args: readonly string[]): Promise<Served & { exitCode: numbe
 async function fetchAll(url: string, count: number): Promise<Served> {
   const page = await (await fetch(url)).text();
   const documents: Served["documents"] = [];
-  for (let i = 0; i < count; i++) documents.push(await (await fetch(new URL(`documents/${i}`, url))).json());
+  for (let i = 0; i < count; i++)
+    documents.push(documentIn(await (await fetch(new URL(`documents/${i}`, url))).arrayBuffer()));
   const foreign = await fetch(url, { headers: { origin: "http://example.com" } });
   return { page, documents, statusOfForeignHost: foreign.status };
+}
+
+/** JSON as what it says, a binary document as its bytes. */
+function documentIn(content: ArrayBuffer): Served["documents"][number] {
+  const bytes = Buffer.from(content);
+  return isBinaryDocument(bytes) ? (bytes as never) : JSON.parse(bytes.toString());
+}
+
+/** Another text of the same length in a file. */
+function spoil(bytes: Buffer, from: string, to: string): Buffer {
+  const spoiled = Buffer.from(bytes);
+  spoiled.write(to, spoiled.indexOf(from));
+  return spoiled;
 }
 
 describe("isochron view", () => {
@@ -56,6 +72,61 @@ describe("isochron view", () => {
     expect(reports[0]!.requests).toMatchObject({ id: Array.from({ length: 50 }, (_, id) => id) });
     expect(timelines.length).toBe(report.stepBatches.length);
     expect(timelines.every((one) => /^replica 0 · step \d+$/.test(one.title!))).toBe(true);
+  });
+
+  it("serves and embeds the binary form that `simulate --out FILE.isoc` writes", async () => {
+    const folder = temporaryFolder();
+    const batch = writeDocument(folder, "batch.json", skewedDecode);
+    const [binary, json] = [join(folder, "timeline.isoc"), join(folder, "timeline.json")];
+    await isochron(["simulate", batch, "--out", binary]);
+    await isochron(["simulate", batch, "--out", json]);
+    const bytes = readFileSync(binary);
+    expect(bytes.subarray(0, 8).toString()).toBe("ISOCDOC1");
+    expect(bytes.length).toBeLessThan(readFileSync(json).length);
+    const timeline = JSON.parse(readFileSync(json, "utf8"));
+    const plain = JSON.parse(toJson(decodeBinaryDocument(bytes)));
+    expect({ ...plain, generator: 0 }).toEqual({ ...timeline, generator: 0 });
+    expect((await view([binary])).documents[0]).toEqual(bytes);
+    const html = join(folder, "page.html");
+    expect(await isochronJson(["view", binary, "--html", html])).toMatchObject({ timelines: 1 });
+  });
+
+  it.each<[string, (bytes: Buffer) => Buffer, RegExp]>([
+    [
+      "that is cut off",
+      (bytes) => bytes.subarray(0, bytes.length - 9),
+      /x\.isoc: .*the file is cut off, expected a whole binary document$/,
+    ],
+    [
+      "that ends in its header",
+      (bytes) => bytes.subarray(0, 40),
+      /x\.isoc: the file ends after 40 bytes, inside its header/,
+    ],
+    [
+      "whose header is damaged",
+      (bytes) => spoil(bytes, '"isochron"', '"isochron!'),
+      /x\.isoc: .*, expected a whole binary document$/,
+    ],
+    [
+      "of another version",
+      (bytes) => spoil(bytes, "timeline/1", "timeline/7"),
+      /found "timeline\/7", expected "report\/1" or "timeline\/1"$/,
+    ],
+    [
+      "with a broken field",
+      (bytes) => spoil(bytes, '"simulated"', '"imagined!"'),
+      /x\.isoc: field source: found "imagined!"/,
+    ],
+  ])("refuses a binary file %s", async (_, change, line) => {
+    const folder = temporaryFolder();
+    const path = join(folder, "x.isoc");
+    await isochron(["simulate", writeDocument(folder, "batch.json", skewedDecode), "--out", path]);
+    writeFileSync(path, change(readFileSync(path)));
+    const { exitCode, stdout, stderr } = await isochron(["view", path, "--html", `${path}.html`]);
+    expect(stderr.trimEnd()).toMatch(line);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(stdout).toBe("");
+    expect(exitCode).toBe(2);
   });
 
   it("writes one page of several documents", async () => {

@@ -42,6 +42,24 @@ describe("a distribution", () => {
     );
   });
 
+  it("draws its curve through the percentiles of the sorted list, however many bins they lie in", () => {
+    const distribution = new Distribution();
+    const sorted: number[] = [];
+    for (let i = 0; i < 5_000; i++) {
+      const value = ((i * 7_919) % 5_000) ** 1.5;
+      distribution.add(value, 1 + (i % 3));
+      for (let k = 0; k < 1 + (i % 3); k++) sorted.push(value);
+    }
+    sorted.sort((a, b) => a - b);
+    const { shares, values } = distribution.curve(1e-3)!;
+    expect([shares[0], shares.at(-1)]).toEqual([0, 1]);
+    shares.forEach((share, i) => {
+      expect(values[i]).toBeCloseTo(percentile(sorted, share * 100) * 1e-3, 6);
+      if (i > 0) expect([share > shares[i - 1]!, values[i]! >= values[i - 1]!]).toEqual([true, true]);
+    });
+    expect(new Distribution().curve(1)).toBeUndefined();
+  });
+
   it("summarises by hand-computed numbers, in the unit asked for", () => {
     const distribution = new Distribution();
     for (const value of [4000, 1000, 3000, 2000]) distribution.add(value, 1);

@@ -341,6 +341,25 @@ describe("the steps of a report", () => {
     const p99Us = report.metrics.ttftMs.p99! * 1000;
     expect(Math.min(...ttfts.map((ttft) => Math.abs(ttft / p99Us - 1)))).toBeLessThan(0.05);
   });
+
+  it("keep the steps whose attention lost most time above its bound, not the tiny ones with the largest ratio", async () => {
+    const { timer } = loggingTimer((step) => 200 + 10 * step.tokens);
+    const stepTimer: typeof timer = {
+      ...timer,
+      time: (step) => {
+        const found = timer.time(step);
+        return { ...found, attentionUs: step.tokens, attentionImbalance: step.tokens < 8 ? 50 : 2 };
+      },
+    };
+    const report = await run(requests, {}, { stepTimer, seriesLimit: 1e6 });
+    const { attentionUs, attentionImbalance } = report.steps;
+    const lost = attentionUs.map((us, i) => us * (1 - 1 / attentionImbalance[i]!));
+    const named = report.stepBatches.filter(({ reason }) => reason.includes("attention above bound"));
+    const third = [...lost].sort((a, b) => b - a)[2]!;
+    expect(named).toHaveLength(3);
+    for (const { step } of named) expect(lost[step]).toBeGreaterThanOrEqual(third);
+    expect(named.some(({ attentionImbalance: ratio }) => ratio === 50)).toBe(false);
+  });
 });
 
 describe("routers", () => {

@@ -299,7 +299,7 @@ export function makeReport(options: ReportOptions = {}): Report {
       kvLens: context,
     };
     if (durationUs > longest.us) Object.assign(longest, { us: durationUs, batch });
-    if (step % 997 === 400) batches.push({ ...batch, reason: "highest imbalance" });
+    if (step % 997 === 400) batches.push({ ...batch, reason: "attention above bound" });
     const end = now + durationUs;
     for (const { request, tokens: n } of scheduled) {
       if (times.scheduled[request] === -1) {

@@ -13,6 +13,8 @@ export type Bundle = Parameters<typeof renderPage>[0];
 
 export interface OpenOptions extends BrowserContextOptions {
   readonly hash?: string;
+  /** Runs in the page before anything of it does. */
+  readonly init?: () => void;
 }
 
 /** One browser and one folder for a test file. */
@@ -52,15 +54,16 @@ export class ViewerBrowser {
     return this.openUrl(pathToFileURL(file).href + (options.hash ?? ""), { offline: true, ...options });
   }
 
-  async openUrl(url: string, { hash: _, ...options }: OpenOptions = {}): Promise<Page> {
+  async openUrl(url: string, { hash: _, init, ...options }: OpenOptions = {}): Promise<Page> {
     const context = await this.#browser.newContext({ viewport: { width: 1280, height: 720 }, ...options });
     const page = await context.newPage();
+    if (init !== undefined) await page.addInitScript(init);
     page.on("pageerror", (error) => this.trouble.push(String(error.stack)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.trouble.push(message.text());
     });
     page.on("request", (request) => {
-      if (!/^(file|data|blob):/.test(request.url()) && !request.url().startsWith(url)) {
+      if (!/^(file|data|blob):/.test(request.url()) && !request.url().startsWith(url.replace(/#.*/, ""))) {
         this.trouble.push(`request to ${request.url()}`);
       }
     });

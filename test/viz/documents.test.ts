@@ -1,6 +1,8 @@
 import { gzipSync } from "node:zlib";
 import { encodeBinaryDocument } from "@isochron/viz";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DocumentProblem } from "../../packages/viz/app/documents/problem.ts";
 import { readDocuments } from "../../packages/viz/app/documents/read.ts";
 import type { TimelineDocument } from "../../packages/viz/app/documents/timeline.ts";
 import { classify } from "../../packages/viz/app/draw/classes.ts";
@@ -169,6 +171,47 @@ describe("reading documents", () => {
     await expect(readDocuments(file, "file.bin")).rejects.toThrow(`slices.endUs[${last}] is NaN`);
   });
 
+  it.each<[string, string, (slices: Record<string, ArrayLike<number>>) => object, RegExp]>([
+    ["a negative time", "startUs", first(-1), /slices\.startUs\[0\] is -1.*at least 0/],
+    ["an infinite time", "endUs", first(Number.POSITIVE_INFINITY), /slices\.endUs.* is (Infinity|null)/],
+    ["an end before its start", "startUs", first(1e6), /slices\.endUs\[0\] is .*, before its start at 1000000/],
+    ["an SM that does not exist", "sm", first(77), /slices\.sm\[0\] is 77.*0 to 3/],
+    ["a request that does not exist", "request", first(64), /slices\.request\[0\] is 64/],
+  ])("refuses a binary timeline with %s, naming the slice", async (_, column, change, message) => {
+    const timeline = makeTimeline({ kvLens: new Array<number>(64).fill(640), smCount: 4 });
+    const slices = { ...timeline.slices, [column]: change(timeline.slices as never)[column as never] };
+    await expect(readDocuments(encodeBinaryDocument({ ...timeline, slices }, 1), "file.isoc")).rejects.toThrow(message);
+  });
+
+  it("refuses a binary file of another version by its name", async () => {
+    const file = encodeBinaryDocument(makeTimeline(SMALL));
+    file[7] = "2".charCodeAt(0);
+    await expect(readDocuments(file, "file.isoc")).rejects.toThrow(
+      /binary form "ISOCDOC2", and only ISOCDOC1 can be read/,
+    );
+  });
+
+  it("never opens a binary file with a byte changed other than as what it says, or with a message", async () => {
+    const file = encodeBinaryDocument(makeTimeline({ kvLens: new Array<number>(64).fill(640), smCount: 4 }), 1);
+    await fc.assert(
+      fc.asyncProperty(fc.nat(file.length - 1), fc.integer({ min: 1, max: 255 }), async (at, flip) => {
+        const changed = file.slice();
+        changed[at]! ^= flip;
+        const result = await readDocuments(changed, "file.isoc").catch((error: unknown) => error);
+        if (!Array.isArray(result)) {
+          expect(result).toBeInstanceOf(DocumentProblem);
+          return;
+        }
+        // What was read is in bounds, so that drawing it is safe.
+        const { slices, lanes } = result[0] as TimelineDocument;
+        for (let i = 0; i < slices.count; i++)
+          expect(slices.end[i]! >= slices.start[i]! && slices.start[i]! >= 0).toBe(true);
+        expect(lanes.offset[lanes.count]).toBe(slices.count);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   it("accepts no slice and one slice", async () => {
     const empty = await timelineOf(makeTimeline({ kvLens: [], smCount: 4 }));
     expect(empty.slices.count).toBe(0);
@@ -211,6 +254,14 @@ describe("reading documents", () => {
     expect(document.warnings.join()).toMatch(/slices begin before/);
   });
 });
+
+/** The columns with another number in front. */
+function first(value: number): (slices: Record<string, ArrayLike<number>>) => object {
+  return (slices) =>
+    Object.fromEntries(
+      Object.entries(slices).map(([name, column]) => [name, Array.from(column, (old, i) => (i === 0 ? value : old))]),
+    );
+}
 
 function changedColumn(name: string, first: unknown): unknown[] {
   const column = Array.from(

@@ -118,7 +118,7 @@ describe("reports of a replay", () => {
     });
     const openable = new Replay(document).openable([document, timeline]);
     // The most telling reasons come first, and the sample that nothing was unusual about last.
-    const ranks = ["longest step", "highest imbalance", "p99 TTFT", "p50 TTFT", "evenly spaced"];
+    const ranks = ["longest step", "attention above bound", "p99 TTFT", "p50 TTFT", "evenly spaced"];
     const order = openable.map(({ reason }) => ranks.findIndex((one) => reason.includes(one)));
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(openable[0]!.durationUs).toBeCloseTo(Math.max(...document.steps.durationUs), 2);

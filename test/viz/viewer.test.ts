@@ -286,6 +286,109 @@ describe("the plan view", () => {
   });
 });
 
+describe("fingers", () => {
+  /** Puts fingers down at the first places, moves them to the others in steps, and lifts them; in pixels of the lanes. */
+  async function touch(from: readonly [number, number][], to: readonly [number, number][]): Promise<void> {
+    const box = (await page.locator("canvas.lanes").boundingBox())!;
+    const session = await page.context().newCDPSession(page);
+    const STEPS = 6;
+    const send = (type: "touchStart" | "touchMove" | "touchEnd", share: number): Promise<unknown> =>
+      session.send("Input.dispatchTouchEvent", {
+        type,
+        touchPoints:
+          type === "touchEnd"
+            ? []
+            : from.map(([x, y], id) => ({
+                id,
+                x: box.x + x + (to[id]![0] - x) * share,
+                y: box.y + y + (to[id]![1] - y) * share,
+              })),
+      });
+    await send("touchStart", 0);
+    for (let step = 1; step <= STEPS; step++) await send("touchMove", step / STEPS);
+    await send("touchEnd", 1);
+    await settle(page);
+  }
+
+  const shown = async (): Promise<[number, number]> => {
+    const text = /time=([^&]*)/.exec(await hash())?.[1];
+    return text === undefined
+      ? [0, BALANCED.durationUs * 1.02]
+      : (decodeURIComponent(text).split("~").map(Number) as [number, number]);
+  };
+
+  it("pinch to zoom at the point between them, apart and together", async () => {
+    page = await viewer.open({ timelines: [BALANCED] }, { hasTouch: true });
+    const { width } = (await page.locator("canvas.lanes").boundingBox())!;
+    const all = await shown();
+    const at = (span: readonly number[], x: number): number => span[0]! + (x / width) * (span[1]! - span[0]!);
+    await touch(
+      [
+        [250, 100],
+        [350, 100],
+      ],
+      [
+        [150, 100],
+        [450, 100],
+      ],
+    );
+    const zoomed = await shown();
+    // Three times as far apart: a third of the time, and what lay between the fingers stays there.
+    expect((zoomed[1] - zoomed[0]) / (all[1] - all[0])).toBeCloseTo(1 / 3, 2);
+    expect(at(zoomed, 300)).toBeCloseTo(at(all, 300), 2);
+    expect(await page.evaluate(() => visualViewport?.scale)).toBe(1);
+    expect(await hash()).not.toContain("pin=");
+    await touch(
+      [
+        [150, 100],
+        [450, 100],
+      ],
+      [
+        [250, 100],
+        [350, 100],
+      ],
+    );
+    const back = await shown();
+    expect((back[1] - back[0]) / (all[1] - all[0])).toBeCloseTo(1, 2);
+  });
+
+  it("follow the fingers where both move, one above the other too, and leave one finger to pan", async () => {
+    page = await viewer.open({ timelines: [BALANCED] }, { hasTouch: true, hash: "#time=10~30" });
+    const { width } = (await page.locator("canvas.lanes").boundingBox())!;
+    const before = await shown();
+    const perPixel = (before[1] - before[0]) / width;
+    await touch(
+      [
+        [250, 100],
+        [450, 100],
+      ],
+      [
+        [330, 100],
+        [530, 100],
+      ],
+    );
+    const moved = await shown();
+    expect(moved[1] - moved[0]).toBeCloseTo(before[1] - before[0], 3);
+    expect(moved[0]).toBeCloseTo(before[0] - 80 * perPixel, 2);
+    await touch(
+      [
+        [300, 60],
+        [300, 160],
+      ],
+      [
+        [300, 10],
+        [300, 210],
+      ],
+    );
+    const tall = await shown();
+    expect((tall[1] - tall[0]) / (moved[1] - moved[0])).toBeCloseTo(0.5, 2);
+    await touch([[400, 100]], [[300, 100]]);
+    const panned = await shown();
+    expect(panned[0]).toBeGreaterThan(tall[0]);
+    expect(panned[1] - panned[0]).toBeCloseTo(tall[1] - tall[0], 6);
+  });
+});
+
 describe("the compare view", () => {
   it("names the faster policy and links selections", async () => {
     page = await viewer.open({ timelines: [NONE, BALANCED] }, { hash: "#view=compare" });

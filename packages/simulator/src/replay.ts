@@ -384,6 +384,7 @@ class ReplayRun {
       },
       utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
     );
+    const itlCurveMs = observer.itlUs.curve(1e-3);
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
     return {
@@ -399,6 +400,7 @@ class ReplayRun {
         ...(concurrency === undefined ? {} : { concurrency }),
       },
       metrics,
+      ...(itlCurveMs === undefined ? {} : { itlCurveMs }),
       steps: observer.steps.series(),
       stepStride: observer.steps.stride,
       stepBatches: observer.batches.batches(metrics.ttftMs),

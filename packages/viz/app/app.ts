@@ -23,6 +23,8 @@ const VIEW_OF: Readonly<Record<ViewName, (viewer: Viewer) => View>> = {
   replay: replayView,
 };
 
+const NOTHING_CHOSEN = { doc: 0, view: "occupancy", pin: -1, request: null, range: null, table: false } as const;
+
 const THEME_KEY = "isochron-viewer-theme";
 
 export class App implements Viewer {
@@ -37,6 +39,8 @@ export class App implements Viewer {
   #mounted = "";
   #frame = 0;
   #writing: string | null = null;
+  /** What the link chooses, while an overview is shown; null otherwise. */
+  #asked: Pick<State, keyof typeof NOTHING_CHOSEN> | null = null;
 
   constructor(root: HTMLElement) {
     this.root = root;
@@ -91,14 +95,42 @@ export class App implements Viewer {
 
   /** Replaces what is open. */
   setDocuments(documents: readonly ViewerDocument[]): void {
+    this.#endOverview();
     this.documents = documents;
     this.#mounted = "";
     this.refresh();
   }
 
+  /**
+   * Shows an overview where it is what the state asks for. It lacks most slices, so that nothing can be chosen in it: what
+   * the link chooses is kept until the slices are there.
+   */
+  showOverview(document: TimelineDocument, doc: number): void {
+    const { state } = this;
+    if (this.documents.length > 0 || doc !== state.doc || (state.view !== "occupancy" && location.hash !== "")) return;
+    const { view, pin, request, range, table } = state;
+    this.#asked = { doc, view, pin, request, range, table };
+    this.state = { ...state, ...NOTHING_CHOSEN };
+    this.documents = [document];
+    this.refresh();
+  }
+
+  /** What the link chose before an overview was shown. */
+  #endOverview(): void {
+    if (this.#asked === null) return;
+    this.state = { ...this.state, ...this.#asked };
+    this.#asked = null;
+    this.documents = [];
+    this.#mounted = "";
+  }
+
   /** Opens more documents beside what is open, and shows the first of them. */
   addDocuments(added: readonly ViewerDocument[]): void {
-    if (added.length === 0) return;
+    this.#endOverview();
+    if (added.length === 0) {
+      this.refresh();
+      return;
+    }
     const first = this.documents.length;
     this.documents = [...this.documents, ...added];
     this.open(first);
@@ -136,7 +168,7 @@ export class App implements Viewer {
   }
 
   set(patch: Partial<State>): void {
-    this.state = { ...this.state, ...patch };
+    this.state = { ...this.state, ...patch, ...(this.#asked === null ? {} : NOTHING_CHOSEN) };
     this.refresh();
   }
 
@@ -189,7 +221,7 @@ export class App implements Viewer {
   }
 
   readonly #writeHash = debounce(() => {
-    if (this.documents.length === 0) return;
+    if (this.documents.length === 0 || this.#asked !== null) return;
     const hash = formatState(this.state);
     if (hash === location.hash) return;
     this.#writing = hash;

@@ -16,7 +16,8 @@ export function duration(us: number): string {
   if (size >= 1e6) return `${twoDigits(us / 1e6)} s`;
   if (size >= 1e4) return `${twoDigits(us / 1e3)} ms`;
   if (size >= 100) return `${oneDigit(us)} µs`;
-  if (size >= 1 || size === 0) return `${twoDigits(us)} µs`;
+  if (size === 0) return "0 µs";
+  if (size >= 1) return `${twoDigits(us)} µs`;
   return `${integer(us * 1e3)} ns`;
 }
 

@@ -31,6 +31,8 @@ export interface Viewer {
   show(view: ViewName): void;
   /** Replaces what is open. */
   setDocuments(documents: readonly ViewerDocument[]): void;
+  /** Shows, while nothing else is open, a document of which only the overview has arrived; it will be number `doc`. */
+  showOverview(document: TimelineDocument, doc: number): void;
   /** Opens more documents beside what is open, and shows the first of them. */
   addDocuments(added: readonly ViewerDocument[]): void;
   toggleTheme(): void;

@@ -5,6 +5,9 @@
 // sorted by worker, so its worker and SM columns are a few runs however many slices there are. Packing is exact: a type is
 // chosen only if every number comes back as it was. This file runs in Node and in the page.
 
+import type { Timeline } from "@isochron/planner";
+import { makeOverview } from "./overview.ts";
+
 export const COLUMN_TYPES: {
   readonly uint8: Uint8ArrayConstructor;
   readonly int8: Int8ArrayConstructor;
@@ -50,6 +53,9 @@ export const BINARY_MAGIC = "ISOCDOC1";
 
 /** Chosen: shorter arrays are smaller and easier to read as JSON. */
 const MIN_PACKED_LENGTH = 64;
+
+/** Chosen: two columns of times as long as this fill 1.6 GB; a file of a few bytes must not ask for more. */
+const MAX_LENGTH = 100_000_000;
 
 /** Chosen: a column with more runs is packed as it is; looking for them must not cost memory. */
 const MAX_RUNS = 65_536;
@@ -126,16 +132,29 @@ export function packDocument(document: unknown, toBase64: (bytes: Uint8Array) =>
   return mapColumns(document, (bytes) => ({ base64: toBase64(bytes) }));
 }
 
-/** The binary form of a document: a header in JSON and its long arrays as raw bytes, each at a multiple of 8. */
-export function encodeBinaryDocument(document: unknown): Uint8Array {
+/**
+ * The binary form of a document: a header in JSON and its long arrays as raw bytes, each at a multiple of 8. A timeline of
+ * at least `overviewAbove` slices brings an overview along: `$overview` in the header, whose columns and those of all other
+ * fields come before the slices, in the first `$overview.bytes` of the data part.
+ */
+export function encodeBinaryDocument(document: unknown, overviewAbove?: number): Uint8Array {
   const parts: Uint8Array[] = [];
   let dataBytes = 0;
-  const packed = mapColumns(document, (bytes) => {
+  const pack = (bytes: Uint8Array): Partial<PackedColumn> => {
     const offset = dataBytes;
     parts.push(bytes);
     dataBytes = align8(dataBytes + bytes.length);
     return { offset };
-  });
+  };
+  const overview = isTimeline(document) ? makeOverview(document, overviewAbove) : null;
+  let packed: unknown;
+  if (overview === null) packed = mapColumns(document, pack);
+  else {
+    const { slices, ...rest } = document as Timeline;
+    const first = mapColumns({ ...rest, $overview: overview }, pack) as { $overview: object };
+    const bytes = dataBytes;
+    packed = { ...first, $overview: { ...first.$overview, bytes }, slices: mapColumns(slices, pack) };
+  }
   const header = new TextEncoder().encode(JSON.stringify(packed));
   const dataStart = align8(12 + header.length);
   const file = new Uint8Array(dataStart + dataBytes);
@@ -150,21 +169,44 @@ export function encodeBinaryDocument(document: unknown): Uint8Array {
   return file;
 }
 
+/** Whether a file is in the binary form, of whichever version: the last character of its first eight. */
 export function isBinaryDocument(bytes: Uint8Array): boolean {
-  for (let i = 0; i < BINARY_MAGIC.length; i++) if (bytes[i] !== BINARY_MAGIC.charCodeAt(i)) return false;
+  for (let i = 0; i < BINARY_MAGIC.length - 1; i++) if (bytes[i] !== BINARY_MAGIC.charCodeAt(i)) return false;
   return true;
+}
+
+function versionOf(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes.subarray(0, BINARY_MAGIC.length));
+}
+
+function isTimeline(document: unknown): document is Timeline {
+  return (
+    typeof document === "object" && document !== null && "isochron" in document && document.isochron === "timeline/1"
+  );
+}
+
+/** Where the data part of a binary file begins, and its header. Null while `bytes` do not hold all of it. */
+export function readBinaryHeader(bytes: Uint8Array): { header: unknown; dataStart: number } | null {
+  if (bytes.length < 12 || versionOf(bytes) !== BINARY_MAGIC) return null;
+  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(8, true);
+  if (12 + headerBytes > bytes.length) return null;
+  const header: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(12, 12 + headerBytes)));
+  return { header, dataStart: align8(12 + headerBytes) };
 }
 
 /** Reads the binary form; columns are views into `bytes` where alignment allows. Throws Error with what is wrong. */
 export function decodeBinaryDocument(bytes: Uint8Array): unknown {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 12) throw new Error(`the file ends after ${bytes.length} bytes, inside its header`);
-  const headerBytes = view.getUint32(8, true);
-  if (12 + headerBytes > bytes.length) {
-    throw new Error(`the header needs ${headerBytes} bytes, but only ${bytes.length - 12} follow: the file is cut off`);
+  if (versionOf(bytes) !== BINARY_MAGIC) {
+    throw new Error(
+      `the file is in the binary form ${JSON.stringify(versionOf(bytes))}, and only ${BINARY_MAGIC} can be read`,
+    );
   }
-  const header: unknown = JSON.parse(new TextDecoder().decode(bytes.subarray(12, 12 + headerBytes)));
-  return unpackDocument(header, bytes.subarray(align8(12 + headerBytes)));
+  const read = readBinaryHeader(bytes);
+  if (read === null) throw new Error(`the file ends after ${bytes.length} bytes, inside its header: it is cut off`);
+  const { header, dataStart } = read;
+  if (typeof header === "object" && header !== null && "$overview" in header) delete header.$overview;
+  return unpackDocument(header, bytes.subarray(dataStart));
 }
 
 /** Puts typed arrays in the place of packed columns. `data` is the data part of a binary file. */
@@ -181,8 +223,9 @@ export function unpackDocument(value: unknown, data: Uint8Array = new Uint8Array
 
 function unpackColumn(column: PackedColumn, data: Uint8Array): Column {
   const { length } = column;
-  if (!Number.isInteger(length) || length < 0 || length > 2 ** 31) {
-    throw new Error(`a packed column has length ${String(length)}`);
+  if (!Number.isInteger(length) || length < 0) throw new Error(`a packed column has length ${String(length)}`);
+  if (length > MAX_LENGTH) {
+    throw new Error(`a packed column has ${length} entries, and at most ${MAX_LENGTH} can be shown`);
   }
   if (column.$column === "runs") return unpackRuns(column.runs, length);
   const type = Object.hasOwn(COLUMN_TYPES, column.$column) ? COLUMN_TYPES[column.$column] : undefined;

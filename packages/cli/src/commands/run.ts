@@ -14,7 +14,7 @@ import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { type CudaExecutor, loadCuda } from "../cuda.ts";
-import { writeJson } from "../documents/write.ts";
+import { writeTimeline } from "../documents/write.ts";
 import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
@@ -67,7 +67,11 @@ export function addRunCommand(program: Command, context: Context): void {
     .option("--gpu <name>", "GPU profile that the batch is planned for", "h100-sxm")
     .option("--seed <number>", "seed of the tensors", integerOption("--seed", 0), 0)
     .option("--check", "compare with unsplit attention in float64; exit code 1 when it differs")
-    .option("--out <file>", "write the measured timeline (executor cuda)", pathOption("--out"))
+    .option(
+      "--out <file>",
+      "write the measured timeline (executor cuda); *.isoc is its binary form",
+      pathOption("--out"),
+    )
     .addHelpText("after", policyHelp(context))
     .action(async (path: string, options: RunOptions) => {
       if (options.out !== undefined && options.executor === "reference") {
@@ -88,7 +92,8 @@ export function addRunCommand(program: Command, context: Context): void {
         const tensors = randomTensors(batch, options.seed);
         const execution = await executor.execute(plan, tensors, { timeline: options.out !== undefined });
         const check = options.check === true ? checkExecution(batch, tensors, execution, options.executor) : undefined;
-        if (options.out !== undefined && execution.timeline !== undefined) writeJson(options.out, execution.timeline);
+        if (options.out !== undefined && execution.timeline !== undefined)
+          writeTimeline(options.out, execution.timeline);
         const document = {
           isochron: "run/1",
           generator: generatorOf(context, options.seed),

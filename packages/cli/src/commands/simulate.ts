@@ -7,7 +7,7 @@ import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
-import { writeJson } from "../documents/write.ts";
+import { writeTimeline } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
 import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { pathOption } from "../options.ts";
@@ -29,7 +29,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
   })
     .option("--gpu <name>", "bundled GPU profile, or a profile file", "h100-sxm")
     .option("--policy <name>", "attention policy", policyOption("--policy"), "balanced")
-    .option("--out <file>", "write the timeline (timeline/1)", pathOption("--out"))
+    .option("--out <file>", "write the timeline (timeline/1); *.isoc is its binary form", pathOption("--out"))
     .option("--html <file>", "write a page that shows the timeline", pathOption("--html"))
     .addHelpText("after", policyHelp(context))
     .action((path: string, options: SimulateOptions) => {
@@ -40,7 +40,7 @@ export function addSimulateCommand(program: Command, context: Context): void {
       const plan = aboutBatch(path, () => planner.plan(batch));
       const generator = generatorOf(context);
       const { timeline, ...simulation } = simulateKernel(plan, profile, { title: path, generator });
-      if (options.out !== undefined) writeJson(options.out, timeline);
+      if (options.out !== undefined) writeTimeline(options.out, timeline);
       if (options.html !== undefined) writePage(options.html, { reports: [], timelines: [timeline] });
       const document = {
         isochron: "simulation/1",

@@ -67,7 +67,10 @@ async function serve(viewables: readonly Viewable[], options: ViewOptions, conte
 /** The file itself where it is whole (the page then follows its changes), else a bundle of all that belongs to it. */
 function servedFile({ path, isWhole, reports, timelines }: Viewable, folder: string): string {
   if (isWhole) return path;
-  const name = basename(path) === "report.json" ? basename(dirname(resolve(path))) : basename(path, ".json");
+  const name =
+    basename(path) === "report.json"
+      ? basename(dirname(resolve(path)))
+      : basename(path).replace(/\.(json|isoc)(\.gz)?$/, "");
   const bundle = join(mkdtempSync(join(folder, "bundle-")), `${name}.json`);
   writeJson(bundle, { reports, timelines });
   return bundle;

@@ -1,5 +1,6 @@
 // Reads a JSON document and checks it against its schema; the first thing that is wrong becomes one line.
 
+import { constants } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { InputError, nearestName, oneLine, systemReason } from "../errors.ts";
@@ -53,7 +54,12 @@ export function documentKind(value: unknown): unknown {
 
 /** The JSON in a file, plain or gzip. `expected` names what should have been there. */
 export function readJson(path: string, expected: string): unknown {
-  const text = readText(path);
+  return parseJson(readBytes(path), path, expected);
+}
+
+/** The JSON in the content of a file. */
+export function parseJson(content: Buffer, path: string, expected: string): unknown {
+  const text = textOf(content, path);
   if (text.trim() === "") throw new InputError(`${path}: is empty, expected a ${expected} document`);
   try {
     return JSON.parse(text);
@@ -83,18 +89,33 @@ function errorOffset(message: string, text: string): number | undefined {
 }
 
 export function readText(path: string): string {
+  return textOf(readBytes(path), path);
+}
+
+/** The content of a file, unpacked where it is gzip. Throws InputError. */
+export function readBytes(path: string): Buffer {
   let content: Buffer;
   try {
     content = readFileSync(path);
   } catch (error) {
     throw new InputError(`${path === "" ? '""' : path}: ${systemReason(error)}`);
   }
-  if (content[0] !== 0x1f || content[1] !== 0x8b) return content.toString("utf8");
+  if (content[0] !== 0x1f || content[1] !== 0x8b) return content;
   try {
-    return gunzipSync(content).toString("utf8");
+    return gunzipSync(content);
   } catch (error) {
     throw new InputError(`${path}: damaged or truncated gzip (${(error as Error).message})`);
   }
+}
+
+function textOf(content: Buffer, path: string): string {
+  if (content.length > constants.MAX_STRING_LENGTH) {
+    const size = `${Math.round(content.length / 1e6)} MB of text`;
+    throw new InputError(
+      `${path}: has ${size}, more than can be read at once, expected a smaller file or the binary form (*.isoc)`,
+    );
+  }
+  return content.toString("utf8");
 }
 
 /** `field qoLens[3]: found -1, expected an integer ≥ 0` */

@@ -13,9 +13,10 @@ import {
   timelineSchema,
   type ViewerBundle,
 } from "@isochron/simulator";
-import { InputError } from "../errors.ts";
+import { decodeBinaryDocument, isBinaryDocument } from "@isochron/viz";
+import { InputError, oneLine } from "../errors.ts";
 import { stepTimelines } from "../step-timelines.ts";
-import { checkDocument, documentKind, readJson, readText, wrongKind } from "./read.ts";
+import { checkDocument, documentKind, parseJson, readBytes, readText, wrongKind } from "./read.ts";
 
 export interface Viewable extends ViewerBundle {
   readonly path: string;
@@ -32,19 +33,67 @@ export function readViewable(given: string): Viewable {
   if (isFolder && !existsSync(path)) {
     throw new InputError(`${given}: no report.json in this folder, expected one that \`replay --out\` wrote`);
   }
-  const document = readJson(path, "report/1 or timeline/1");
+  const content = readBytes(path);
+  const document = isBinaryDocument(content)
+    ? readBinary(content, path)
+    : parseJson(content, path, "report/1 or timeline/1");
   const parts = partsOf(document);
   if (parts !== undefined) return bundle(parts, path);
   switch (documentKind(document)) {
     case "report/1":
-      return withDetails(checkDocument(document, path, "report/1", reportSchema), path);
+      return withDetails(checkDocument(withoutViews(document), path, "report/1", reportSchema), path);
     case "timeline/1": {
-      const timelines = [checkDocument(document, path, "timeline/1", timelineSchema)];
+      const timelines = [checkTimeline(document, path)];
       return { path, reports: [], timelines, isWhole: true, warnings: [] };
     }
     default:
       throw wrongKind(document, path, '"report/1" or "timeline/1"');
   }
+}
+
+/** The binary form (docs/viewer.md). Throws InputError where it is cut off or damaged. */
+function readBinary(content: Buffer, path: string): unknown {
+  try {
+    return decodeBinaryDocument(content);
+  } catch (error) {
+    throw new InputError(`${path}: ${oneLine((error as Error).message)}, expected a whole binary document`);
+  }
+}
+
+/** Typed arrays as arrays: what the schemas know. */
+function withoutViews(value: unknown): unknown {
+  if (ArrayBuffer.isView(value)) return Array.from(value as Float64Array);
+  if (Array.isArray(value)) return value.map(withoutViews);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, withoutViews(entry)]));
+}
+
+/** Chosen: as arrays of numbers, more slices than this take gigabytes. The page checks every one of them. */
+const MAX_CHECKED_SLICES = 1_000_000;
+
+/** The timeline with its columns as they are. Of a very long one the first slices stand for all. */
+function checkTimeline(document: unknown, path: string): Timeline {
+  const plain = (value: unknown, key = ""): unknown => {
+    if (ArrayBuffer.isView(value)) return Array.from((value as Float64Array).subarray(0, MAX_CHECKED_SLICES));
+    if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+    if (key === "slices") checkLengths(value, path);
+    return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, plain(entry, name)]));
+  };
+  checkDocument(plain(document), path, "timeline/1", timelineSchema);
+  return document as Timeline;
+}
+
+/** Columns of different lengths would be cut to the same one above. */
+function checkLengths(slices: object, path: string): void {
+  const [first, ...others] = Object.entries(slices).filter(([, column]) => ArrayBuffer.isView(column)) as [
+    string,
+    Uint8Array,
+  ][];
+  const wrong = others.find(([, column]) => column.length !== first![1].length);
+  if (wrong === undefined) return;
+  throw new InputError(
+    `${path}: field slices.${wrong[0]}: found ${wrong[1].length} entries, expected ${first![1].length} as in slices.${first![0]}`,
+  );
 }
 
 /** The documents in a file that holds several: an array, or `{ "reports": […], "timelines": […] }`. */

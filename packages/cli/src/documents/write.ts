@@ -13,7 +13,8 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { encodePlan, type Plan, planToJson } from "@isochron/planner";
+import { encodePlan, type Plan, planToJson, type Timeline } from "@isochron/planner";
+import { encodeBinaryDocument } from "@isochron/viz";
 import { InputError, systemReason } from "../errors.ts";
 
 /** JSON with typed arrays as arrays, ended by a line break. */
@@ -23,6 +24,12 @@ export function toJson(document: unknown): string {
 
 export function writeJson(path: string, document: unknown): void {
   writeWhole(path, toJson(document));
+}
+
+/** A timeline as JSON, or in its binary form where the file is named *.isoc. */
+export function writeTimeline(path: string, timeline: Timeline): void {
+  if (path.endsWith(".isoc")) writeWhole(path, encodeBinaryDocument(timeline));
+  else writeJson(path, timeline);
 }
 
 /** A plan in its binary form, or as JSON where the name says so. */

@@ -76,6 +76,12 @@ export interface Deployment {
   };
 }
 
+/** A cumulative distribution: `shares[i]` of all samples are at or below `values[i]`, both ascending. */
+export interface Curve {
+  readonly shares: number[];
+  readonly values: number[];
+}
+
 export interface Metrics {
   readonly completed: number;
   /** Requests that can never fit the KV cache or the model's context. */
@@ -167,7 +173,7 @@ export interface RequestSeries {
 export interface StepBatch {
   readonly replica: number;
   readonly step: number;
-  /** Why it is kept: "longest step", "highest imbalance", "p99 TTFT", … */
+  /** Why it is kept: "longest step", "attention above bound", "p99 TTFT", … */
   readonly reason: string;
   readonly durationUs: number;
   /** All layers' attention launches. */
@@ -188,6 +194,8 @@ export interface Report {
   readonly trace: TraceIdentity;
   readonly deployment: Deployment;
   readonly metrics: Metrics;
+  /** Time between tokens, whose samples are in no record; absent without samples. */
+  readonly itlCurveMs?: Curve | undefined;
   /** At most `seriesLimit` entries: longer replays keep every n-th step and say so in `stepStride`. */
   readonly steps: StepSeries;
   readonly stepStride: number;
@@ -304,6 +312,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     mbu: number,
     stepTimeShare: z.strictObject({ attention: share, gemm: share, collective: share, other: share, host: share }),
   }),
+  itlCurveMs: z.strictObject({ shares: z.array(share), values: numbers }).optional(),
   steps: z.strictObject({
     step: numbers,
     replica: numbers,

@@ -33,7 +33,7 @@ const CLASSES_PER_OCTAVE = 32;
 
 export class BatchKeeper {
   readonly #longest: Kept[] = [];
-  readonly #imbalanced: Kept[] = [];
+  readonly #wasteful: Kept[] = [];
   readonly #byTtft = new Map<number, Kept>();
   readonly #asked: Kept[] = [];
   readonly #askedNames: Set<string>;
@@ -41,7 +41,7 @@ export class BatchKeeper {
   #spacing = 1;
   #nextSpaced = 0;
   #longestFloorUs = 0;
-  #imbalanceFloor = 0;
+  #wastedFloorUs = 0;
   #steps = 0;
   /** Of the step that each replica is in: duration, attention time, imbalance. */
   readonly #current: Float64Array[] = [];
@@ -64,9 +64,11 @@ export class BatchKeeper {
     if (durationUs > this.#longestFloorUs) {
       this.#longestFloorUs = keepTop(this.#longest, this.#keep(replica, number, step, requests, durationUs));
     }
-    // Not a number where the timer does not know: never larger.
-    if (attentionImbalance > this.#imbalanceFloor) {
-      this.#imbalanceFloor = keepTop(this.#imbalanced, this.#keep(replica, number, step, requests, attentionImbalance));
+    // What a perfect plan would save, and not the ratio: tiny launches have the largest ratios, and cost nothing. Not a number
+    // where the timer does not know: never larger.
+    const wastedUs = attentionUs * (1 - 1 / attentionImbalance);
+    if (wastedUs > this.#wastedFloorUs) {
+      this.#wastedFloorUs = keepTop(this.#wasteful, this.#keep(replica, number, step, requests, wastedUs));
     }
     if (isSpaced) this.#keepSpaced(this.#keep(replica, number, step, requests, this.#steps - 1));
     if (this.#askedNames.size > 0 && this.#askedNames.has(`${replica} ${number}`)) {
@@ -94,7 +96,7 @@ export class BatchKeeper {
     };
     for (const kept of this.#asked) give(kept, "asked for");
     for (const kept of this.#longest) give(kept, "longest step");
-    for (const kept of this.#imbalanced) give(kept, "highest imbalance");
+    for (const kept of this.#wasteful) give(kept, "attention above bound");
     give(this.#nearestTtft(ttftMs.median), "p50 TTFT");
     give(this.#nearestTtft(ttftMs.p99), "p99 TTFT");
     for (const kept of this.#spaced) give(kept, "evenly spaced");

@@ -4,7 +4,7 @@
 // repeated as often as its weight says. Beyond that only a histogram stays, whose bins are 0.1 % wide; mean, deviation,
 // minimum and maximum are exact always.
 
-import type { Summary } from "../documents/report.ts";
+import type { Curve, Summary } from "../documents/report.ts";
 import { selectRanks } from "./select-ranks.ts";
 
 /**
@@ -15,6 +15,15 @@ const MANTISSA_BITS = 10;
 const BIN_SHIFT = 20 - MANTISSA_BITS;
 const FIRST_BIN = (1023 - 20) << MANTISSA_BITS;
 const BINS = 64 << MANTISSA_BITS;
+
+/** Chosen: what a picture of a few hundred pixels can show; the tail, where limits cut, ten times as fine. */
+const CURVE_PERCENTS: readonly number[] = [
+  ...Array.from({ length: 100 }, (_, percent) => percent),
+  ...Array.from({ length: 9 }, (_, tenth) => (991 + tenth) / 10),
+  99.95,
+  99.99,
+  100,
+];
 
 /** Chosen: 2^22 samples are 48 MiB. */
 const EXACT_SAMPLES: number = 2 ** 22;
@@ -109,6 +118,13 @@ export class Distribution {
       p95: p95!,
       p99: p99!,
     };
+  }
+
+  /** The distribution as a curve of exact percentiles, `scale` times the samples; undefined without samples. */
+  curve(scale: number): Curve | undefined {
+    if (this.count === 0) return undefined;
+    const values = this.percentiles(CURVE_PERCENTS).map((value) => value! * scale);
+    return { shares: CURVE_PERCENTS.map((percent) => percent / 100), values };
   }
 
   #selectBinned(ranks: readonly number[], bins: Float64Array): number[] {

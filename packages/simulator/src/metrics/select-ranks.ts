@@ -88,7 +88,7 @@ function gather(
   shift: number,
   bins: readonly number[],
 ): WeightedSamples[] {
-  const partOf = new Int8Array(BINS).fill(-1);
+  const partOf = new Int32Array(BINS).fill(-1);
   for (const [part, bin] of bins.entries()) partOf[bin] = part;
   const sizes = bins.map(() => 0);
   eachSample(samples, (words, _, count) => {

@@ -4,6 +4,7 @@
 // serves as documents/0, documents/1, …
 
 import type { Viewer } from "../viewer.ts";
+import { LARGE_BYTES, readLarge } from "./large.ts";
 import { DocumentProblem } from "./problem.ts";
 import { documentsIn, parseJson, readDocuments, type ViewerDocument } from "./read.ts";
 
@@ -14,9 +15,9 @@ export interface Embedded {
   readonly follow?: (app: Viewer) => void;
 }
 
-export async function readEmbedded(): Promise<Embedded> {
+export async function readEmbedded(app: Viewer): Promise<Embedded> {
   const files = document.getElementById("isochron-files");
-  if (files !== null) return fromServer(JSON.parse(files.textContent ?? "[]") as string[]);
+  if (files !== null) return fromServer(JSON.parse(files.textContent ?? "[]") as string[], app);
   const element = document.getElementById("isochron-documents");
   if (element === null) return { documents: [], problems: [] };
   const file = "this page";
@@ -35,20 +36,30 @@ export async function readEmbedded(): Promise<Embedded> {
   }
 }
 
-async function fromServer(names: readonly string[]): Promise<Embedded> {
+async function fromServer(names: readonly string[], viewer: Viewer): Promise<Embedded> {
   const problems: { error: unknown; file: string }[] = [];
   const held: ViewerDocument[][] = names.map(() => []);
   const load = async (i: number): Promise<void> => {
     const response = await fetch(`documents/${i}`, { cache: "no-store" });
     if (!response.ok)
       throw new DocumentProblem(names[i]!, `the server answered ${response.status}`, "the file it was started with");
-    held[i] = await readDocuments(new Uint8Array(await response.arrayBuffer()), names[i]!);
+    if (Number(response.headers.get("content-length")) < LARGE_BYTES) {
+      held[i] = await readDocuments(new Uint8Array(await response.arrayBuffer()), names[i]!);
+      return;
+    }
+    await response.body?.cancel();
+    held[i] = await readLarge(`documents/${i}`, names[i]!, {
+      onOverview: (document) => viewer.showOverview(document, i),
+      onProgress: (done, all) => viewer.notices.progress(names[i]!, done, all),
+    });
   };
   for (let i = 0; i < names.length; i++) {
     try {
       await load(i);
     } catch (error) {
       problems.push({ error, file: names[i]! });
+    } finally {
+      viewer.notices.progressDone();
     }
   }
   const follow = (app: Viewer): void => {

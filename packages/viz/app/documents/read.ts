@@ -20,6 +20,9 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   run: 'the timeline that "isochron run BATCH --out FILE" writes beside this summary',
 };
 
+/** The longest text of V8, in bytes: https://v8.dev, String::kMaxLength (2^29 − 24). */
+const MAX_TEXT_BYTES = 2 ** 29 - 24;
+
 /** Throws DocumentProblem where the file cannot be shown. */
 export async function readDocuments(bytes: Uint8Array, file: string): Promise<ViewerDocument[]> {
   if (bytes.length === 0) throw new DocumentProblem(file, "the file is empty", EXPECTED);
@@ -34,6 +37,14 @@ function parse(bytes: Uint8Array, file: string): unknown {
     } catch (error) {
       throw new DocumentProblem(file, messageOf(error), "a whole binary document");
     }
+  }
+  if (bytes.length > MAX_TEXT_BYTES) {
+    const found = `the file has ${Math.round(bytes.length / 1e6)} MB of text, more than a browser reads as one`;
+    throw new DocumentProblem(
+      file,
+      found,
+      'the binary form: name the file *.isoc ("isochron simulate --out FILE.isoc")',
+    );
   }
   let text: string;
   try {

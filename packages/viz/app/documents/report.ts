@@ -19,6 +19,8 @@ export interface ReportDocument {
   readonly steps: Columns<Omit<StepSeries, "attentionImbalance">> & {
     readonly attentionImbalance: ArrayLike<number | null>;
   };
+  /** Time between tokens; absent in reports that keep percentiles alone. */
+  readonly itlCurveMs: { readonly shares: Numbers; readonly values: Numbers } | undefined;
   readonly stepStride: number;
   readonly stepBatches: readonly StepBatch[];
   readonly requests: Columns<RequestSeries> | undefined;
@@ -52,6 +54,7 @@ export function readReport(value: unknown, file: string): ReportDocument {
     deployment,
     metrics: readMetrics(root.get("metrics")),
     steps: readSteps(root.get("steps")),
+    itlCurveMs: readCurve(root.get("itlCurveMs")),
     stepStride: root.get("stepStride").integer(1),
     stepBatches: root
       .get("stepBatches")
@@ -73,6 +76,20 @@ export function readReport(value: unknown, file: string): ReportDocument {
       .items()
       .map((item) => item.string()),
   };
+}
+
+function readCurve(field: Field): ReportDocument["itlCurveMs"] {
+  if (field.missing) return undefined;
+  const shares = ascending(field.get("shares"), field.get("shares").numbers({ low: 0, high: 1 }));
+  const values = field.get("values").numbers({ low: 0, length: shares.length });
+  return { shares, values: ascending(field.get("values"), values) };
+}
+
+function ascending(field: Field, values: Numbers): Numbers {
+  for (let i = 1; i < values.length; i++) {
+    if (values[i]! < values[i - 1]!) field.fail("ascending numbers", `not ascending at [${i}] (${values[i]})`);
+  }
+  return values;
 }
 
 function readDeployment(field: Field): Report["deployment"] {

@@ -2,7 +2,8 @@
 
 import type { AttentionShape, Generator, PlanStats, Timeline } from "@isochron/planner";
 import type { Column } from "../../src/columns.ts";
-import { type Lanes, makeLanes } from "../model/lanes.ts";
+import { type Lanes, makeLanes } from "../../src/lanes.ts";
+import type { OverviewParts } from "../../src/overview.ts";
 import { Field, type Numbers } from "./check.ts";
 import { DocumentProblem } from "./problem.ts";
 
@@ -45,6 +46,8 @@ export interface TimelineDocument {
   readonly lanes: Lanes;
   readonly bandwidth: { readonly atUs: Numbers; readonly gigabytesPerSecond: Numbers } | undefined;
   readonly warnings: readonly string[];
+  /** Only some slices are here, and this stands for all of them. */
+  readonly overview?: OverviewParts;
 }
 
 /** Checks a parsed document. Throws DocumentProblem at the first field that is not as it should be. */

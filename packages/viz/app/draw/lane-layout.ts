@@ -1,7 +1,8 @@
 // Where each lane lies on the screen: order of the rows, row zoom and scroll, snapped to device pixels.
 
+import { laneLabel } from "../../src/lanes.ts";
+import type { LaneWork } from "../../src/work-sums.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
-import type { LaneWork } from "../model/work.ts";
 
 export const ROW_MODES = ["sm", "worker"] as const;
 export type RowMode = (typeof ROW_MODES)[number];
@@ -25,7 +26,7 @@ export function makeRows(document: TimelineDocument, work: LaneWork, mode: RowMo
   }
   if (mode === "sm") for (let sm = 0; sm < document.device.smCount; sm++) if (!groups.has(sm)) groups.set(sm, []);
   const rows = [...groups].map(([key, members]) => ({
-    label: mode === "sm" ? `SM ${key}` : lanes.label(key),
+    label: mode === "sm" ? `SM ${key}` : laneLabel(lanes, key),
     key: mode === "sm" ? key : lanes.sm[key]! + key / lanes.count,
     lanes: members,
     busyUs: members.reduce((sum, lane) => sum + work.busyUs[lane]!, 0),
@@ -55,9 +56,16 @@ export class LaneLayout {
     const fitted = height / count;
     // Whole pixels where that costs little of the height: rows of unequal height look like data.
     const whole = Math.min(Math.floor(fitted * zoom), 96);
-    this.rowHeight = zoom === 1 && (whole >= 0.85 * fitted || whole === 96) ? whole : fitted * zoom;
+    // Tall rows may differ by a pixel: nobody sees it, and the empty strip below would be larger.
+    const isGood = whole >= (whole >= 10 ? 0.97 : 0.85) * fitted || whole === 96;
+    this.rowHeight = zoom === 1 && isGood ? whole : fitted * zoom;
     const content = this.rowHeight * count;
     this.#offset = Math.max(0, Math.min(firstRow * this.rowHeight, content - height));
+  }
+
+  /** Height of the rows that can be seen: whole pixels may leave a strip below them. */
+  get shownHeight(): number {
+    return Math.min(this.height, Math.round(this.rowHeight * this.rows.rows.length));
   }
 
   rowTop(row: number): number {

@@ -9,7 +9,7 @@ export const FONT = '"Inter", "Segoe UI", Roboto, "Helvetica Neue", "Liberation 
 
 /** Texts grow with very wide screens, as --ui does in the style sheet. */
 export function uiScale(): number {
-  return matchMedia("(min-width: 2400px)").matches ? 1.25 : 1;
+  return matchMedia("(min-width: 3200px)").matches ? 1.5 : matchMedia("(min-width: 2400px)").matches ? 1.25 : 1;
 }
 
 /** The font of canvases, for a size in CSS pixels. */

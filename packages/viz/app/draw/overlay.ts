@@ -11,6 +11,8 @@ import type { LaneLayout } from "./lane-layout.ts";
 interface Box {
   readonly width: number;
   readonly height: number;
+  /** Height of the plot that has rows. */
+  readonly shown: number;
   /** Height of the tracks above the plot. */
   readonly top: number;
 }
@@ -49,7 +51,7 @@ function drawBound(svg: SVGSVGElement, bound: number, durationUs: number, x: (us
       : `lower bound ${duration(bound)}`;
   const right = at < box.width * 0.55;
   svg.append(
-    s("line", { class: "bound", x1: at, x2: at, y1: 22, y2: box.top + box.height }),
+    s("line", { class: "bound", x1: at, x2: at, y1: 22, y2: box.top + box.shown }),
     s("text", { class: "bound-label", x: at + (right ? 6 : -6), y: 34, "text-anchor": right ? "start" : "end" }, text),
   );
 }
@@ -59,7 +61,7 @@ function drawRange(svg: SVGSVGElement, range: readonly [number, number], x: (us:
   const to = Math.min(x(range[1]), box.width);
   if (to <= from) return;
   svg.append(
-    s("rect", { class: "range", x: from, width: to - from, y: 18, height: box.top + box.height - 18 }),
+    s("rect", { class: "range", x: from, width: to - from, y: 18, height: box.top + box.shown - 18 }),
     s(
       "text",
       { class: "range-label", x: (from + to) / 2, y: 60, "text-anchor": "middle" },

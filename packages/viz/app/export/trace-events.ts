@@ -4,6 +4,7 @@
 // counters for busy workers and bandwidth, flows from pieces to their merge. The document's own fields ride in
 // `otherData`, and each event's `args` hold the slice, so that reading the file gives the timeline back exactly.
 
+import { laneLabel } from "../../src/lanes.ts";
 import { describe } from "../documents/check.ts";
 import { DocumentProblem } from "../documents/problem.ts";
 import { KINDS, MERGE, type TimelineDocument } from "../documents/timeline.ts";
@@ -78,7 +79,7 @@ export function writeTraceEvents(document: TimelineDocument): string {
     const place = { pid: lanes.sm[lane]!, tid: lane };
     events.push({ ph: "M", name: "process_name", ...place, args: { name: `SM ${place.pid}` } });
     events.push({ ph: "M", name: "process_sort_index", ...place, args: { sort_index: place.pid } });
-    events.push({ ph: "M", name: "thread_name", ...place, args: { name: lanes.label(lane) } });
+    events.push({ ph: "M", name: "thread_name", ...place, args: { name: laneLabel(lanes, lane) } });
     events.push({ ph: "M", name: "thread_sort_index", ...place, args: { sort_index: lane } });
   }
   const changes: [number, number][] = [];

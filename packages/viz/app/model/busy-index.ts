@@ -8,31 +8,12 @@
 //             pixel, in memory order: its cost depends on pixels, not on slices;
 //   slices    where a bucket of the finest level would be wider than half a pixel, the visible slices themselves.
 // A lane without many slices has no pyramid.
+//
+// An index of an overview has the pyramid alone: it answers at the depth that it has, however far one zooms in.
 
-export interface SpanData {
-  readonly laneCount: number;
-  readonly offset: Int32Array;
-  readonly start: Float64Array;
-  readonly end: Float64Array;
-  /** All of time: 0 to spanUs. */
-  readonly spanUs: number;
-}
-
-interface Level {
-  readonly buckets: number;
-  /** Busy share of each bucket of each lane, 0 to 65,535. */
-  readonly share: Uint16Array;
-  /** Slice that covers most of the bucket, −1 for none. */
-  readonly slice: Int32Array;
-  /** Share that slice covers of the bucket, 0 to 65,535. */
-  readonly covered: Uint16Array;
-}
+import { buildLevels, FULL, type Level, levelsFrom, type SpanData } from "../../src/levels.ts";
 
 const PREFIX_STEP = 16;
-const LEVEL_FACTOR = 4;
-// Chosen: with 4 slices in a bucket, drawing slices directly below half a pixel costs at most 8 slices a pixel.
-const SLICES_PER_BUCKET = 4;
-const FULL = 65_535;
 
 /** What a row of pixel columns shows: busy share, and the slice to colour it by (−1: none). */
 export interface LaneSamples {
@@ -42,14 +23,32 @@ export interface LaneSamples {
   readonly longest: Float32Array;
 }
 
+/** What an index has computed: plain, so that another thread can compute it. */
+export interface IndexParts {
+  readonly prefix: Float64Array;
+  readonly prefixOffset: Int32Array;
+  readonly levels: readonly Level[];
+  /** The pyramid knows slices that the data lack. */
+  readonly overview: boolean;
+}
+
 export class BusyIndex {
   readonly data: SpanData;
   readonly #prefix: Float64Array;
   readonly #prefixOffset: Int32Array;
   readonly #levels: readonly Level[];
+  readonly #overview: boolean;
 
-  constructor(data: SpanData) {
+  /** `given`: what was computed before, or the finest level of an overview. */
+  constructor(data: SpanData, given?: IndexParts | { readonly overviewLevel: Level }) {
     this.data = data;
+    if (given !== undefined && "prefix" in given) {
+      this.#prefix = given.prefix;
+      this.#prefixOffset = given.prefixOffset;
+      this.#levels = given.levels;
+      this.#overview = given.overview;
+      return;
+    }
     const { laneCount, offset } = data;
     this.#prefixOffset = new Int32Array(laneCount + 1);
     let most = 0;
@@ -60,7 +59,17 @@ export class BusyIndex {
     }
     this.#prefix = new Float64Array(this.#prefixOffset[laneCount]!);
     for (let lane = 0; lane < laneCount; lane++) this.#fillPrefix(lane);
-    this.#levels = buildLevels(data, most);
+    this.#overview = given !== undefined;
+    this.#levels = given === undefined ? buildLevels(data, most) : levelsFrom(given.overviewLevel, laneCount);
+  }
+
+  get parts(): IndexParts {
+    return {
+      prefix: this.#prefix,
+      prefixOffset: this.#prefixOffset,
+      levels: this.#levels,
+      overview: this.#overview,
+    };
   }
 
   #fillPrefix(lane: number): void {
@@ -140,12 +149,12 @@ export class BusyIndex {
     else this.#sampleBuckets(level, lane, fromUs, columnUs, columns, samples);
   }
 
-  /** The coarsest level that still has two buckets to a column; null: draw slices. */
+  /** The coarsest level that still has two buckets to a column; null: draw slices. An overview has its finest level. */
   #levelFor(columnUs: number): Level | null {
     for (const level of this.#levels) {
       if ((this.data.spanUs / level.buckets) * 2 <= columnUs) return level;
     }
-    return null;
+    return this.#overview ? this.#levels.at(-1)! : null;
   }
 
   #sampleSlices(lane: number, fromUs: number, columnUs: number, columns: number, samples: LaneSamples): void {
@@ -230,73 +239,4 @@ export class BusyIndex {
       slice[c] = level.slice[at]!;
     }
   }
-}
-
-function buildLevels(data: SpanData, mostSlices: number): Level[] {
-  if (mostSlices < 4096 || !(data.spanUs > 0)) return [];
-  const buckets = 2 ** Math.ceil(Math.log2(mostSlices / SLICES_PER_BUCKET));
-  const levels = [finestLevel(data, buckets)];
-  // Chosen: no screen has fewer columns than 512 / 2.
-  while (levels[0]!.buckets / LEVEL_FACTOR >= 512) levels.unshift(coarser(levels[0]!, data.laneCount));
-  return levels;
-}
-
-function emptyLevel(buckets: number, laneCount: number): Level {
-  const size = buckets * laneCount;
-  return {
-    buckets,
-    share: new Uint16Array(size),
-    slice: new Int32Array(size).fill(-1),
-    covered: new Uint16Array(size),
-  };
-}
-
-function finestLevel(data: SpanData, buckets: number): Level {
-  const level = emptyLevel(buckets, data.laneCount);
-  const perUs = buckets / data.spanUs;
-  const busy = new Float32Array(buckets);
-  const most = new Float32Array(buckets);
-  const { start, end, offset } = data;
-  for (let lane = 0; lane < data.laneCount; lane++) {
-    busy.fill(0);
-    most.fill(0);
-    const base = lane * buckets;
-    const last = offset[lane + 1]!;
-    for (let i = offset[lane]!; i < last; i++) {
-      const from = start[i]! * perUs;
-      const to = Math.min(end[i]! * perUs, buckets);
-      for (let b = from | 0; b < to; b++) {
-        const covered = Math.min(to, b + 1) - Math.max(from, b);
-        busy[b]! += covered;
-        if (covered > most[b]!) {
-          most[b] = covered;
-          level.slice[base + b] = i;
-        }
-      }
-    }
-    for (let b = 0; b < buckets; b++) {
-      // Rounded up: a sliver of work must not vanish.
-      level.share[base + b] = Math.min(Math.ceil(busy[b]! * FULL), FULL);
-      level.covered[base + b] = Math.min(Math.ceil(most[b]! * FULL), FULL);
-    }
-  }
-  return level;
-}
-
-function coarser(fine: Level, laneCount: number): Level {
-  const level = emptyLevel(fine.buckets / LEVEL_FACTOR, laneCount);
-  for (let b = 0; b < level.share.length; b++) {
-    let share = 0;
-    let best = 0;
-    for (let k = b * LEVEL_FACTOR; k < (b + 1) * LEVEL_FACTOR; k++) {
-      share += fine.share[k]!;
-      if (fine.covered[k]! > best) {
-        best = fine.covered[k]!;
-        level.slice[b] = fine.slice[k]!;
-      }
-    }
-    level.share[b] = Math.ceil(share / LEVEL_FACTOR);
-    level.covered[b] = Math.ceil(best / LEVEL_FACTOR);
-  }
-  return level;
 }

@@ -1,5 +1,6 @@
 // Everything about one bar, in words.
 
+import { laneLabel } from "../../src/lanes.ts";
 import { KINDS, MERGE, type TimelineDocument } from "../documents/timeline.ts";
 import { requestName } from "../draw/classes.ts";
 import { bytes, duration, integer, microseconds, percent, plural } from "../format.ts";
@@ -23,7 +24,7 @@ export function sliceFacts(document: TimelineDocument, slice: number, lane: numb
   const merge = slices.kind[slice] === MERGE;
   const tokens = slices.kvEnd[slice]! - slices.kvStart[slice]!;
   const facts: Fact[] = [
-    ["Where", `SM ${lanes.sm[lane]}, ${lanes.label(lane)}`],
+    ["Where", `SM ${lanes.sm[lane]}, ${laneLabel(lanes, lane)}`],
     ["Time", `${microseconds(start)} – ${microseconds(end)}`],
     ["Takes", `${duration(end - start)} (${percent((end - start) / (document.durationUs || 1))} of the launch)`],
   ];

@@ -1,12 +1,28 @@
 // A timeline with everything that views derive from it, each computed once.
 
+import type { SpanData } from "../../src/levels.ts";
+import type { WorkSums } from "../../src/work-sums.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
 import { type Classes, type ColorMode, classify } from "../draw/classes.ts";
 import { makeRows, type RowMode, type Rows, type Sort } from "../draw/lane-layout.ts";
-import { BusyIndex } from "./busy-index.ts";
+import { BusyIndex, type IndexParts } from "./busy-index.ts";
 import { diagnose, type Verdict } from "./diagnose.ts";
 import { type Job, jobs } from "./jobs.ts";
-import { sumWork, type Work } from "./work.ts";
+import { sumsOf, sumWork, type Work } from "./work.ts";
+
+/** What takes long to compute, as plain arrays: another thread may do it. */
+export interface PreparedParts {
+  readonly index: IndexParts;
+  readonly sums: WorkSums;
+}
+
+export function partsOf(document: TimelineDocument): PreparedParts {
+  return { index: new BusyIndex(spansOf(document)).parts, sums: sumsOf(document) };
+}
+
+function spansOf({ slices, lanes, durationUs }: TimelineDocument): SpanData {
+  return { laneCount: lanes.count, offset: lanes.offset, start: slices.start, end: slices.end, spanUs: durationUs };
+}
 
 export class Prepared {
   readonly document: TimelineDocument;
@@ -17,17 +33,12 @@ export class Prepared {
   readonly #rows = new Map<string, Rows>();
   #jobs: Job[] | null = null;
 
-  constructor(document: TimelineDocument) {
+  constructor(document: TimelineDocument, given?: PreparedParts) {
     this.document = document;
-    const { slices, lanes } = document;
-    this.index = new BusyIndex({
-      laneCount: lanes.count,
-      offset: lanes.offset,
-      start: slices.start,
-      end: slices.end,
-      spanUs: document.durationUs,
-    });
-    this.work = sumWork(document);
+    const { overview } = document;
+    const parts = given?.index ?? (overview === undefined ? undefined : { overviewLevel: overview.level });
+    this.index = new BusyIndex(spansOf(document), parts);
+    this.work = sumWork(document, given?.sums ?? overview?.sums);
     this.verdict = diagnose(document, this.work);
   }
 
@@ -67,4 +78,9 @@ export function prepare(document: TimelineDocument): Prepared {
     prepared.set(document, found);
   }
   return found;
+}
+
+/** Takes over what another thread has computed of a document. */
+export function prepareAs(document: TimelineDocument, parts: PreparedParts): void {
+  prepared.set(document, new Prepared(document, parts));
 }

@@ -32,8 +32,15 @@ export interface OpenableStep extends StepBatch {
   readonly doc: number;
 }
 
-/** Reasons for which steps are kept, the most telling first; steps that are kept as a sample come last. */
-const REASONS = ["asked for", "longest step", "highest imbalance", "p99 TTFT", "p50 TTFT"] as const;
+/** Reasons for which steps are kept, the most telling first; steps that are kept as a sample come last. The fourth is of older reports. */
+const REASONS = [
+  "asked for",
+  "longest step",
+  "attention above bound",
+  "highest imbalance",
+  "p99 TTFT",
+  "p50 TTFT",
+] as const;
 
 export class Replay {
   readonly report: ReportDocument;
@@ -95,7 +102,12 @@ function rank({ reason }: StepBatch): number {
 function weight(step: StepBatch): number {
   const reason = REASONS[rank(step)];
   if (reason === "longest step") return step.durationUs;
-  return reason === "highest imbalance" ? (step.attentionImbalance ?? 0) : 0;
+  return reason === REASONS[2] || reason === REASONS[3] ? aboveBoundUs(step) : 0;
+}
+
+/** Attention time that a perfect plan would save; 0 where the timer does not know. */
+export function aboveBoundUs({ attentionUs, attentionImbalance }: StepBatch): number {
+  return attentionImbalance === null || attentionImbalance <= 0 ? 0 : attentionUs * (1 - 1 / attentionImbalance);
 }
 
 /** A long replay keeps every n-th step. */

@@ -4,6 +4,7 @@
 import type { StepBatch } from "../documents/report.ts";
 import { integer, milliseconds, percent, plural } from "../format.ts";
 import type { Fact } from "../ui/facts.ts";
+import { aboveBoundUs } from "./replay.ts";
 
 export function stepFacts(step: StepBatch): Fact[] {
   const { durationUs, attentionUs, attentionImbalance, qoLens } = step;
@@ -16,7 +17,7 @@ export function stepFacts(step: StepBatch): Fact[] {
     ["Attention, all layers", `${milliseconds(attentionUs / 1e3)}${share(attentionUs)}`],
   ];
   if (attentionImbalance !== null && attentionImbalance > 0) {
-    const aboveUs = attentionUs * (1 - 1 / attentionImbalance);
+    const aboveUs = aboveBoundUs(step);
     facts.push(["Above its bound", `${milliseconds(aboveUs / 1e3)}${share(aboveUs)}`]);
   }
   return facts;

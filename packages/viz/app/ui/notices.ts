@@ -1,10 +1,12 @@
 // Short messages, above all about files that could not be opened. They stay until they are closed.
 
 import { DocumentProblem } from "../documents/problem.ts";
+import { bytes } from "../format.ts";
 import { h } from "./dom.ts";
 
 export class Notices {
   readonly element: HTMLElement = h("div", { class: "notices", role: "status", "aria-live": "polite" });
+  #progress: HTMLElement | null = null;
 
   /** A file that cannot be shown: what was found, and what was expected. */
   problem(error: unknown, file: string, what = "Cannot open"): void {
@@ -25,6 +27,21 @@ export class Notices {
   /** Something that went well; it leaves by itself. */
   info(text: string): void {
     this.#add("info", [h("p", {}, text)], 4000);
+  }
+
+  /** How much of a large file is there; one line, until progressDone. */
+  progress(file: string, doneBytes: number, allBytes: number): void {
+    if (this.#progress === null) {
+      this.#progress = h("div", { class: "notice info progress" }, h("p", {}));
+      this.element.append(this.#progress);
+    }
+    const share = doneBytes < allBytes ? `${bytes(doneBytes)} of ${bytes(allBytes)}` : "checking it";
+    this.#progress.firstElementChild!.textContent = `Reading ${file}: ${share}…`;
+  }
+
+  progressDone(): void {
+    this.#progress?.remove();
+    this.#progress = null;
   }
 
   #add(kind: string, rows: HTMLElement[], lifeMs: number | null): void {

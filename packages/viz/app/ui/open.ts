@@ -1,5 +1,6 @@
 // Files from the person: the file dialog, and drag and drop anywhere on the page.
 
+import { LARGE_BYTES, readLarge } from "../documents/large.ts";
 import { readDocuments, type ViewerDocument } from "../documents/read.ts";
 import type { Viewer } from "../viewer.ts";
 import { h } from "./dom.ts";
@@ -9,12 +10,22 @@ export async function openAll(app: Viewer, files: Iterable<File>): Promise<void>
   const opened: ViewerDocument[] = [];
   for (const file of files) {
     try {
-      opened.push(...(await readDocuments(new Uint8Array(await file.arrayBuffer()), file.name)));
+      opened.push(...(await readFile(app, file)));
     } catch (error) {
       app.notices.problem(error, file.name);
+    } finally {
+      app.notices.progressDone();
     }
   }
   app.addDocuments(opened);
+}
+
+async function readFile(app: Viewer, file: File): Promise<ViewerDocument[]> {
+  if (file.size < LARGE_BYTES) return readDocuments(new Uint8Array(await file.arrayBuffer()), file.name);
+  return readLarge(file, file.name, {
+    onOverview: (document) => app.showOverview(document, app.documents.length),
+    onProgress: (done, all) => app.notices.progress(file.name, done, all),
+  });
 }
 
 export function openFiles(app: Viewer): void {

@@ -1,7 +1,7 @@
 // Cumulative distributions, side by side: where on the curve a limit cuts, and which request sits at a percentile.
 
 import { scaleLog } from "d3-scale";
-import { canvasFont } from "../draw/measures.ts";
+import { canvasFont, uiScale } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
 import { milliseconds } from "../format.ts";
 import { h } from "../ui/dom.ts";
@@ -56,7 +56,7 @@ export class CdfChart {
   #nearest(offsetY: number): number | null {
     const { shares } = this.#distribution;
     if (shares.length === 0) return null;
-    const share = 1 - (offsetY - 6) / (this.#canvas.clientHeight - 6 - 18);
+    const share = 1 - (offsetY - 6) / (this.#canvas.clientHeight - 6 - 18 * uiScale());
     let low = 0;
     let high = shares.length - 1;
     while (low < high) {
@@ -82,8 +82,8 @@ export class CdfChart {
     context.font = canvasFont(10.5, ratio);
     context.textBaseline = "middle";
     const top = 6 * ratio;
-    const bottom = height - 18 * ratio;
-    const left = 30 * ratio;
+    const bottom = height - 18 * ratio * uiScale();
+    const left = 30 * ratio * uiScale();
     const right = width - 6 * ratio;
     if (values.length === 0) {
       context.fillStyle = palette.muted;
@@ -110,7 +110,7 @@ export class CdfChart {
       const at = Math.min(Math.max(x(tick), left + half), right - half);
       if (at - half < before + 8 * ratio) continue;
       context.fillStyle = palette.muted;
-      context.fillText(text, at, bottom + 10 * ratio);
+      context.fillText(text, at, bottom + 10 * ratio * uiScale());
       before = at + half;
     }
     context.beginPath();

@@ -92,8 +92,8 @@ export function listen(target: HTMLElement, gestures: Gestures, drag: "pan" | "r
     pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
     moved = false;
     if (pointers.size === 2) {
-      const [a, b] = twoOf(pointers);
-      pinch = { distance: Math.max(Math.abs(a.x - b.x), 10), time: gestures.time(), at: (a.x + b.x) / 2 };
+      const { distance, middle } = fingersOf(pointers);
+      pinch = { distance, time: gestures.time(), at: middle };
       start = null;
       return;
     }
@@ -109,9 +109,12 @@ export function listen(target: HTMLElement, gestures: Gestures, drag: "pan" | "r
   target.addEventListener("pointermove", (event) => {
     if (pointers.has(event.pointerId)) pointers.set(event.pointerId, { x: event.offsetX, y: event.offsetY });
     if (pinch !== null && pointers.size === 2) {
-      const [a, b] = twoOf(pointers);
-      const factor = pinch.distance / Math.max(Math.abs(a.x - b.x), 10);
-      gestures.onTime(zoomSpan(pinch.time, timeAt(pinch.at, pinch.time), factor, gestures.limits()));
+      // What lay between the fingers stays between them, wherever they go.
+      const { distance, middle } = fingersOf(pointers);
+      const at = timeAt(pinch.at, pinch.time);
+      const zoomed = zoomSpan(pinch.time, at, pinch.distance / distance, gestures.limits());
+      const shift = ((middle - pinch.at) / Math.max(target.clientWidth, 1)) * (zoomed[1] - zoomed[0]);
+      gestures.onTime(clampSpan([zoomed[0] - shift, zoomed[1] - shift], gestures.limits()));
       moved = true;
       return;
     }
@@ -155,7 +158,8 @@ export function listen(target: HTMLElement, gestures: Gestures, drag: "pan" | "r
   target.addEventListener("dblclick", (event) => gestures.onDoubleClick(event.offsetX, event.offsetY));
 }
 
-function twoOf(pointers: ReadonlyMap<number, { x: number }>): [{ x: number }, { x: number }] {
+/** How far two fingers are from each other, in whichever direction, and where the middle between them is. */
+function fingersOf(pointers: ReadonlyMap<number, { x: number; y: number }>): { distance: number; middle: number } {
   const [a, b] = [...pointers.values()];
-  return [a!, b!];
+  return { distance: Math.max(Math.hypot(a!.x - b!.x, a!.y - b!.y), 10), middle: (a!.x + b!.x) / 2 };
 }

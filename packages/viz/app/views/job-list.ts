@@ -2,7 +2,7 @@
 
 import { scaleLinear } from "d3-scale";
 import { MERGE } from "../documents/timeline.ts";
-import { canvasFont } from "../draw/measures.ts";
+import { canvasFont, uiScale } from "../draw/measures.ts";
 import { inkOn, type Palette } from "../draw/palette.ts";
 import { integer, short } from "../format.ts";
 import type { Prepared } from "../model/prepared.ts";
@@ -10,9 +10,8 @@ import type { JobScale } from "../state.ts";
 import { h } from "../ui/dom.ts";
 import { fit } from "./lane-chart.ts";
 
-const ROW = 19;
-const LABEL = 132;
-const COUNT = 64;
+/** In CSS pixels, where texts have their usual size. */
+const SIZES = { row: 19, label: 132, head: 84, count: 64 };
 
 export interface JobListInput {
   /** Jobs from top to bottom. */
@@ -37,6 +36,7 @@ export class JobList {
   readonly #mostTokens: number;
   readonly #observer: ResizeObserver;
   #input: JobListInput | null = null;
+  #sizes: typeof SIZES = SIZES;
 
   constructor(prepared: Prepared, events: JobListEvents) {
     this.#prepared = prepared;
@@ -77,9 +77,9 @@ export class JobList {
 
   /** Scrolls a row into view. */
   reveal(row: number): void {
-    const top = row * ROW;
+    const top = row * this.#sizes.row;
     const { scrollTop, clientHeight } = this.#scroll;
-    if (top < scrollTop || top + ROW > scrollTop + clientHeight) {
+    if (top < scrollTop || top + this.#sizes.row > scrollTop + clientHeight) {
       this.#scroll.scrollTop = Math.max(0, top - clientHeight / 2);
     }
   }
@@ -94,13 +94,13 @@ export class JobList {
   }
 
   #rowAt(y: number): number {
-    return Math.floor((y + this.#scroll.scrollTop) / ROW);
+    return Math.floor((y + this.#scroll.scrollTop) / this.#sizes.row);
   }
 
   #x(job: number): (tokens: number) => number {
     const most = this.#input!.scale === "share" ? Math.max(this.#tokensOf(job), 1) : this.#mostTokens;
-    const right = Math.max(this.canvas.clientWidth - COUNT, LABEL + 10);
-    return (tokens) => LABEL + (tokens / most) * (right - LABEL);
+    const right = Math.max(this.canvas.clientWidth - this.#sizes.count, this.#sizes.label + 10);
+    return (tokens) => this.#sizes.label + (tokens / most) * (right - this.#sizes.label);
   }
 
   #pieceAt(x: number, y: number): { slice: number; lane: number } | null {
@@ -116,12 +116,20 @@ export class JobList {
     return null;
   }
 
+  /** Rows and their columns grow with the texts. */
+  #scale(): void {
+    const scale = uiScale();
+    const { row, label, head, count } = SIZES;
+    this.#sizes = { row: Math.round(row * scale), label: label * scale, head: head * scale, count: count * scale };
+  }
+
   #draw(): void {
     const input = this.#input;
     if (input === null) return;
+    this.#scale();
     const visible = Math.max(this.#scroll.clientHeight, 1);
     this.canvas.style.height = `${visible}px`;
-    this.#space.style.height = `${Math.max(input.order.length * ROW - visible, 0)}px`;
+    this.#space.style.height = `${Math.max(input.order.length * this.#sizes.row - visible, 0)}px`;
     if (!fit(this.canvas)) return;
     this.#drawAxis(input);
     const { palette, order } = input;
@@ -132,10 +140,10 @@ export class JobList {
     context.fillRect(0, 0, this.canvas.clientWidth, visible);
     context.font = canvasFont(11, 1);
     context.textBaseline = "middle";
-    const first = Math.floor(this.#scroll.scrollTop / ROW);
-    const last = Math.min(order.length - 1, first + Math.ceil(visible / ROW));
+    const first = Math.floor(this.#scroll.scrollTop / this.#sizes.row);
+    const last = Math.min(order.length - 1, first + Math.ceil(visible / this.#sizes.row));
     for (let row = first; row <= last; row++)
-      this.#drawJob(context, input, order[row]!, row * ROW - this.#scroll.scrollTop);
+      this.#drawJob(context, input, order[row]!, row * this.#sizes.row - this.#scroll.scrollTop);
   }
 
   #drawJob(context: CanvasRenderingContext2D, input: JobListInput, job: number, top: number): void {
@@ -146,18 +154,18 @@ export class JobList {
     const width = this.canvas.clientWidth;
     if (input.selected === job) {
       context.fillStyle = palette.track;
-      context.fillRect(0, top, width, ROW);
+      context.fillRect(0, top, width, this.#sizes.row);
       context.fillStyle = palette.accent;
-      context.fillRect(0, top, 3, ROW);
+      context.fillRect(0, top, 3, this.#sizes.row);
     }
     context.textAlign = "left";
     context.fillStyle = palette.text;
     const name = request < 0 ? `prefix ${-1 - request}` : `request ${request}`;
-    context.fillText(name, 12, top + ROW / 2);
+    context.fillText(name, 12, top + this.#sizes.row / 2);
     context.fillStyle = palette.muted;
-    context.fillText(`h${kvHead}${qTile > 0 ? ` r${short(qTile)}` : ""}`, 84, top + ROW / 2);
+    context.fillText(`h${kvHead}${qTile > 0 ? ` r${short(qTile)}` : ""}`, this.#sizes.head, top + this.#sizes.row / 2);
     context.fillStyle = input.selected === job ? palette.background : palette.track;
-    context.fillRect(x(0), top + 3, x(this.#tokensOf(job)) - x(0), ROW - 6);
+    context.fillRect(x(0), top + 3, x(this.#tokensOf(job)) - x(0), this.#sizes.row - 6);
     let pieces = 0;
     for (const { slice } of members) {
       if (slices.kind[slice] === MERGE) continue;
@@ -167,16 +175,16 @@ export class JobList {
       const color = pieces % 2 === 0 ? palette.kinds[1] : palette.others[0];
       pieces++;
       context.fillStyle = color;
-      context.fillRect(from, top + 3, Math.max(to - from - (to - from > 4 ? 1 : 0), 1), ROW - 6);
+      context.fillRect(from, top + 3, Math.max(to - from - (to - from > 4 ? 1 : 0), 1), this.#sizes.row - 6);
       const text = String(slices.worker[slice]);
       if (to - from > context.measureText(text).width + 6) {
         context.fillStyle = inkOn(color);
-        context.fillText(text, from + 4, top + ROW / 2 + 0.5);
+        context.fillText(text, from + 4, top + this.#sizes.row / 2 + 0.5);
       }
     }
     context.textAlign = "right";
     context.fillStyle = pieces > 1 ? palette.text : palette.muted;
-    context.fillText(pieces === 1 ? "1 piece" : `${integer(pieces)} pieces`, width - 10, top + ROW / 2);
+    context.fillText(pieces === 1 ? "1 piece" : `${integer(pieces)} pieces`, width - 10, top + this.#sizes.row / 2);
   }
 
   #drawAxis(input: JobListInput): void {
@@ -196,9 +204,9 @@ export class JobList {
     const most = scale === "share" ? 100 : this.#mostTokens;
     const x = scaleLinear()
       .domain([0, most])
-      .range([LABEL, Math.max(width - COUNT, LABEL + 10)]);
+      .range([this.#sizes.label, Math.max(width - this.#sizes.count, this.#sizes.label + 10)]);
     context.textAlign = "center";
-    for (const tick of x.ticks(Math.max(2, Math.floor((width - LABEL) / 130)))) {
+    for (const tick of x.ticks(Math.max(2, Math.floor((width - this.#sizes.label) / 130)))) {
       context.fillText(
         scale === "share" ? `${tick} %` : `${integer(tick)}${tick === 0 ? " KV tokens" : ""}`,
         tick === 0 ? x(tick) + 28 : x(tick),

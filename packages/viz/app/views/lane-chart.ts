@@ -183,6 +183,7 @@ export class LaneChart {
     drawOverlay(this.#overlay, input, layout, {
       width: this.canvas.clientWidth,
       height: this.canvas.clientHeight,
+      shown: layout.shownHeight / devicePixelRatio,
       top: tracksHeight,
     });
   }

@@ -1,6 +1,7 @@
 // View 1, SM occupancy: one row per SM or worker, time across; the lower bound is a line and everything right of it is
 // waste. The verdict stands above, details beside.
 
+import { laneLabel } from "../../src/lanes.ts";
 import { KINDS } from "../documents/timeline.ts";
 import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
 import type { RowMode, Sort } from "../draw/lane-layout.ts";
@@ -88,7 +89,16 @@ export function occupancyView(app: Viewer): View {
     "div",
     { class: "occupancy view" },
     summary(),
-    h("div", { class: "toolbar" }, color.element, group.element, sort.element, h("span", { class: "grow" }), legend),
+    h(
+      "div",
+      { class: "toolbar" },
+      color.element,
+      group.element,
+      sort.element,
+      h("span", { class: "grow" }),
+      overviewNote(),
+      legend,
+    ),
     h("div", { class: "chart-and-side" }, h("div", { class: "chart-box" }, chart.element, table.element), side.element),
     h(
       "p",
@@ -98,6 +108,12 @@ export function occupancyView(app: Viewer): View {
     live,
     tooltip.element,
   );
+
+  function overviewNote(): HTMLElement | null {
+    if (document.overview === undefined) return null;
+    const slices = integer(document.overview.sliceCount);
+    return h("span", { class: "badge overview-note" }, `overview, while ${slices} slices are read`);
+  }
 
   function summary(): HTMLElement {
     const { verdict, work } = prepared;
@@ -229,7 +245,7 @@ export function occupancyView(app: Viewer): View {
       if (k >= 0) results.push(lane(`SM ${wanted}`, k));
     }
     if (wanted >= 0 && wanted < document.lanes.count && "worker".startsWith(word)) {
-      results.push(lane(document.lanes.label(wanted), wanted));
+      results.push(lane(laneLabel(document.lanes, wanted), wanted));
     }
     KINDS.forEach((name, kind) => {
       const slices = prepared.work.kinds[kind]!.slices;

@@ -1,7 +1,14 @@
 // Beside a replay's charts: the selected request, steps that open, the worst requests, every metric.
 
 import { duration, integer, milliseconds, percent, times } from "../format.ts";
-import { LATENCIES, LATENCY_LABELS, type Latency, type OpenableStep, type Replay } from "../model/replay.ts";
+import {
+  aboveBoundUs,
+  LATENCIES,
+  LATENCY_LABELS,
+  type Latency,
+  type OpenableStep,
+  type Replay,
+} from "../model/replay.ts";
 import { h } from "../ui/dom.ts";
 import { Choice, dataTable, type Fact, factList } from "../ui/facts.ts";
 import type { Viewer } from "../viewer.ts";
@@ -64,7 +71,12 @@ export class ReplayTables {
         const notes = [
           `${integer(step.requests.length)} req`,
           milliseconds(step.durationUs / 1e3),
-          ...(imbalance === null ? [] : [times(imbalance)]),
+          // What the step is in the list for, in the unit in which it costs.
+          ...(step.reason.includes("above bound")
+            ? [`${milliseconds(aboveBoundUs(step) / 1e3)} over the bound`]
+            : imbalance === null
+              ? []
+              : [times(imbalance)]),
         ];
         return h(
           "li",

@@ -277,9 +277,16 @@ function distributions(replay: Replay): Distribution[] {
   return [
     one("Time to first token", "ttft"),
     one("Time per output token", "tpot"),
-    fromSummary("Between tokens (ITL)", report.metrics.itlMs, slo.tpotMs),
+    betweenTokens(report, slo.tpotMs),
     one("End to end", "e2e"),
   ];
+}
+
+/** The report's curve; an older report has seven percentiles alone, and the title says so. */
+function betweenTokens({ itlCurveMs, metrics }: Replay["report"], limit: number | undefined): Distribution {
+  const name = "Between tokens (ITL)";
+  if (itlCurveMs === undefined) return fromSummary(`${name}, 7 percentiles`, metrics.itlMs, limit);
+  return { name, ...itlCurveMs, rows: null, limit };
 }
 
 /** Where single samples are not in the report: the percentiles that are, joined by lines. */

@@ -1,14 +1,19 @@
 // A small chart over simulated time. All charts of a replay share their time and their crosshair; a drag zooms them all.
 
 import { scaleLinear, scaleLog } from "d3-scale";
-import { canvasFont } from "../draw/measures.ts";
+import { canvasFont, uiScale } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
 import { timeTicks } from "../format.ts";
 import { h } from "../ui/dom.ts";
 import { listen, type Span } from "./gestures.ts";
 import { fit } from "./lane-chart.ts";
 
-export const GUTTER = 52;
+const GUTTER = 52;
+
+/** Room for the numbers beside a plot, in CSS pixels: as wide as they are. The style sheet has the same. */
+function gutter(): number {
+  return GUTTER * uiScale();
+}
 
 export interface TimeChartEvents {
   time(): Span;
@@ -59,7 +64,7 @@ export class TimeChart {
     this.#spec = spec;
     this.#events = events;
     this.canvas = h("canvas", { class: "time-canvas", role: "img", "aria-label": spec.title });
-    this.canvas.style.height = `${spec.height + (spec.axis === true ? 22 : 0)}px`;
+    this.canvas.style.height = `calc(${spec.height}px * var(--tall) + ${spec.axis === true ? 22 : 0}px * var(--ui))`;
     this.#readout = h("span", { class: "readout" });
     this.element = h(
       "figure",
@@ -69,17 +74,17 @@ export class TimeChart {
       this.#crosshair,
     );
     // Gestures work on the plot right of the axis numbers: shift by the gutter.
-    const plot = (): number => Math.max(this.canvas.clientWidth - GUTTER, 1);
+    const plot = (): number => Math.max(this.canvas.clientWidth - gutter(), 1);
     const toTime = (x: number): number => {
       const [from, to] = events.time();
-      return from + ((x - GUTTER) / plot()) * (to - from);
+      return from + ((x - gutter()) / plot()) * (to - from);
     };
     const widen = (span: Span): Span => {
-      const extra = (GUTTER / plot()) * (span[1] - span[0]);
+      const extra = (gutter() / plot()) * (span[1] - span[0]);
       return [span[0] - extra, span[1]];
     };
     const narrow = (span: Span): Span => {
-      const share = GUTTER / Math.max(this.canvas.clientWidth, 1);
+      const share = gutter() / Math.max(this.canvas.clientWidth, 1);
       return [span[0] + share * (span[1] - span[0]), span[1]];
     };
     listen(
@@ -133,10 +138,10 @@ export class TimeChart {
     const context = this.canvas.getContext("2d", { alpha: false })!;
     const { width, height } = this.canvas;
     const [low, high] = spec.domain(time);
-    const left = GUTTER * ratio;
+    const left = gutter() * ratio;
     const right = width - ratio;
     const top = 5 * ratio;
-    const bottom = height - (spec.axis === true ? 22 : 3) * ratio;
+    const bottom = height - (spec.axis === true ? 22 * uiScale() : 3) * ratio;
     const xScale = scaleLinear().domain(time).range([left, right]);
     const yScale = (spec.log === true ? scaleLog() : scaleLinear()).domain([low, high]).range([bottom, top]);
     const x = (us: number): number => xScale(us);
@@ -146,7 +151,7 @@ export class TimeChart {
     context.font = canvasFont(10.5, ratio);
     context.textBaseline = "middle";
     context.textAlign = "right";
-    const ticks = spec.log === true ? logTicks(low, high) : yScale.ticks(spec.height >= 90 ? 4 : 2);
+    const ticks = spec.log === true ? logTicks(low, high) : yScale.ticks(height >= 80 * ratio ? 4 : 2);
     for (const tick of ticks) {
       const at = Math.round(y(tick));
       context.fillStyle = palette.line;
@@ -185,8 +190,8 @@ export class TimeChart {
     const [from, to] = this.#events.time();
     this.#crosshair.hidden = hover === null || hover < from || hover > to;
     if (hover !== null) {
-      const plot = this.canvas.clientWidth - GUTTER;
-      this.#crosshair.style.left = `${this.canvas.offsetLeft + GUTTER + ((hover - from) / (to - from)) * plot}px`;
+      const plot = this.canvas.clientWidth - gutter();
+      this.#crosshair.style.left = `${this.canvas.offsetLeft + gutter() + ((hover - from) / (to - from)) * plot}px`;
     }
     this.#readout.replaceChildren(
       ...this.#spec.readout(hover).map(([color, text]) => {

@@ -8,8 +8,8 @@ export interface Lanes {
   readonly offset: Int32Array;
   /** SM of each lane. */
   readonly sm: Int32Array;
-  /** Name of each lane within its SM, such as "worker 17". */
-  readonly label: (lane: number) => string;
+  /** First lane of each SM where lanes are slots of an SM; null where a lane is a worker. */
+  readonly firstLane: Int32Array | null;
   /** New order of the slices (index into the document's), or null where they were in order already. */
   readonly order: Uint32Array | null;
   /** Slices that begin before the slice before them on the same worker has ended. */
@@ -24,6 +24,11 @@ export interface LaneInput {
   readonly smCount: number;
   readonly ctasPerSm: number;
   readonly workers: number;
+}
+
+/** Name of a lane, such as "worker 17". */
+export function laneLabel({ firstLane, sm }: Lanes, lane: number): string {
+  return firstLane === null ? `worker ${lane}` : `slot ${lane - firstLane[sm[lane]!]!}`;
 }
 
 export function makeLanes(input: LaneInput): Lanes {
@@ -67,7 +72,7 @@ export function makeLanes(input: LaneInput): Lanes {
   const offset = new Int32Array(laneCount + 1);
   for (let i = 0; i < count; i++) offset[worker[i]! + 1]!++;
   for (let lane = 0; lane < laneCount; lane++) offset[lane + 1]! += offset[lane]!;
-  return { count: laneCount, offset, sm: laneSm, label: (lane) => `worker ${lane}`, order, overlaps };
+  return { count: laneCount, offset, sm: laneSm, firstLane: null, order, overlaps };
 }
 
 /** Workers without a slice take the seats on SMs that the others left free: they must be seen as idle. */
@@ -119,7 +124,7 @@ function packedLanes(input: LaneInput, overlaps: number): Lanes {
     count: laneCount,
     offset,
     sm: laneSm,
-    label: (lane) => `slot ${lane - firstLane[laneSm[lane]!]!}`,
+    firstLane,
     order,
     overlaps,
   };
