@@ -2,22 +2,38 @@
 //
 // Even batches: all requests of a row have the same length, new tokens and history.
 
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { createPlanner } from "@isochron/planner";
-import { findProfile, KernelSimulator, plannerDevice } from "@isochron/simulator";
+import { findProfile, KernelSimulator, listProfiles, plannerDevice } from "@isochron/simulator";
+import { filesIn, folder, readText } from "./layout.mjs";
 
 const POLICY = "fa3-varlen";
-const data = new URL("./data/aiconfigurator/", import.meta.url);
+/** The version whose rows gave the kernel its constants. */
+const OWN_VERSION = "0.24.0";
 
-/** One row per measured batch: { kernel, case, heads, measuredUs, simulatedUs }. */
-export function vllmRows() {
-  return ["h100", "h200"].flatMap((gpu) => ["generation", "context"].flatMap((phase) => tableRows(gpu, phase)));
+/** One row per measured batch of every table there is: { kernel, case, heads, measuredUs, simulatedUs }. */
+export function vllmRows(data, missing = []) {
+  const at = folder(data, "aiconfigurator", "perf/aiconfigurator");
+  const found =
+    at === undefined ? [] : filesIn(at, ".csv").map((url) => [url, TABLE.exec(url.pathname.split("/").at(-1))]);
+  for (const gpu of ["h100", "h200"]) {
+    for (const phase of ["generation", "context"]) {
+      if (found.some(([, name]) => name?.groups.gpu === gpu && name.groups.phase === phase)) continue;
+      missing.push(`aiconfigurator: a table ${gpu}_sxm_vllm_*_${phase}_attention_bf16_hd128.csv`);
+    }
+  }
+  return found.flatMap(([url, name]) => {
+    if (name === null) return [];
+    if (listProfiles().includes(`${name.groups.gpu}-sxm`)) return tableRows(url, name.groups);
+    missing.push(`a profile for ${url.pathname.split("/").at(-1)}`);
+    return [];
+  });
 }
 
-function tableRows(gpu, phase) {
-  const file = new URL(`${gpu}_sxm_vllm_0.24.0_${phase}_attention_bf16_hd128.csv.gz`, data);
-  const [head, ...lines] = gunzipSync(readFileSync(file)).toString().trim().split(/\r?\n/);
+/** vLLM's tables by file name; another version of it is another table. */
+const TABLE = /^(?<gpu>[a-z0-9]+)_sxm_vllm_(?<version>[^_]+)_(?<phase>generation|context)_attention_bf16_hd128\.csv/;
+
+function tableRows(url, { gpu, phase, version }) {
+  const [head, ...lines] = readText(url).trim().split(/\r?\n/);
   const columns = head.split(",");
   const profile = findProfile(`${gpu}-sxm`);
   const simulator = new KernelSimulator(profile);
@@ -29,7 +45,7 @@ function tableRows(gpu, phase) {
     const qoLen = phase === "generation" ? 1 : Number(row.isl);
     const kvLen = Number(row.step) + qoLen;
     const count = Number(row.batch_size);
-    if (gpu === "h100" && isFittedOn(phase, row)) continue;
+    if (gpu === "h100" && version === OWN_VERSION && isFittedOn(phase, row)) continue;
     if (count * qoLen > MOST_QUERY_TOKENS) continue;
     const heads = `${row.num_heads}/${row.num_key_value_heads}`;
     if (!planners.has(heads)) {
@@ -48,7 +64,7 @@ function tableRows(gpu, phase) {
       planners.get(heads).plan({ qoLens: new Array(count).fill(qoLen), kvLens: new Array(count).fill(kvLen) }),
     );
     rows.push({
-      kernel: `${gpu.toUpperCase()} vLLM FA3 ${phase}`,
+      kernel: `${gpu.toUpperCase()} vLLM ${version === OWN_VERSION ? "" : `${version} `}FA3 ${phase}`,
       case: `${count} x ${qoLen} of ${kvLen}`,
       heads,
       measuredUs: Number(row.latency) * 1000,
