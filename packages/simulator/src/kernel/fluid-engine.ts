@@ -179,7 +179,7 @@ export class FluidEngine {
       let head = laneHead[lane]!;
       const slot = pieces[record * Piece.stride + Piece.slot]!;
       if (slot >= 0) slotEndUs[slot + head] = pieceEndUs;
-      if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
+      if (recorder !== null) recorder.piece(lane, record, head, busyFromUs, pieceEndUs);
       laneBusyUs[lane]! += pieceEndUs - busyFromUs;
       laneTakenUs[lane] = freeUs;
       laneEndUs[lane] = pieceEndUs;
