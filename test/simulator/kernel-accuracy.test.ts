@@ -8,8 +8,10 @@ interface Row {
   readonly simulatedUs: number;
 }
 
-const validation = new URL("../../packages/simulator/validation/kernel-h100.mjs", import.meta.url).href;
-const rows: Row[] = ((await import(validation)) as { kernelRows(): Row[] }).kernelRows();
+const validation = new URL("../../packages/simulator/validation/", import.meta.url);
+const rows: Row[] = (
+  (await import(new URL("kernel-h100.mjs", validation).href)) as { kernelRows(data: URL): Row[] }
+).kernelRows(new URL("data/", validation));
 
 function medianError(kernel: string): number {
   const errors = rows

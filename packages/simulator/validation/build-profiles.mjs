@@ -106,9 +106,15 @@ const sources = {
   },
   fa3: {
     basis: "fitted",
-    what: "vLLM 0.24 FlashAttention-3 on an H100 (AIConfigurator 095f58a), 32/8 heads: throughput from one causal prompt of 16,384 tokens, preparation from one decode of 2 tokens less launch and piece latency; `npm run validate` leaves both out",
+    what: "vLLM 0.24 FlashAttention-3 on an H100 (AIConfigurator 095f58a), 32/8 heads: preparation from one decode of 2 tokens; a tile's own time, that of a row and throughput from three rows, 2,048 decodes of 2 tokens, 256 prompts of 128 and one of 16,384; `npm run validate` leaves all four out",
     by: "NVIDIA, the project",
     when: "2026",
+  },
+  fa3Source: {
+    basis: "data sheet",
+    what: "FlashAttention-3's source: blocks of 128 KV tokens are computed whole; with variable lengths the kernel that combines splits is launched whether there are any or not, and so it is part of the preparation",
+    by: "Dao-AILab",
+    when: "2025",
   },
   fa3Stages: {
     basis: "estimated",
@@ -191,19 +197,54 @@ const fa3Row = (phase, columns) =>
       ([name, value]) => row[name] === value,
     ),
   );
-const fa3FixedUs = Number(fa3Row("generation", { step: "1" }).latency) * 1000;
-const fa3Tflops =
-  (4 * 32 * 128 * 16_384 * (16_384 + 1)) /
-  2 /
-  (Number(fa3Row("context", { isl: "16384", step: "0" }).latency) * 1000) /
-  1e6;
+const fa3Us = (phase, columns) => Number(fa3Row(phase, columns).latency) * 1000;
+const fa3FixedUs = fa3Us("generation", { step: "1" });
+/** What a tile takes that others follow: time over rounds of tiles, one tile for each SM, the first less what it shares. */
+const fa3TileUs = (us, tiles) => (us - fa3FixedUs) / (Math.ceil(tiles / microbench.sms) - 1);
+const fa3SmallTileUs = fa3TileUs(fa3Us("generation", { batch_size: "2048", step: "1" }), 2048 * 8);
+const fa3FullTileUs = fa3TileUs(fa3Us("context", { batch_size: "256", isl: "128", step: "0" }), 256 * 8 * 4);
+// Tiles of 128 rows, which are 32 tokens of 4 heads: the first four see one block, the next four two, and so on.
+const fa3PromptTiles = (8 * 16_384) / 32;
+const fa3PromptBlocks = (8 * 4 * (128 * 129)) / 2;
+// A full tile of one block is a block and the tile's own time; the prompt has both in other proportions.
+const fa3BlockUs =
+  ((fa3Us("context", { isl: "16384", step: "0" }) - fa3FixedUs) * microbench.sms - fa3PromptTiles * fa3FullTileUs) /
+  (fa3PromptBlocks - fa3PromptTiles);
+/** A row's share of a tile while others follow: writing the output, and queries that the next tile waits for. */
+const fa3RowUs = (fa3FullTileUs - fa3BlockUs - (fa3SmallTileUs - fa3BlockUs / 2)) / (128 - 4);
+const fa3OwnUs = fa3FullTileUs - fa3BlockUs - 128 * fa3RowUs;
+// Alone on its SM a full tile waits for no queries but those of the launch's own start.
+const fa3Alone = ["32", "64", "128"].map((isl) => fa3Us("context", { isl, step: "0" }));
+const fa3AloneUs = fa3Alone.reduce((sum, us) => sum + us, 0) / fa3Alone.length;
+const fa3DrainRowUs = (fa3AloneUs - fa3FixedUs - fa3BlockUs / 2) / (128 - 4);
+// Tiles of one block that are bound by memory: what they take longer than their bytes is the start of the next stream.
+const fa3NextStartUs =
+  fa3TileUs(fa3Us("generation", { batch_size: "2048", step: "127" }), 2048 * 8) -
+  (128 * 512 * microbench.sms) / Math.max(...readCurve.map(([, gbps]) => gbps)) / 1000;
+const fa3Sorting = { num_heads: "8", num_key_value_heads: "1", batch_size: "512", step: "1" };
+const fa3RequestUs = (fa3Us("generation", fa3Sorting) - fa3FixedUs - 3 * fa3SmallTileUs) / 512;
 const fa3Kernel = {
   policies: ["fa-uniform", "fa3-varlen", "flashinfer-fa3"],
-  ...pieceSection("thunderGqa"),
-  kvTileTokens: from("chosen")(64),
-  tensorTflops: { rows: [[16, round(fa3Tflops)]], source: "fa3" },
+  startUs: from("fa3")(0),
+  nextStartUs: from("fa3")(round(fa3NextStartUs, 3)),
+  writeOutUs: from("fa3")(0),
+  kvTileTokens: from("fa3Source")(128),
+  tensorTflops: { rows: [[16, round((microbench.sms * 4 * 128 * 128 * 128) / fa3BlockUs / 1e6)]], source: "fa3" },
+  computesWholeTiles: true,
+  drainUs: from("fa3")(round(fa3OwnUs, 3)),
+  drainRowUs: from("fa3")(round(fa3DrainRowUs, 3)),
+  queryRowUs: from("fa3")(round(fa3RowUs - fa3DrainRowUs, 3)),
   ctaStreams: from("fa3Stages")(3),
-  preparationUs: from("fa3")(round(fa3FixedUs - microbench.graph_null_node_us - 3.7, 3)),
+  preparationUs: from("fa3")(round(fa3FixedUs - microbench.graph_null_node_us - fa3SmallTileUs, 3)),
+  preparationRequestUs: from("fa3")(round(fa3RequestUs, 3)),
+  mostPreparedRequests: from("fa3Source")(992),
+  merge: {
+    launchUs: from("fa3Source")(0),
+    fixedUs: from("fa3Source")(0),
+    roundUs: from("fa3Source")(0),
+    partialUs: from("mergeFit")(round(merge.slope, 3)),
+    rowsAtOnce: from("mergeFit")(8),
+  },
 };
 
 /** Shapes of a GEMM table, [m, µs] ascending, and the model for shapes outside it. */
@@ -377,7 +418,7 @@ const h100 = {
   sources: {
     datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
     ...pick(
-      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores fa3 fa3Stages thunderGqa smallKernel",
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores fa3 fa3Source fa3Stages smallKernel",
     ),
   },
   device: {
@@ -576,7 +617,7 @@ function h200() {
         when: "2026-11",
       },
       allReduce: sources.allReduce,
-      ...pick("fa3 fa3Stages thunderGqa"),
+      ...pick("fa3 fa3Source fa3Stages mergeFit"),
     },
     attentionKernels: [fa3Kernel],
     gemm: gemmSection(vllmGemm("h200_sxm"), "gemm", "gemmFit"),

@@ -2,10 +2,9 @@
 //
 // Nothing of flashinfer.csv's decode section went into the h100-sxm profile: its constants are microbenchmarks.
 
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { createPlanner } from "@isochron/planner";
 import { findProfile, KernelSimulator, plannerDevice } from "@isochron/simulator";
+import { textOf } from "./layout.mjs";
 
 const POLICY_OF_KERNEL = {
   fi_holistic: "flashinfer-holistic",
@@ -21,16 +20,13 @@ const FITTED_ON = new Set(["fi_cuda dec_b256_c8192 64/8", "fi_cuda dec_b256_z819
 /** What a kernel that only reads waits for, per piece: intercept of piece_time (1.4 µs) less a graph node. */
 const READ_LATENCY_US = 0.45;
 
-const data = new URL("./data/h100/", import.meta.url);
-
 /** One row per measured decode case: { kernel, case, heads, measuredUs, simulatedUs }. */
-export function kernelRows() {
-  const cases = JSON.parse(readFileSync(new URL("cases.json", data), "utf8"));
+export function kernelRows(data, missing = []) {
+  const [casesText, table] = ["h100/cases.json", "h100/flashinfer.csv"].map((name) => textOf(data, missing, name));
+  if (casesText === undefined || table === undefined) return [];
+  const cases = JSON.parse(casesText);
   const lengths = new Map(cases.decode.map((one) => [one.id, one.kv_lens]));
-  const [head, ...lines] = gunzipSync(readFileSync(new URL("flashinfer.csv.gz", data)))
-    .toString()
-    .trim()
-    .split("\n");
+  const [head, ...lines] = table.trim().split(/\r?\n/);
   const columns = head.split(",");
   const profile = findProfile("h100-sxm");
   const reading = structuredClone(profile);
@@ -43,7 +39,7 @@ export function kernelRows() {
   for (const line of lines) {
     const row = Object.fromEntries(line.split(",").map((cell, i) => [columns[i], cell]));
     const kvLens = lengths.get(row.case);
-    if (row.sec !== "decode" || row.ps !== "16" || kvLens === undefined || row.ok === "False") continue;
+    if (row.sec !== "decode" || row.ps !== "16" || kvLens === undefined) continue;
     if (FITTED_ON.has(`${row.kernel.slice(0, 7)} ${row.case} ${row.heads}`)) continue;
     const isFloor = row.kernel === "gather_read";
     const policy = isFloor ? "balanced" : POLICY_OF_KERNEL[row.kernel];

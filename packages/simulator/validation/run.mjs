@@ -3,36 +3,40 @@
 //
 //   npm run validate -w @isochron/simulator [-- --kernel | --serving] [-- --cases] [-- --json] [-- --record] [-- --data DIR]
 //
-// --kernel, --serving: one level only. --cases: every kernel case. --record: expected.json and the page anew. --data: the
-// serving level against another folder, with `validation`, `perf` and `traces` in it; nothing is compared or written then.
+// --kernel, --serving: one level only. --cases: every kernel case. --record: expected.json and the page anew. --data: another
+// folder, laid out as this package's or with `h100`, `perf`, `validation` and `traces` in it; whatever of it is there is
+// simulated, what is not is named, and nothing is compared or written then.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { writeAccuracyPage } from "./accuracy-page.mjs";
-import { errorTable } from "./error-table.mjs";
-import { kernelRows } from "./kernel-h100.mjs";
-import { vllmRows } from "./kernel-vllm.mjs";
-import { servingFigures } from "./serving.mjs";
+import { allFigures, errorSizes, regressions } from "./figures.mjs";
 
 const expectedFile = new URL("./expected.json", import.meta.url);
-/** Errors may grow by this much before the run fails: profiles are rounded. */
-const TOLERANCE = 0.002;
-
 const has = (flag) => process.argv.includes(flag);
 const dataFlag = process.argv.indexOf("--data");
 const isElsewhere = dataFlag >= 0;
 const data = isElsewhere
-  ? pathToFileURL(`${resolve(process.env.INIT_CWD ?? ".", process.argv[dataFlag + 1])}/`)
+  ? pathToFileURL(`${resolve(process.env.INIT_CWD ?? ".", process.argv[dataFlag + 1] ?? "")}/`)
   : new URL("./data/", import.meta.url);
 
-const rows = has("--serving") || isElsewhere ? [] : [...kernelRows(), ...vllmRows()];
-const table = errorTable(rows);
-const { rows: serving, runs } = has("--kernel") ? { rows: [], runs: [] } : await servingFigures(data);
+if (isElsewhere && (process.argv[dataFlag + 1] === undefined || !existsSync(data))) {
+  console.error(`--data: ${process.argv[dataFlag + 1] ?? "nothing"} is not a folder`);
+  process.exit(2);
+}
+
+const figures = await allFigures(data, { kernel: !has("--serving"), serving: !has("--kernel") });
+const { rows, table, serving, runs, missing } = figures;
+for (const what of missing) console.error(`not at hand: ${what}`);
+if (rows.length === 0 && serving.length === 0) {
+  console.error("nothing to validate against was found");
+  process.exitCode = 2;
+}
 
 const percent = (value) => `${(value * 100).toFixed(1)} %`;
 if (has("--json")) {
-  console.log(JSON.stringify({ isochron: "validation/1", table, serving, rows }));
+  console.log(JSON.stringify({ isochron: "validation/1", table, serving, rows, missing }));
 } else {
   if (has("--cases")) {
     console.table(
@@ -74,30 +78,17 @@ if (has("--json")) {
   }
 }
 
-/** Sizes of all errors by name. */
-const sizes = Object.fromEntries([
-  ...table.flatMap(({ what, median, p90 }) => [
-    [`${what}: median`, median],
-    [`${what}: p90`, p90],
-  ]),
-  // A factor in a name changes with the last digit of a fit.
-  ...serving.map(({ against, what, error }) => [
-    `${against.replace(/times [\d.]+/, "times a factor")}: ${what}`,
-    Math.abs(error),
-  ]),
-]);
 if (!isElsewhere) {
+  const sizes = errorSizes(figures);
   const expected = JSON.parse(readFileSync(expectedFile, "utf8"));
+  const isWhole = !has("--kernel") && !has("--serving");
   if (has("--record")) {
-    const all = { ...expected, ...sizes };
-    const whole = !has("--kernel") && !has("--serving");
-    writeFileSync(expectedFile, `${JSON.stringify(whole ? sizes : all, null, 2)}\n`);
-    if (whole) writeAccuracyPage(table, serving, runs);
+    writeFileSync(expectedFile, `${JSON.stringify(isWhole ? sizes : { ...expected, ...sizes }, null, 2)}\n`);
+    if (isWhole) writeAccuracyPage(table, serving, runs);
   } else {
-    for (const [name, now] of Object.entries(sizes)) {
-      const then = expected[name];
-      if (then === undefined || now <= then + TOLERANCE) continue;
-      console.error(`${name}: error ${percent(now)}, was ${percent(then)}`);
+    const compared = isWhole ? expected : Object.fromEntries(Object.keys(sizes).map((name) => [name, expected[name]]));
+    for (const worse of regressions(sizes, compared)) {
+      console.error(worse);
       process.exitCode = 1;
     }
   }

@@ -6,23 +6,28 @@
 // at 0.5 requests/s are judged.
 
 import { createStepTimer, findModel, findProfile, gpuFacts, replay, traceOf } from "@isochron/simulator";
-import { filesIn, folder, readText } from "./layout.mjs";
+import { filesIn, folder, has, readText } from "./layout.mjs";
 
 /** Fitted on llama_creation_025: mean TPOT 20.5 to 32.5 ms, mean TTFT 53 to 78 ms. */
 const HOST = { stepUs: 3500, requestUs: 52, promptStepUs: 14_000 };
 const FITTED_ON = "llama_creation_025";
 
 /** Rows: { trace, config, tp, measured, simulated: { ttftMs, tpotMs } }. */
-export async function apexRows(data, fitted = false) {
+export async function apexRows(data, missing = [], fitted = false) {
   const at = folder(data, "apex", "validation/apex");
   const traces = folder(data, "traces/apex-plus", "apex");
   const rows = at === undefined ? [] : filesIn(at, ".json").flatMap((file) => JSON.parse(readText(file)).rows);
+  if (rows.length === 0) missing.push("apex: measured rows");
   const model = findModel("llama-3.1-70b");
   const profile = { ...findProfile("h100-sxm"), allReduce: ncclAllReduce() };
   const results = [];
   for (const row of rows) {
     if (Math.abs(row.output_tokens / row.output_tokens_in_trace - 1) > 0.02) continue;
     if ((row.trace === FITTED_ON) !== fitted) continue;
+    if (traces === undefined || !has(traces, `${row.trace}.csv`)) {
+      missing.push(`apex: the trace ${row.trace}.csv of a measured row`);
+      continue;
+    }
     // "8TP" is one engine with the whole trace, "2DP4TP_1" the second of two with every other request.
     const [, engines = "1", tp, index = "0"] = /^(?:(\d)DP)?(\d)TP(?:_(\d))?$/.exec(row.config);
     const requests = readText(new URL(`${row.trace}.csv`, traces))

@@ -15,7 +15,7 @@ import {
   readLayerTimes,
   replay,
 } from "@isochron/simulator";
-import { readText, vllmRunsIn } from "./layout.mjs";
+import { has, readText, vllmRunsIn } from "./layout.mjs";
 
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 export function quantile(values, q) {
@@ -26,9 +26,9 @@ export function quantile(values, q) {
 }
 
 /** One entry per run: end-to-end errors, per-step errors of the tail, and what a timer blind to unevenness would give. */
-export async function vllmRuns(data) {
+export async function vllmRuns(data, missing = []) {
   const runs = [];
-  for (const run of vllmRunsIn(data)) {
+  for (const run of vllmRunsIn(data, missing)) {
     const model = findModel(run.model);
     const profile = findProfile(run.profile);
     const times = readLayerTimes(fileURLToPath(run.tables));
@@ -44,7 +44,7 @@ export async function vllmRuns(data) {
       .split("\n")
       .map((line) => JSON.parse(line))
       .sort((a, b) => Number(a.request_id.split("-")[1]) - Number(b.request_id.split("-")[1]));
-    const entry = { name: run.name };
+    const entry = { name: run.name, gpu: run.gpu ?? run.name };
     for (const [key, sees] of [
       ["simulated", true],
       ["even", false],
@@ -66,7 +66,10 @@ export async function vllmRuns(data) {
         wallMs: performance.now() - started,
       };
     }
-    entry.seconds = tailSeconds(requests, entry.simulated.tail, readText(run.timeseries));
+    entry.requests = requests.length;
+    entry.seconds = [];
+    if (has(run.timeseries, "")) entry.seconds = tailSeconds(requests, entry.simulated.tail, readText(run.timeseries));
+    else missing.push(`${run.name}: the engine's log of seconds, timeseries.csv`);
     runs.push(entry);
   }
   return runs;

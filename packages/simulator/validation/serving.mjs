@@ -1,9 +1,14 @@
 // The serving level against measurements: one line per figure, with its target and where its parameters come from.
 
-import { aicRows } from "./serving-aic.mjs";
+import { aicRows, ENGINES } from "./serving-aic.mjs";
 import { apexRows } from "./serving-apex.mjs";
 import { clearSteps, mean, quantile, vllmRuns } from "./serving-runs.mjs";
 import { skewRows } from "./skew.mjs";
+
+const QUANTILES = [
+  ["median", 0.5],
+  ["p90", 0.9],
+];
 
 const worst = (errors) => errors.reduce((most, error) => (Math.abs(error) > Math.abs(most) ? error : most), 0);
 
@@ -23,13 +28,13 @@ const LLMSERVINGSIM = {
  * `rows`: { against, what, error, target, field, cases }, where `error` is signed where it is a bias and `field` is what
  * others report for the same, in words. `runs`: the two runs in detail.
  */
-export async function servingFigures(data) {
+export async function servingFigures(data, missing = []) {
   const rows = [];
   const add = (against, what, error, target, field, cases) => rows.push({ against, what, error, target, field, cases });
   const percent = (value) => `${value > 0 ? "+" : ""}${(value * 100).toFixed(1)} %`;
-  const runs = await vllmRuns(data);
+  const runs = await vllmRuns(data, missing);
   for (const run of runs) {
-    const targets = RUN_TARGETS[run.name] ?? {};
+    const targets = RUN_TARGETS[run.gpu] ?? {};
     const reported = LLMSERVINGSIM[run.name];
     for (const [key, against] of [
       ["simulated", `${run.name}, vLLM 0.19`],
@@ -47,7 +52,7 @@ export async function servingFigures(data) {
             metrics[`${metric} ${statistic}`],
             targets[metric],
             field,
-            300,
+            run.requests,
           );
         }
       }
@@ -56,18 +61,15 @@ export async function servingFigures(data) {
         against,
         "E2E per request, median |error|",
         metrics[perRequest],
-        run.name === "RTX 4090" ? 0.01 : undefined,
+        run.gpu === "RTX 4090" ? 0.01 : undefined,
         `even batches ${percent(run.even.metrics[perRequest])}`,
-        300,
+        run.requests,
       );
     }
     const against = `${run.name}, vLLM 0.19`;
     const steps = clearSteps(run.simulated.tail).map(Math.abs);
     const evenSteps = clearSteps(run.even.tail).map(Math.abs);
-    for (const [name, q] of [
-      ["median", 0.5],
-      ["p90", 0.9],
-    ]) {
+    for (const [name, q] of steps.length === 0 ? [] : QUANTILES) {
       add(
         against,
         `decode steps of the tail, ${name} |error|`,
@@ -78,15 +80,13 @@ export async function servingFigures(data) {
       );
     }
     const seconds = run.seconds.map(({ error }) => error);
+    if (seconds.length === 0) continue;
     add(against, "worst second of the tail", worst(seconds), 0.05, "mean KV 15 %", seconds.length);
     add(against, "mean |error| of the tail's seconds", mean(seconds.map(Math.abs)), undefined, "", seconds.length);
   }
-  for (const { gpu, regime, simulated, mean: even } of skewRows(data)) {
+  for (const { gpu, regime, simulated, mean: even } of skewRows(data, missing)) {
     const what = regime === "pure" ? "decodes" : "decodes and a prompt";
-    for (const [name, q] of [
-      ["median", 0.5],
-      ["p90", 0.9],
-    ]) {
+    for (const [name, q] of QUANTILES) {
       add(
         `${gpu}, uneven launches`,
         `${what}, ${name} |error|`,
@@ -97,22 +97,19 @@ export async function servingFigures(data) {
       );
     }
   }
-  const aic = await aicRows(data);
   const tpotError = (row) => Math.abs(row.simulated.tpotMs / row.measured.tpotMs - 1);
-  add(
-    "closed loop, H100",
-    "TPOT, mean |error|, all engines",
-    mean(aic.map(tpotError)),
-    0.1,
-    "AIConfigurator is fitted to such data",
-    aic.length,
-  );
-  for (const engine of ["vllm", "sglang", "trtllm"]) {
-    const group = aic.filter((row) => row.engine === engine);
-    if (group.length > 0)
-      add("closed loop, H100", `TPOT, mean |error|, ${engine}`, mean(group.map(tpotError)), 0.1, "", group.length);
+  const closedLoop = await aicRows(data, missing);
+  for (const gpu of [...new Set(closedLoop.map((row) => row.gpu))].sort()) {
+    const rowsOfGpu = closedLoop.filter((row) => row.gpu === gpu);
+    const against = `closed loop, ${gpu.replace("_sxm", "").toUpperCase()}`;
+    const engines = Object.keys(ENGINES).map((engine) => [engine, rowsOfGpu.filter((row) => row.engine === engine)]);
+    for (const [engine, group] of [["all engines", rowsOfGpu], ...engines]) {
+      if (group.length === 0) continue;
+      const field = engine === "all engines" ? "AIConfigurator is fitted to such data" : "";
+      add(against, `TPOT, mean |error|, ${engine}`, mean(group.map(tpotError)), 0.1, field, group.length);
+    }
   }
-  const apex = await apexRows(data);
+  const apex = await apexRows(data, missing);
   if (apex.length === 0) return { rows, runs };
   add(
     "Llama-3.1-70B on 8 H100, vLLM 0.6",

@@ -4,26 +4,20 @@
 
 import { createPlanner } from "@isochron/planner";
 import { findModel, findProfile, KernelSimulator, plannerDevice, rankAttention } from "@isochron/simulator";
-import { folder, readText } from "./layout.mjs";
+import { has, layerTablesIn, readText } from "./layout.mjs";
 
-const TABLES = [
-  { name: "RTX 4090", profile: "rtx-4090", tables: "RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1" },
-  { name: "RTX PRO 6000", profile: "rtx-pro-6000", tables: "RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1" },
-];
 const LAUNCHES = 3;
 
 /** Per GPU: errors of decodes alone and with a prompt chunk, by simulated unevenness and by the mean. */
-export function skewRows(data) {
-  const root = folder(data, "perf/llmservingsim", "llmservingsim");
-  if (root === undefined) return [];
-  return TABLES.flatMap(({ name, profile: profileName, tables }) => {
-    const [head, ...lines] = readText(new URL(`${tables}/skew.csv`, root))
-      .trim()
-      .split(/\r?\n/);
+export function skewRows(data, missing) {
+  const tables = layerTablesIn(data, missing).filter(({ at }) => has(at, "skew.csv"));
+  if (tables.length === 0) missing.push("llmservingsim: skew.csv of any GPU");
+  return tables.flatMap(({ name, profile: profileName, model, tensorParallel, at }) => {
+    const [head, ...lines] = readText(new URL("skew.csv", at)).trim().split(/\r?\n/);
     const columns = head.split(",");
     const profile = findProfile(profileName);
     const planner = createPlanner({
-      attention: rankAttention(findModel("llama-3.1-8b"), 1, 16),
+      attention: rankAttention(findModel(model), tensorParallel, 16),
       device: plannerDevice(profile),
       policy: "fa2-paged",
     });

@@ -51,6 +51,31 @@ export interface AttentionKernelProfile {
   readonly ctaGBps?: Quantity | undefined;
   /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
   readonly preparationUs?: Quantity | undefined;
+  /** Whether KV tokens that pad a KV tile (beyond the mask, past the end) are computed like others; false unless given. */
+  readonly computesWholeTiles?: boolean | undefined;
+  /**
+   * From the last byte and flop of a piece to its end, while its CTA streams the next piece, in kernels whose warps share
+   * that work: the last rescaling, the epilogue. Stands in for writeOutUs; 0 unless given.
+   */
+  readonly drainUs?: Quantity | undefined;
+  /** The same for each row of the query tile that is not padding; 0 unless given. */
+  readonly drainRowUs?: Quantity | undefined;
+  /** From there until the rows of the next piece's queries are in, each; 0 unless given. */
+  readonly queryRowUs?: Quantity | undefined;
+  /** What preparation takes longer for each request, and up to how many requests it does; 0 unless given. */
+  readonly preparationRequestUs?: Quantity | undefined;
+  readonly mostPreparedRequests?: Quantity | undefined;
+  /** How this kernel merges, where it is not as `merge` of the profile says. */
+  readonly merge?: KernelMerge | undefined;
+}
+
+/** Merging as the profile's `merge` has it, and the launch of a merge kernel of its own. */
+export interface KernelMerge {
+  readonly launchUs: Quantity;
+  readonly fixedUs: Quantity;
+  readonly roundUs: Quantity;
+  readonly partialUs: Quantity;
+  readonly rowsAtOnce: Quantity;
 }
 
 export interface GpuProfile {
@@ -162,6 +187,21 @@ const attentionFields = {
   ctaStreams: positiveQuantity.optional(),
   ctaGBps: positiveQuantity.optional(),
   preparationUs: quantity.optional(),
+  computesWholeTiles: z.boolean().optional(),
+  drainUs: quantity.optional(),
+  drainRowUs: quantity.optional(),
+  queryRowUs: quantity.optional(),
+  preparationRequestUs: quantity.optional(),
+  mostPreparedRequests: count.optional(),
+  merge: z
+    .strictObject({
+      launchUs: quantity,
+      fixedUs: quantity,
+      roundUs: quantity,
+      partialUs: quantity,
+      rowsAtOnce: count,
+    })
+    .optional(),
 };
 
 export const gpuProfileSchema: z.ZodType<GpuProfile> = z

@@ -9,6 +9,7 @@
 import type { Plan } from "@isochron/planner";
 import { Header, Piece, stateCount } from "@isochron/planner";
 import type { KernelCosts } from "./kernel-costs.ts";
+import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
 import { KvResidency } from "./kv-residency.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
 import { StreamHeap } from "./stream-heap.ts";
@@ -28,6 +29,9 @@ export class FluidEngine {
   /** By partial slot: when it was written; 0 for slots no piece names. */
   slotEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
 
+  /** Whether L2 holds the whole KV cache at launch, as when one batch is timed over and over. */
+  kvIsWarm = false;
+
   private heap = new StreamHeap(0);
   private tensor = new TensorShares(1, 0, 1);
   private readonly residency = new KvResidency();
@@ -39,10 +43,12 @@ export class FluidEngine {
   private laneParts = new Int32Array(0);
   private laneTakenUs = new Float64Array(0);
   private laneHbmShare = new Float64Array(0);
+  private laneDrainedUs = new Float64Array(0);
 
   run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
     const { header, pieces, workerPieceIndptr } = plan;
-    const { laneCount, unitCount, streamBytesPerUs, launchUs, startUs, writeOutUs, l2ByteCost } = costs;
+    const { laneCount, unitCount, streamBytesPerUs, startUs, writeOutUs, l2ByteCost } = costs;
+    const launchUs = launchUsOf(costs, plan.requestCount);
     this.grow(laneCount, unitCount, costs.leastSharers, plan.partialSlotCount);
     const { heap, tensor, residency, queueLane, queueUs } = this;
     const { laneRecord, laneRecordEnd, laneHead, laneParts, laneTakenUs, laneHbmShare } = this;
@@ -50,8 +56,11 @@ export class FluidEngine {
     const { tensorMayBind, kvIsShared } = totals;
     const persistent = plan.isPersistent;
     const workers = plan.workers;
-    // CTAs of a grid start afresh, pieces of a persistent worker may have been prefetched.
-    const nextStartUs = persistent ? costs.nextStartUs : startUs;
+    // CTAs of a grid start afresh, but not where a CTA takes one tile after another; pieces of a persistent worker may have
+    // been prefetched.
+    const drains = costs.drainUs > 0 || costs.drainRowUs > 0;
+    const nextStartUs = persistent || drains ? costs.nextStartUs : startUs;
+    const { kvIsWarm, laneDrainedUs } = this;
     const latencyUs = startUs + writeOutUs;
     const nextLatencyUs = nextStartUs + writeOutUs;
     const headsPerKvHead = header[Header.packedHeads]! === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
@@ -114,7 +123,12 @@ export class FluidEngine {
           costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
         let fromHbm = (kvEnd - kvStart) * costs.kvBytesPerToken + rows * rowBytes;
         let cost = fromHbm;
-        if (kvIsShared && kvEnd > kvStart) {
+        if (kvIsWarm) {
+          const hit = (kvEnd - kvStart) * costs.kvBytesPerToken;
+          fromHbm -= hit;
+          cost = fromHbm + hit * l2ByteCost;
+          l2ServedBytes += hit;
+        } else if (kvIsShared && kvEnd > kvStart) {
           const request = pieces[at + Piece.request]!;
           const owner = request >= 0 ? request : requestCount - 1 - request;
           const head = ((pieces[at + Piece.head]! + laneHead[lane]!) / headsPerKvHead) | 0;
@@ -131,13 +145,9 @@ export class FluidEngine {
         heap.push(lane, virtualBytes + cost);
         if (!tensorMayBind) continue;
         laneParts[lane] = 2;
-        const tileRows = rowsField >>> 16;
-        const flopRows = costs.computesPadding ? tileRows : rows;
-        tensor.begin(
-          lane,
-          ((kvEnd - kvStart) * flopRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[tileRows]!,
-          nowUs,
-        );
+        // The warps that compute are at it once they have finished the piece before.
+        const lagUs = drains ? drainLag(laneDrainedUs[lane]!, rows * costs.queryRowUs, nowUs) : 0;
+        tensor.begin(lane, lagUs + computeUs(costs, kvStart, kvEnd, rows, rowsField >>> 16), nowUs);
         continue;
       }
       if (streamAt <= tensorAt) {
@@ -155,7 +165,16 @@ export class FluidEngine {
       if (tensorMayBind && --laneParts[lane]! > 0) continue;
 
       // All of the piece is there: write out, and take the next one.
-      const pieceEndUs = nowUs + writeOutUs;
+      let pieceEndUs = nowUs + writeOutUs;
+      let freeUs = pieceEndUs;
+      const busyFromUs = Math.max(laneTakenUs[lane]!, laneDrainedUs[lane]!);
+      if (drains) {
+        // The lane takes the next piece, and finishes this one meanwhile.
+        const rows = pieces[laneRecord[lane]! * Piece.stride + Piece.rows]! & 0xffff;
+        freeUs = nowUs;
+        pieceEndUs = nowUs + costs.drainUs + rows * costs.drainRowUs;
+        laneDrainedUs[lane] = pieceEndUs;
+      }
       if (pieceEndUs > endUs) endUs = pieceEndUs;
       let record = laneRecord[lane]!;
       let head = laneHead[lane]!;
@@ -165,9 +184,9 @@ export class FluidEngine {
         const states = stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, gridTokens);
         slotEndUs[slot + head * states] = pieceEndUs;
       }
-      if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
-      laneBusyUs[lane]! += pieceEndUs - laneTakenUs[lane]!;
-      laneTakenUs[lane] = pieceEndUs;
+      if (recorder !== null) recorder.piece(lane, record, head, busyFromUs, pieceEndUs);
+      laneBusyUs[lane]! += pieceEndUs - busyFromUs;
+      laneTakenUs[lane] = freeUs;
       laneEndUs[lane] = pieceEndUs;
       if (++head === pieces[record * Piece.stride + Piece.headCount]!) {
         head = 0;
@@ -188,7 +207,7 @@ export class FluidEngine {
       let tail = queueHead + queued++;
       if (tail >= laneCount) tail -= laneCount;
       queueLane[tail] = lane;
-      queueUs[tail] = pieceEndUs + nextStartUs;
+      queueUs[tail] = freeUs + nextStartUs;
     }
     this.endUs = endUs;
     this.hbmBytes = hbmBytes;
@@ -206,6 +225,7 @@ export class FluidEngine {
       this.laneParts = new Int32Array(laneCount);
       this.laneTakenUs = new Float64Array(laneCount);
       this.laneHbmShare = new Float64Array(laneCount);
+      this.laneDrainedUs = new Float64Array(laneCount);
       this.laneEndUs = new Float64Array(laneCount);
       this.laneLatencyUs = new Float64Array(laneCount);
       this.laneBusyUs = new Float64Array(laneCount);
@@ -216,6 +236,12 @@ export class FluidEngine {
     if (this.slotEndUs.length < slots) this.slotEndUs = new Float64Array(slots * 2);
     this.slotEndUs.fill(0, 0, slots);
     this.laneLatencyUs.fill(0);
+    this.laneDrainedUs.fill(0);
     this.laneBusyUs.fill(0);
   }
+}
+
+/** How long the warps that compute are still busy with the piece before and then wait for queries; 0 for a first piece. */
+function drainLag(drainedUs: number, queryUs: number, nowUs: number): number {
+  return drainedUs === 0 ? 0 : Math.max(0, drainedUs + queryUs - nowUs);
 }

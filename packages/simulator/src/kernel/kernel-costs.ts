@@ -63,6 +63,16 @@ export interface KernelCosts {
   readonly partialRowBytes: number;
   /** Whether padding rows of a query tile cost flops. */
   readonly computesPadding: boolean;
+  /** KV tokens that are computed together: a piece computes whole multiples; 1 where padding costs nothing. */
+  readonly computedTokens: number;
+  /** µs from a piece's last byte and flop to its end, and so much more for each row, while the next piece streams; 0: none. */
+  readonly drainUs: number;
+  readonly drainRowUs: number;
+  /** µs from there for each row of the next piece, until its queries are in. */
+  readonly queryRowUs: number;
+  /** What the launch takes longer for each request of a batch of at most so many. */
+  readonly launchRequestUs: number;
+  readonly mostPreparedRequests: number;
   /** A lane never gets more of its unit's throughput than if it shared it with this many, itself included. */
   readonly leastSharers: number;
   /** flops of one on one KV token. */
@@ -120,9 +130,10 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const smsPerWorker = Math.max(1, launchOf.ctasPerWorker);
   const laneCount = Math.max(1, Math.floor((smCount * ctasPerSm) / smsPerWorker));
   const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
-  const { memory, launch, merge } = profile;
+  const { memory, launch } = profile;
   const attention =
     profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
+  const merge = attention.merge ?? profile.merge;
   const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
@@ -155,7 +166,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     nextStartUs: attention.nextStartUs.value,
     writeOutUs: attention.writeOutUs.value,
     barrierUs: interpolate(launch.gridBarrierUs.rows, laneCount),
-    separateLaunchUs: launch.graphNodeUs.value,
+    separateLaunchUs: (attention.merge?.launchUs ?? launch.graphNodeUs).value,
     mergeFixedUs: merge.fixedUs.value,
     mergeRoundUs: merge.roundUs.value,
     mergePartialUs: merge.partialUs.value,
@@ -166,12 +177,34 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     outputRowBytes: valueHeadDim * elementBytes,
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,
     computesPadding: attention.computesPadding ?? true,
+    computedTokens: attention.computesWholeTiles === true ? attention.kvTileTokens.value : 1,
+    drainUs: attention.drainUs?.value ?? 0,
+    drainRowUs: attention.drainRowUs?.value ?? 0,
+    queryRowUs: attention.queryRowUs?.value ?? 0,
+    launchRequestUs: attention.preparationRequestUs?.value ?? 0,
+    mostPreparedRequests: attention.mostPreparedRequests?.value ?? Number.POSITIVE_INFINITY,
     leastSharers: 1 / (attention.ctaShare?.value ?? 1),
     flopsPerRowToken: 2 * (headDim + valueHeadDim),
     unitFlopsPerUs,
     unsharedPieceUs,
     unsharedTileUs,
   };
+}
+
+/** µs before the first piece of a plan can start. */
+export function launchUs(costs: KernelCosts, requests: number): number {
+  return costs.launchUs + (requests <= costs.mostPreparedRequests ? requests * costs.launchRequestUs : 0);
+}
+
+/** µs of one whole unit that a piece computes: rows times the KV tokens that it touches, padding included where it is. */
+export function computeUs(costs: KernelCosts, kvStart: number, kvEnd: number, rows: number, tileRows: number): number {
+  const { computedTokens } = costs;
+  const tokens =
+    computedTokens === 1
+      ? kvEnd - kvStart
+      : (Math.ceil(kvEnd / computedTokens) - Math.floor(kvStart / computedTokens)) * computedTokens;
+  const flops = tokens * (costs.computesPadding ? tileRows : rows) * costs.flopsPerRowToken;
+  return flops / costs.unitFlopsPerUs[tileRows]!;
 }
 
 function streamRates(

@@ -2,7 +2,7 @@
 // warm it allocates nothing and builds no timeline. simulateKernel is the readable form of the same thing.
 
 import type { Plan } from "@isochron/planner";
-import { Header } from "@isochron/planner";
+import { Header, Request } from "@isochron/planner";
 import type { GpuProfile } from "../gpu/profile.ts";
 import { FluidEngine } from "./fluid-engine.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
@@ -41,6 +41,8 @@ export class KernelSimulator {
   /** Mean share of the duration in which a lane (a resident CTA) runs a piece or a merge. */
   busyFraction = 0;
   readonly totals: WorkTotals = new WorkTotals();
+  /** Launch from an L2 that holds all of the KV cache, where it fits: as in measurements that repeat one batch. */
+  startsWarm = false;
   private readonly fluid = new FluidEngine();
   private costs: KernelCosts | undefined;
   private readonly costKey = new Int32Array(COST_FIELDS.length);
@@ -59,9 +61,11 @@ export class KernelSimulator {
     recorder: PieceRecorder | null = null,
   ): Pick<FluidEngine, "laneBusyUs" | "laneLatencyUs" | "laneEndUs" | "l2ServedBytes"> {
     const costs = this.costsOf(plan);
-    this.totals.measure(plan, costs);
+    const kvIsWarm = this.startsWarm && sharing === "fluid" && kvBytes(plan, costs) <= costs.l2Bytes;
+    this.totals.measure(plan, costs, kvIsWarm);
     let lanes: ReturnType<typeof runUnshared>;
     if (sharing === "fluid") {
+      this.fluid.kvIsWarm = kvIsWarm;
       this.fluid.run(plan, costs, this.totals, recorder);
       lanes = this.fluid;
     } else {
@@ -90,4 +94,11 @@ export class KernelSimulator {
     this.costs = costs;
     return costs;
   }
+}
+
+/** KV of all requests of a plan. */
+function kvBytes(plan: Plan, costs: KernelCosts): number {
+  let tokens = 0;
+  for (let i = 0; i < plan.requestCount; i++) tokens += plan.requests[i * Request.stride + Request.kvLen]!;
+  return tokens * plan.header[Header.kvHeads]! * costs.kvBytesPerToken;
 }

@@ -3,6 +3,7 @@
 import type { Plan } from "@isochron/planner";
 import { Header, Piece } from "@isochron/planner";
 import type { KernelCosts } from "./kernel-costs.ts";
+import { computeUs, launchUs } from "./kernel-costs.ts";
 
 export class WorkTotals {
   pieces = 0;
@@ -24,7 +25,8 @@ export class WorkTotals {
   private extentLow = new Int32Array(0);
   private extentHigh = new Int32Array(0);
 
-  measure(plan: Plan, costs: KernelCosts): void {
+  /** With `kvIsWarm`, L2 serves all KV. */
+  measure(plan: Plan, costs: KernelCosts, kvIsWarm = false): void {
     const { header, pieces } = plan;
     const records = plan.pieceRecordCount;
     const group = header[Header.queryHeads]! / header[Header.kvHeads]!;
@@ -48,7 +50,13 @@ export class WorkTotals {
         costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
       const pieceFlops = tokens * flopRows * costs.flopsPerRowToken;
-      const smUs = pieceFlops / costs.unitFlopsPerUs[tileRows]!;
+      const smUs = computeUs(
+        costs,
+        pieces[at + Piece.kvStart]!,
+        pieces[at + Piece.kvEnd]!,
+        rowsField & 0xffff,
+        tileRows,
+      );
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;
       count += heads;
@@ -61,12 +69,15 @@ export class WorkTotals {
     this.flops = flops;
     this.tensorSmUs = tensorSmUs;
     // A stream takes at least its bytes at the price of L2, or of HBM where nothing is shared.
-    this.tensorMayBind = tensorPressure > (kvIsShared ? costs.l2ByteCost : 1);
+    this.tensorMayBind =
+      tensorPressure > (kvIsShared || kvIsWarm ? costs.l2ByteCost : 1) || costs.drainUs + costs.drainRowUs > 0;
     this.kvIsShared = kvIsShared;
     this.uniqueBytes = kvIsShared ? bytes - this.rereadTokens(plan) * costs.kvBytesPerToken : bytes;
-    const streamUs = (this.uniqueBytes + (bytes - this.uniqueBytes) * costs.l2ByteCost) / costs.peakBytesPerUs;
+    const hbmBytes = kvIsWarm ? 0 : this.uniqueBytes;
+    const streamUs = (hbmBytes + (bytes - hbmBytes) * costs.l2ByteCost) / costs.peakBytesPerUs;
     const latencyUs = count === 0 ? 0 : costs.startUs + costs.writeOutUs;
-    this.lowerBoundUs = costs.launchUs + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
+    this.lowerBoundUs =
+      launchUs(costs, plan.requestCount) + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
   }
 
   /** Tokens that pieces read beyond the extent of their (request, KV head): at least these can come from L2. */
