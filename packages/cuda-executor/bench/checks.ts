@@ -3,6 +3,7 @@
 import { CudaExecutor, CudaOutOfMemoryError, PlanRejectedError } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, ExecutorClosedError, type PolicyName } from "@isochron/planner";
 import { Bed, type Comparison, replayAndCompare, sampleRows } from "./bed.ts";
+import { invariance } from "./invariance.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
@@ -30,6 +31,7 @@ export const CHECKS: readonly Check[] = [
   { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
+  { name: "invariant: a request's bits depend on no neighbour and no partition", run: invariance },
   { name: "tensors beyond 2^32 elements are addressed", run: hugeCache },
   { name: "a plan of another budget or shape is refused, and the executor goes on", run: refusals },
   { name: "lack of memory is a typed error, and the executor goes on", run: outOfMemory },
@@ -135,7 +137,7 @@ async function runBatch(
   policy: PolicyName = "balanced",
 ): Promise<Comparison> {
   const { executor } = context;
-  const planner = createPlanner({ attention, device: executor.plannerDevice(attention), policy });
+  const planner = createPlanner({ attention, device: executor.plannerDevice(attention, policy), policy });
   const plan = planner.plan(batch);
   const pages = pagesOf(batch, attention.pageSize) + 3;
   const bed = await Bed.create(
@@ -209,7 +211,7 @@ const MODEL: AttentionShape = {
 
 async function policies(context: CheckContext): Promise<void> {
   const random = seededRandom(context.seed + 1);
-  const names: readonly PolicyName[] = ["balanced", "none", "fixed-split", "stream-k"];
+  const names: readonly PolicyName[] = ["balanced", "tight", "invariant", "none", "fixed-split", "stream-k"];
   for (const policy of names) {
     for (const batch of batchKinds(random).slice(0, Math.max(2, Math.round(8 * context.scale)))) {
       const found = await runBatch(context, MODEL, false, batch, random, policy);
