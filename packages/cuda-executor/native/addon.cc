@@ -238,6 +238,10 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
     object.Set("clockKHz", p.clockKHz);
     object.Set("memoryClockKHz", p.memoryClockKHz);
     object.Set("bytesInUse", double(context->bytesInUse.load()));
+    size_t free = 0, total = 0;
+    context->makeCurrent();
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
+    object.Set("freeBytes", double(free));
     return object;
   });
 }

@@ -429,10 +429,15 @@ std::shared_ptr<Graph> Graph::capture(std::shared_ptr<Session> session, std::vec
   graph->limits_ = {INT64_MAX, INT64_MAX};
   for (Binding& binding : bindings) {
     session->requireBinding(binding);
-    session->prepareBinding(binding);
     graph->limits_.pageTableLength = std::min(graph->limits_.pageTableLength, binding.pageTableLength);
     graph->limits_.queryTokens = std::min(graph->limits_.queryTokens, binding.queryTokens);
   }
+  // One launch's nodes are done with before the next one begins its pieces: the longest page table's room serves all.
+  auto longest = std::max_element(bindings.begin(), bindings.end(), [](const Binding& a, const Binding& b) {
+    return a.pageTableLength < b.pageTableLength;
+  });
+  session->prepareBinding(*longest);
+  for (Binding& binding : bindings) binding.nodes = longest->nodes;
   graph->bindings_ = std::move(bindings);
   context.check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
   cudaGraph_t recorded = nullptr;

@@ -45,6 +45,8 @@ export interface NativeDeviceInfo {
   readonly memoryClockKHz: number;
   /** Bytes that this executor has allocated. */
   readonly bytesInUse: number;
+  /** Bytes of device memory that nobody has allocated, in any process. */
+  readonly freeBytes: number;
 }
 
 /**
