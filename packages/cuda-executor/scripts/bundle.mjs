@@ -49,6 +49,7 @@ for (const file of readdirSync(resolve("node-addon-api")).filter((file) => file.
   cpSync(join(resolve("node-addon-api"), file), join(stage, "include", "node-addon-api", file));
 }
 cpSync(compressedNode(), join(stage, "node.xz"));
+cpSync(join(root, "..", "simulator", "profiles"), join(stage, "profiles"), { recursive: true });
 writeFileSync(join(stage, "commit"), commit());
 cpSync(join(root, "scripts", "run.sh"), join(stage, "run.sh"));
 
