@@ -449,6 +449,21 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   });
 }
 
+/** replayAndWait(graph, plan): as replay, but waits here and returns µs. Null where all staging slots are in flight. */
+Napi::Value replayAndWait(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto& graph = unwrap<Graph>(info[0], "graph");
+    const Bytes plan = bytesOf(info[1], "plan");
+    if (!graph->upload(planWords(plan), plan.length)) return env.Null();
+    Stopwatch watch(graph->session->context);
+    watch.start();
+    graph->launch();
+    watch.stop();
+    return Napi::Number::New(env, watch.waitUs());
+  });
+}
+
 /** queue(graph, plan): as replay, without a completion to wait for. False where all staging slots are in flight. */
 Napi::Value queue(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -577,6 +592,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       {"capture", capture},
       {"releaseGraph", release<Graph>},
       {"replay", replay},
+      {"replayAndWait", replayAndWait},
       {"queue", queue},
       {"time", time},
       {"timeGather", timeGather},

@@ -87,6 +87,7 @@ export interface NativeAddon {
   capture(session: SessionHandle, bindings: readonly NativeBinding[], dependent: boolean): GraphHandle;
   releaseGraph(graph: GraphHandle): void;
   replay(graph: GraphHandle, plan: PlanBytes): Promise<number> | null;
+  replayAndWait(graph: GraphHandle, plan: PlanBytes): number | null;
   queue(graph: GraphHandle, plan: PlanBytes): boolean;
   time(graph: GraphHandle, plan: PlanBytes, warmUps: number, repetitions: number): Promise<Float64Array> | null;
   timeGather(

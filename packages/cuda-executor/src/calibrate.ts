@@ -96,7 +96,7 @@ export async function calibrate(executor: CudaExecutor, base: BaseProfile): Prom
     }
     const l2GBps = record("l2GBps", await bench.shared(smCount, ctasPerSm));
 
-    const phases = await bench.phases(smCount, ctasPerSm, clockMHz);
+    const phases = await bench.phases(clockMHz);
     const startUs = record("startUs", phases.start);
     const nextStartUs = record("nextStartUs", phases.nextStart);
     const writeOutUs = record("writeOutUs", phases.writeOut);
@@ -270,13 +270,9 @@ class Bench {
   }
 
   /** What pieces spend before their first tile, after an earlier piece, and after their last tile; µs. */
-  async phases(
-    smCount: number,
-    ctasPerSm: number,
-    clockMHz: number,
-  ): Promise<{ start: number[]; nextStart: number[]; writeOut: number[] }> {
-    const workers = smCount * ctasPerSm;
-    const { pieces } = await this.trace({ smCount, ctasPerSm }, 4 * workers, 1, 512);
+  async phases(clockMHz: number): Promise<{ start: number[]; nextStart: number[]; writeOut: number[] }> {
+    // Few workers: what they wait for a busy memory is the bandwidth curve's.
+    const { pieces } = await this.trace({ smCount: 8, ctasPerSm: 1 }, 4 * 8, 1, 512);
     const start: number[] = [];
     const nextStart: number[] = [];
     const writeOut: number[] = [];

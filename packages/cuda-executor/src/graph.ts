@@ -94,6 +94,14 @@ export class CapturedGraph {
     }
   }
 
+  /** As replay, but blocks the calling thread until the device is done: for tools that measure step by step. */
+  replayAndWait(plan: Plan): number {
+    for (;;) {
+      const us = calling(() => this.addon.replayAndWait(this.handle, new Uint8Array(plan.buffer)));
+      if (us !== null) return us;
+    }
+  }
+
   /** As replay, without a completion; false where all plan slots are in flight and nothing was queued. */
   queue(plan: Plan): boolean {
     return calling(() => this.addon.queue(this.handle, new Uint8Array(plan.buffer)));

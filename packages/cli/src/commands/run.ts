@@ -81,7 +81,8 @@ export function addRunCommand(program: Command, context: Context): void {
       try {
         const { attention } = batch;
         // Real hardware knows its own workers; the reference takes any plan.
-        const device = "plannerDevice" in executor ? executor.plannerDevice(attention) : plannerDevice(profile);
+        const device =
+          "plannerDevice" in executor ? executor.plannerDevice(attention, options.policy) : plannerDevice(profile);
         const planner = createPlanner({ attention, device, policy: options.policy });
         const plan = aboutBatch(path, () => planner.plan(batch));
         const tensors = randomTensors(batch, options.seed);
