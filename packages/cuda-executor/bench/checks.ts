@@ -475,8 +475,7 @@ async function cycles(context: CheckContext): Promise<void> {
     if (!refused) throw new Error("a closed executor still allocates");
   }
   // What a closed executor frees goes through its thread, which the next open() joins.
-  await CudaExecutor.open().close();
-  await CudaExecutor.open().close();
+  for (let i = 0; i < 10; i++) await CudaExecutor.open().close();
   const after = memory();
   const deviceGrowth = before.device - after.device;
   const hostGrowth = after.host - before.host;
