@@ -3,6 +3,7 @@
 import { CudaExecutor, CudaOutOfMemoryError, PlanRejectedError } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, ExecutorClosedError, type PolicyName } from "@isochron/planner";
 import { Bed, type Comparison, replayAndCompare, sampleRows } from "./bed.ts";
+import type { CheckContext } from "./check-context.ts";
 import { invariance } from "./invariance.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
@@ -11,14 +12,6 @@ import type { HostBatch } from "./reference.ts";
 const REFERENCE_BUDGET = 1.5e8;
 const TOLERANCE = { bf16: 5e-3, fp16: 1e-3, fp32: 0 } as const;
 const LSE_TOLERANCE = 1e-3;
-
-export interface CheckContext {
-  readonly executor: CudaExecutor;
-  readonly seed: number;
-  /** A fraction of the full work, for runs under a memory checker. */
-  readonly scale: number;
-  readonly report: (line: string) => void;
-}
 
 export interface Check {
   readonly name: string;

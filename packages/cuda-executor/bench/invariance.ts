@@ -6,7 +6,7 @@
 
 import { type AttentionShape, createPlanner } from "@isochron/planner";
 import { Bed, replayAndCompare, sampleRows } from "./bed.ts";
-import type { CheckContext } from "./checks.ts";
+import type { CheckContext } from "./check-context.ts";
 import { between, permutation, seededRandom } from "./random.ts";
 
 const MAX_NEIGHBOURS = 20;

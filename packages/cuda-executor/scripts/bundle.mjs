@@ -70,7 +70,7 @@ for (const file of readdirSync(resolve("node-addon-api")).filter((file) => file.
 }
 cpSync(compressedNode(), join(stage, "node.xz"));
 writeFileSync(join(stage, "commit"), commit());
-cpSync(join(root, "scripts", "run.sh"), join(stage, "run.sh"));
+for (const file of ["run.sh", "timelines.mjs"]) cpSync(join(root, "scripts", file), join(stage, file));
 
 const archive = join(out, "isochron-gpu.tar.gz");
 run("tar", ["-czf", archive, "-C", out, "isochron-gpu"]);
