@@ -5,9 +5,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { CudaExecutor, calibrate } from "@isochron/cuda-executor";
 import { createPlanner } from "@isochron/planner";
-import { findProfile, gpuProfileSchema, simulateKernel } from "@isochron/simulator";
 
 const bench = new URL("./node_modules/@isochron/cuda-executor/dist/bench/", import.meta.url);
+const simulator = new URL("./node_modules/@isochron/simulator/dist/index.js", import.meta.url);
+const { findProfile, gpuProfileSchema, simulateKernel } = await import(simulator.href);
 const { coldCase, createPool } = await import(new URL("pool.js", bench).href);
 const { machine } = await import(new URL("machine.js", bench).href);
 const out = process.argv[2];
