@@ -14,7 +14,8 @@ export const HOPPER_COSTS: CostModel = {
   kvTileTokens: 64,
   queryTiles: [
     { rows: 16, pieceNs: 2500, kvTileNs: 2830 },
-    { rows: 64, pieceNs: 7000, kvTileNs: 2600 },
+    { rows: 64, pieceNs: 4000, kvTileNs: 2000 },
+    { rows: 128, pieceNs: 4000, kvTileNs: 2100 },
   ],
   mergeNs: 1500,
   mergePartialNs: 40,

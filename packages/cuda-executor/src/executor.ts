@@ -82,8 +82,7 @@ export class CudaExecutor implements Executor {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    const largestTile = this.properties.computeCapability === 90 ? needs.largestTile : 64;
-    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
+    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= needs.largestTile);
     return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
   }
 
