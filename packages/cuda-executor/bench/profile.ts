@@ -22,10 +22,12 @@ interface Row {
   readonly id: string;
   readonly kv_lens: number[];
   readonly qo_lens?: number[];
+  /** Tokens of a prefix that all requests share. */
+  readonly shared?: number;
 }
 const document = JSON.parse(
   readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as { decode: Row[]; prefill: Row[]; mixed: Row[] };
+) as { decode: Row[]; prefill: Row[]; mixed: Row[]; shared_prefix?: { id: string; shared: number; unique: number[] }[] };
 const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
 const attention: AttentionShape = {
   queryHeads,
@@ -39,14 +41,20 @@ const attention: AttentionShape = {
 const executor = CudaExecutor.open();
 const pool = createPool(executor, Number(values.pool));
 const GHZ = 1.98; // the boost clock, for reading cycles as µs at a glance
-const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? [])];
-for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
+const prefixRows = (document.shared_prefix ?? []).map(
+  ({ id, shared, unique }): Row => ({ id, shared, kv_lens: unique.map((length) => shared + length) }),
+);
+const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? []), ...prefixRows];
+for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
   const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
   const plan = createPlanner({
     attention,
     device: executor.plannerDevice(attention),
     policy: values.policy as PolicyName,
-  }).plan(one);
+  }).plan({
+    ...one,
+    ...(shared === undefined ? {} : { prefixes: [{ requests: kv_lens.map((_, r) => r), kvLen: shared }] }),
+  });
   const cold = await coldCase(executor, pool, attention, one, Number(values.copies));
   const trace = await executor.trace(plan, [...cold.layers, ...cold.layers]);
   console.log(`${id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);

@@ -81,7 +81,9 @@ __device__ __noinline__ void arriveTall(const AttentionParams& p, const SharedMe
     uint32_t cycle = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
     const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + first + row; };
-    if (piece.arrivals <= kMergeWidth) {
+    if (piece.arrivals <= 2) {
+      mergeManyRows<T, D, 2>(p, piece.queryStart, piece.head, piece.rowStart + first, rows, piece.arrivals, warp, lane, rowOf);
+    } else if (piece.arrivals <= kMergeWidth) {
       mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart + first, rows, piece.arrivals, warp, lane, rowOf);
     } else {
       mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart + first, rows, piece.arrivals, warp, lane, rowOf);

@@ -135,13 +135,13 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
 }
 
 /**
- * As mergeRows, for many rows of at most 4 sources: a warp takes 4 rows at a time, so that 16 partial rows travel together
- * however few sources a row has.
+ * As mergeRows, for many rows of at most `width` (2 or 4) sources: a warp takes 16 / width rows at a time, so that 16 partial rows
+ * travel together however few sources a row has.
  */
-template <class T, int D, class RowOf>
+template <class T, int D, int width = 4, class RowOf>
 __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
                                               int sources, int warp, int lane, RowOf&& rowOf) {
-  constexpr int rowsAtOnce = D == 256 ? 2 : 4, width = 4;
+  constexpr int rowsAtOnce = (D == 256 ? 8 : 16) / width;
 #pragma unroll 1
   for (int base = warp * rowsAtOnce; base < rowCount; base += kWarps * rowsAtOnce) {
     const int myRow = min(base + ((lane / width) & (rowsAtOnce - 1)), rowCount - 1), mySource = lane & (width - 1);
@@ -155,11 +155,11 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
     if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
     float maximum = state.x;
     maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
-    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+    if constexpr (width > 2) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
     const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
     float sum = weight * state.y;
     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    if constexpr (width > 2) sum += __shfl_xor_sync(0xffffffffu, sum, 2);
 #pragma unroll
     for (int r = 0; r < rowsAtOnce; r++) {
       LaneRow<D> total;

@@ -42,6 +42,80 @@ struct RingReader {
   }
 };
 
+/** Among the four lanes of a quad: word j of lane t becomes word t of lane j. */
+__device__ __forceinline__ void transposeQuad(uint32_t (&w)[4], int lane) {
+  const bool upper = (lane & 2) != 0, odd = (lane & 1) != 0;
+  const uint32_t a = __shfl_xor_sync(0xffffffffu, upper ? w[0] : w[2], 2), b = __shfl_xor_sync(0xffffffffu, upper ? w[1] : w[3], 2);
+  if (upper) w[0] = a, w[1] = b;
+  else w[2] = a, w[3] = b;
+  const uint32_t c = __shfl_xor_sync(0xffffffffu, odd ? w[0] : w[1], 1), d = __shfl_xor_sync(0xffffffffu, odd ? w[2] : w[3], 1);
+  if (odd) w[0] = c, w[2] = d;
+  else w[1] = c, w[3] = d;
+}
+
+/** As RowBlock::loadQuery, with loads of 16 bytes: a lane loads every fourth unit of its rows, then quads trade words. */
+template <class T, int D>
+__device__ __forceinline__ void loadTallQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane,
+                                              RowBlock<T, D>& block) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int row = rowBase + (lane >> 2) + 8 * half;
+    block.low[half] = 0;
+    block.high[half] = piece.kvEnd;
+    uint4 units[D / 32];
+#pragma unroll
+    for (int i = 0; i < D / 32; i++) units[i] = make_uint4(0, 0, 0, 0);
+    if (row < piece.validRows()) {
+      const RowAddress at = locateRow(p, piece, head, row);
+      const uint4* source = reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + at.tokenHead * D) + (lane & 3);
+#pragma unroll
+      for (int i = 0; i < D / 32; i++) units[i] = source[i * 4];
+      if (p.causal) block.high[half] = min(piece.kvEnd, at.position + 1);
+      if (p.window > 0) block.low[half] = max(0, at.position - p.window + 1);
+    }
+#pragma unroll
+    for (int i = 0; i < D / 32; i++) {
+      uint32_t words[4] = {units[i].x, units[i].y, units[i].z, units[i].w};
+      transposeQuad(words, lane);
+      block.q[2 * i][half] = words[0];
+      block.q[2 * i][half + 2] = words[1];
+      block.q[2 * i + 1][half] = words[2];
+      block.q[2 * i + 1][half + 2] = words[3];
+    }
+  }
+  block.commonLow = __reduce_max_sync(0xffffffffu, max(block.low[0], block.low[1]));
+  block.commonHigh = __reduce_min_sync(0xffffffffu, min(block.high[0], block.high[1]));
+}
+
+/** Writes rows [rowBase, rowBase + 16) of a piece without a slot, 16 bytes a lane. */
+template <class T, int D>
+__device__ __forceinline__ void writeTallRows(const AttentionParams& p, const PieceRecord& piece, int head, const RowBlock<T, D>& block,
+                                              int rowBase, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int row = rowBase + (lane >> 2) + 8 * half;
+    float maximum = block.maximum[half], sum = block.sum[half];
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    const bool valid = row < piece.validRows();
+    const int64_t tokenHead = valid ? locateRow(p, piece, head, row).tokenHead : 0;
+    const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
+    const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
+    uint4* target = reinterpret_cast<uint4*>(static_cast<T*>(p.output) + tokenHead * D) + (lane & 3);
+#pragma unroll
+    for (int i = 0; i < D / 32; i++) {
+      uint32_t words[4];
+#pragma unroll
+      for (int j = 0; j < 4; j++) {
+        words[j] = ptx::pack<T>(block.o[4 * i + j][2 * half] * inverse, block.o[4 * i + j][2 * half + 1] * inverse);
+      }
+      transposeQuad(words, lane);
+      if (valid) target[i * 4] = make_uint4(words[0], words[1], words[2], words[3]);
+    }
+    if (valid && (lane & 3) == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+  }
+}
+
 /** s = Q·Kᵀ of the 64 tokens of a stage; queued, not awaited. */
 template <class T, int D>
 __device__ __forceinline__ void queueScores(const RowBlock<T, D>& block, float (&s)[8][4], uint32_t stage) {
