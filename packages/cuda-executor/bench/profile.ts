@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
-import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { type AttentionShape, createPlanner, Piece, type PolicyName } from "@isochron/planner";
 import { type Case, coldCase, createPool } from "./pool.ts";
 
 const { values } = parseArgs({
@@ -104,10 +104,26 @@ for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) => values.
     "merge duration",
     rows(merges, (at) => us(merges[at + 5]! - merges[at + 4]!)),
   );
+  // Pieces in the order of their records, one for each head.
+  const tileTimes: Record<string, number[]> = { short: [], tall: [] };
+  for (let record = 0, piece = 0; record < plan.pieceRecordCount; record++) {
+    const field = (name: number): number => plan.pieces[record * Piece.stride + name]!;
+    const tiles = Math.ceil((field(Piece.kvEnd) - field(Piece.kvStart)) / 64);
+    for (let h = 0; h < field(Piece.headCount); h++, piece++) {
+      const perTile = us(pieces[piece * 8 + 5]! - pieces[piece * 8 + 4]!) / tiles;
+      if (tiles >= 8) tileTimes[field(Piece.rows) >> 16 > 16 ? "tall" : "short"]!.push(perTile);
+    }
+  }
+  for (const [kind, list] of Object.entries(tileTimes)) print(`µs a tile, ${kind} pieces`, list);
   const lastOf = new Map<number, number>();
   for (let at = 0; at < pieces.length; at += 8)
     lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
   print("worker's last piece end", [...lastOf.values()]);
+  const lastOfPair = new Map<number, number>();
+  for (const [worker, end] of lastOf) {
+    lastOfPair.set(worker >> 1, Math.max(lastOfPair.get(worker >> 1) ?? 0, end));
+  }
+  print("pair of workers' last piece end", [...lastOfPair.values()]);
   cold.close();
 }
 await executor.close();

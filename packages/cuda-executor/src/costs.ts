@@ -14,8 +14,8 @@ export const HOPPER_COSTS: CostModel = {
   kvTileTokens: 64,
   queryTiles: [
     { rows: 16, pieceNs: 2500, kvTileNs: 2830 },
-    { rows: 64, pieceNs: 4000, kvTileNs: 2000 },
-    { rows: 128, pieceNs: 4000, kvTileNs: 2100 },
+    { rows: 64, pieceNs: 4000, kvTileNs: 2700 },
+    { rows: 128, pieceNs: 4000, kvTileNs: 2800 },
   ],
   mergeNs: 1500,
   mergePartialNs: 40,

@@ -13,45 +13,101 @@ namespace isochron {
 constexpr int kBothGroups = 3;  // the barrier of both warpgroups
 constexpr int kMergeWidth = 4;  // sources that mergeManyRows takes
 
+/** Merges up to 4 rows of at most 32 sources; source s of row r is partial row `index` of lane s, plus r. By one warp. */
+template <class T, int D, int width>
+__device__ __forceinline__ void mergeFewRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
+                                             int sources, int index, int lane) {
+  constexpr int rowsAtOnce = 4;
+  const int myRow = min(lane / width & (rowsAtOnce - 1), rowCount - 1), mySource = lane & (width - 1);
+  LaneRow<D> total[rowsAtOnce];
+  float maximum = -INFINITY, sum = 0.f;  // of this lane's row
+#pragma unroll
+  for (int r = 0; r < rowsAtOnce; r++) {
+#pragma unroll
+    for (int e = 0; e < D / 32; e++) total[r].v[e] = 0.f;
+  }
+#pragma unroll 1
+  for (int base = 0; base < sources; base += width) {
+    const int at = __shfl_sync(0xffffffffu, index, min(base + mySource, sources - 1)) + myRow;
+    float2 state = __ldcg(p.partialState + at);
+    LaneRow<D> rows[rowsAtOnce * width];
+#pragma unroll
+    for (int i = 0; i < rowsAtOnce * width; i++) {
+      rows[i].load(p.partialOutput + int64_t(__shfl_sync(0xffffffffu, at, i)) * D, lane);
+    }
+    if (base + mySource >= sources) state = make_float2(-INFINITY, 0.f);
+    float joint = state.x;
+#pragma unroll
+    for (int d = width / 2; d > 0; d >>= 1) joint = fmaxf(joint, __shfl_xor_sync(0xffffffffu, joint, d));
+    joint = fmaxf(joint, maximum);
+    const float reference = joint == -INFINITY ? 0.f : joint;
+    const float weight = ptx::exp2Fast(state.x - reference), factor = ptx::exp2Fast(maximum - reference);
+    float gained = weight * state.y;
+#pragma unroll
+    for (int d = width / 2; d > 0; d >>= 1) gained += __shfl_xor_sync(0xffffffffu, gained, d);
+    sum = sum * factor + gained;
+    maximum = joint;
+#pragma unroll
+    for (int r = 0; r < rowsAtOnce; r++) {
+      const float old = __shfl_sync(0xffffffffu, factor, r * width);
+#pragma unroll
+      for (int e = 0; e < D / 32; e++) total[r].v[e] *= old;
+#pragma unroll
+      for (int s = 0; s < width; s++) {
+        const float w = __shfl_sync(0xffffffffu, weight, r * width + s);
+#pragma unroll
+        for (int e = 0; e < D / 32; e++) total[r].v[e] += w * rows[r * width + s].v[e];
+      }
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < rowsAtOnce; r++) {
+    const float rowMaximum = __shfl_sync(0xffffffffu, maximum, r * width), rowSum = __shfl_sync(0xffffffffu, sum, r * width);
+    if (r < rowCount) writeMerged<T, D>(p, queryStart, head, rowStart + r, lane, total[r], rowMaximum, rowSum);
+  }
+}
+
 /** Merges the jobs list[first], list[first + step], …: by one warp. */
 template <class T, int D, bool kTimed>
 __device__ __noinline__ void mergeJobList(const AttentionParams& p, const SharedMemory& shared, const uint32_t* list, int first,
                                           int step, int count, int lane, uint32_t startCycle) {
+  const auto sourceOf = [&](const MergeRecord& merge) {
+    const SourceRecord record = p.sources[merge.sourceStart + min(lane, merge.sourceEnd - merge.sourceStart - 1)];
+    return record.slot * p.slotRows + record.slotRow;
+  };
 #pragma unroll 1
   for (int base = first; base < count; base += 32 * step) {
-    const int mine = min(base + lane * step, count - 1);
-    const JobRecord job = p.jobs[list[mine]];
-    const MergeRecord merge = p.merges[job.mergeStart];
-    const int sources = merge.sourceEnd - merge.sourceStart;
-    const bool few = sources <= kMergeWidth && job.mergeEnd == job.mergeStart + 1;
-    int source[kMergeWidth];
-#pragma unroll
-    for (int s = 0; s < kMergeWidth; s++) {
-      const SourceRecord record = p.sources[merge.sourceStart + min(s, sources - 1)];
-      source[s] = record.slot * p.slotRows + record.slotRow;
-    }
+    const JobRecord job = p.jobs[list[min(base + lane * step, count - 1)]];
+    const MergeRecord first = p.merges[job.mergeStart];
     const int jobs = min(32, (count - base + step - 1) / step);
+    const auto mergeOf = [&](int j) {
+      MergeRecord merge;
+      merge.queryStart = __shfl_sync(0xffffffffu, first.queryStart, j);
+      merge.head = __shfl_sync(0xffffffffu, first.head, j);
+      merge.rowStart = __shfl_sync(0xffffffffu, first.rowStart, j);
+      merge.rowCount = __shfl_sync(0xffffffffu, first.rowCount, j);
+      merge.sourceStart = __shfl_sync(0xffffffffu, first.sourceStart, j);
+      merge.sourceEnd = __shfl_sync(0xffffffffu, first.sourceEnd, j);
+      return merge;
+    };
+    int nextIndex = sourceOf(mergeOf(0));
 #pragma unroll 1
     for (int j = 0; j < jobs; j++) {
-      const int mergeStart = __shfl_sync(0xffffffffu, job.mergeStart, j);
-      if (!__shfl_sync(0xffffffffu, int(few), j)) {
-        mergeByWarp<T, D, kTimed>(p, shared, mergeStart, __shfl_sync(0xffffffffu, job.mergeEnd, j), lane, startCycle);
+      const int mergeStart = __shfl_sync(0xffffffffu, job.mergeStart, j), mergeEnd = __shfl_sync(0xffffffffu, job.mergeEnd, j);
+      const MergeRecord merge = mergeOf(j);
+      const int index = nextIndex, sources = merge.sourceEnd - merge.sourceStart;
+      if (j + 1 < jobs) nextIndex = sourceOf(mergeOf(j + 1));
+      if (mergeEnd > mergeStart + 1 || sources > 32) {
+        mergeByWarp<T, D, kTimed>(p, shared, mergeStart, mergeEnd, lane, startCycle);
         continue;
       }
       uint64_t startNs = 0;
       uint32_t cycle = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-      const int queryStart = __shfl_sync(0xffffffffu, merge.queryStart, j), head = __shfl_sync(0xffffffffu, merge.head, j);
-      const int rowStart = __shfl_sync(0xffffffffu, merge.rowStart, j), rowCount = __shfl_sync(0xffffffffu, merge.rowCount, j);
-      const int sourceCount = __shfl_sync(0xffffffffu, sources, j);
-      int at[kMergeWidth];
-#pragma unroll
-      for (int s = 0; s < kMergeWidth; s++) at[s] = __shfl_sync(0xffffffffu, source[s], j);
-      constexpr int rowsAtOnce = D == 256 ? 2 : 4;
 #pragma unroll 1
-      for (int row = 0; row < rowCount; row += rowsAtOnce) {
-        mergeManyRows<T, D>(p, queryStart, head, rowStart + row, min(rowsAtOnce, rowCount - row), sourceCount, 0, lane,
-                            [&](int s, int r) { return (s == 0 ? at[0] : s == 1 ? at[1] : s == 2 ? at[2] : at[3]) + row + r; });
+      for (int row = 0; row < merge.rowCount; row += 4) {
+        const int rows = min(4, merge.rowCount - row);
+        mergeFewRows<T, D, kMergeWidth>(p, merge.queryStart, merge.head, merge.rowStart + row, rows, sources, index + row, lane);
       }
       if constexpr (kTimed) {
         if (lane == 0) {

@@ -12,12 +12,29 @@
 
 namespace isochron {
 
+/** KV tiles of 32 KiB that the ring holds. */
+#ifndef ISOCHRON_RING_TILES
+#define ISOCHRON_RING_TILES 5
+#endif
+constexpr int kRingTiles = ISOCHRON_RING_TILES;
+/** Chosen: a pair of workers seldom has more records. */
+constexpr int kTallNearbyRecords = 48;
+
+template <int D>
+struct TallShape {
+  static constexpr int stages = D == 64 ? 2 * kRingTiles : kRingTiles;
+  static constexpr int ringBytes = stages * Shape<D>::stageBytes;
+  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;  // of one warpgroup
+  static constexpr int recordBytes = kTallNearbyRecords * int(sizeof(PieceRecord));
+  static constexpr int sharedBytes = ringBytes + 2 * combineBytes + 2 * Shape<D>::stateBytes + recordBytes;
+};
+
 #if ISOCHRON_WARPGROUP
 
 /** The consumers' side of the ring. All 8 warps pass every tile in order. */
 template <int D>
 struct RingReader {
-  static constexpr int stages = D == 64 ? 8 : 5;
+  static constexpr int stages = TallShape<D>::stages;
   uint32_t ring, full, empty;  // addresses; barriers of 8 bytes for each stage
   int stage;
   uint32_t parity;
@@ -53,29 +70,48 @@ __device__ __forceinline__ void transposeQuad(uint32_t (&w)[4], int lane) {
   else w[1] = c, w[3] = d;
 }
 
-/** As RowBlock::loadQuery, with loads of 16 bytes: a lane loads every fourth unit of its rows, then quads trade words. */
+/**
+ * As RowBlock::loadQuery, with loads of 16 bytes: a lane loads every fourth unit of its rows. The registers of `q` hold them
+ * as they come, so that nothing waits; arrangeTallQuery puts them in order before their first use.
+ */
 template <class T, int D>
 __device__ __forceinline__ void loadTallQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane,
                                               RowBlock<T, D>& block) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int row = rowBase + (lane >> 2) + 8 * half;
+    const bool valid = row < piece.validRows();
     block.low[half] = 0;
     block.high[half] = piece.kvEnd;
-    uint4 units[D / 32];
-#pragma unroll
-    for (int i = 0; i < D / 32; i++) units[i] = make_uint4(0, 0, 0, 0);
-    if (row < piece.validRows()) {
+    const uint4* source = nullptr;
+    if (valid) {
       const RowAddress at = locateRow(p, piece, head, row);
-      const uint4* source = reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + at.tokenHead * D) + (lane & 3);
-#pragma unroll
-      for (int i = 0; i < D / 32; i++) units[i] = source[i * 4];
+      source = reinterpret_cast<const uint4*>(static_cast<const T*>(p.query) + at.tokenHead * D) + (lane & 3);
       if (p.causal) block.high[half] = min(piece.kvEnd, at.position + 1);
       if (p.window > 0) block.low[half] = max(0, at.position - p.window + 1);
     }
 #pragma unroll
     for (int i = 0; i < D / 32; i++) {
-      uint32_t words[4] = {units[i].x, units[i].y, units[i].z, units[i].w};
+      uint4 unit = make_uint4(0, 0, 0, 0);
+      if (valid) unit = source[i * 4];
+      block.q[2 * i][half] = unit.x;
+      block.q[2 * i][half + 2] = unit.y;
+      block.q[2 * i + 1][half] = unit.z;
+      block.q[2 * i + 1][half + 2] = unit.w;
+    }
+  }
+  block.commonLow = __reduce_max_sync(0xffffffffu, max(block.low[0], block.low[1]));
+  block.commonHigh = __reduce_min_sync(0xffffffffu, min(block.high[0], block.high[1]));
+}
+
+/** Trades the words of a quad's units, which leaves the left operands of m64k16. */
+template <class T, int D>
+__device__ __forceinline__ void arrangeTallQuery(RowBlock<T, D>& block, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+#pragma unroll
+    for (int i = 0; i < D / 32; i++) {
+      uint32_t words[4] = {block.q[2 * i][half], block.q[2 * i][half + 2], block.q[2 * i + 1][half], block.q[2 * i + 1][half + 2]};
       transposeQuad(words, lane);
       block.q[2 * i][half] = words[0];
       block.q[2 * i][half + 2] = words[1];
@@ -83,8 +119,6 @@ __device__ __forceinline__ void loadTallQuery(const AttentionParams& p, const Pi
       block.q[2 * i + 1][half + 2] = words[3];
     }
   }
-  block.commonLow = __reduce_max_sync(0xffffffffu, max(block.low[0], block.low[1]));
-  block.commonHigh = __reduce_min_sync(0xffffffffu, min(block.high[0], block.high[1]));
 }
 
 /** Writes rows [rowBase, rowBase + 16) of a piece without a slot, 16 bytes a lane. */

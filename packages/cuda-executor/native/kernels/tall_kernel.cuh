@@ -11,20 +11,8 @@ namespace isochron {
 
 constexpr int kTallThreads = 3 * kThreads;
 constexpr int kConsumerThreads = 2 * kThreads;
-/** Chosen: a pair of workers seldom has more records. */
-constexpr int kTallNearbyRecords = 48;
-
 /** Together at most 65,536 / 128. */
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
-
-template <int D>
-struct TallShape {
-  static constexpr int stages = D == 64 ? 8 : 5;
-  static constexpr int ringBytes = stages * Shape<D>::stageBytes;
-  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;  // of one warpgroup
-  static constexpr int recordBytes = kTallNearbyRecords * int(sizeof(PieceRecord));
-  static constexpr int sharedBytes = ringBytes + 2 * combineBytes + 2 * Shape<D>::stateBytes + recordBytes;
-};
 
 #if ISOCHRON_WARPGROUP
 
@@ -143,6 +131,10 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, SharedMem
       if (rows > group * 64) {
         const int last = p.causal ? locateRow(p, piece, head, rows - 1).position + 1 : piece.kvEnd;
         mine = max(0, (min(last, piece.kvEnd) - piece.kvStart + kTileTokens - 1) / kTileTokens);
+      }
+      arrangeTallQuery(block, lane);
+      if (next.record < recordCount && records[next.record].tall()) {
+        block.prefetchQuery(p, records[next.record], records[next.record].head + next.head, group * 64 + warp * 16, lane);
       }
       takeTallTiles(p, block, reader, piece.kvStart, mine, tiles, lane);
     } else {
