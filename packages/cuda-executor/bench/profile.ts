@@ -27,7 +27,12 @@ interface Row {
 }
 const document = JSON.parse(
   readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as { decode: Row[]; prefill: Row[]; mixed: Row[]; shared_prefix?: { id: string; shared: number; unique: number[] }[] };
+) as {
+  decode: Row[];
+  prefill: Row[];
+  mixed: Row[];
+  shared_prefix?: { id: string; shared: number; unique: number[] }[];
+};
 const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
 const attention: AttentionShape = {
   queryHeads,
@@ -45,7 +50,9 @@ const prefixRows = (document.shared_prefix ?? []).map(
   ({ id, shared, unique }): Row => ({ id, shared, kv_lens: unique.map((length) => shared + length) }),
 );
 const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? []), ...prefixRows];
-for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
+for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) =>
+  values.match.split(",").some((m) => one.id === m),
+)) {
   const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
   const plan = createPlanner({
     attention,

@@ -16,18 +16,6 @@ constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
 #if ISOCHRON_WARPGROUP
 
-/** A TileAddress in two registers. Byte offsets are multiples of 16, which leaves room for the flags. */
-struct PackedAddress {
-  int page, inner;  // page −2: past the last tile
-
-  __device__ __forceinline__ PackedAddress() {}
-  __device__ __forceinline__ explicit PackedAddress(const TileAddress& tile)
-      : page(tile.live ? tile.page : -2), inner(tile.inner | int(tile.streaming) | int(tile.onlyHistory) << 1) {}
-  __device__ __forceinline__ TileAddress unpack() const {
-    return {max(page, -1), inner & ~15, page != -2, (inner & 1) != 0, (inner & 2) != 0};
-  }
-};
-
 /** Copies the KV tiles of all records, in order. Run by the four producer warps. */
 template <class T, int D>
 __device__ __forceinline__ void produceTiles(const AttentionParams& p, const RecordTable& records, int recordCount, uint32_t ring,
@@ -40,33 +28,13 @@ __device__ __forceinline__ void produceTiles(const AttentionParams& p, const Rec
   cursor.recordCount = recordCount;
   cursor.enter(records[0]);
   cursor.skipEmpty(records);
-  // Page ids are looked up kAhead tiles ahead: a look-up takes 3 to 5 µs under load, a tile as little as 1 µs.
-  constexpr int kAhead = 4;
-  PackedAddress ahead[kAhead];
   cursor.next = cursor.lookUp(p, warp, lane);
-#pragma unroll
-  for (int i = 0; i < kAhead; i++) {
-    cursor.advance(p, records, warp, lane);
-    ahead[i] = PackedAddress(cursor.afterNext);
-  }
+  cursor.advance(p, records, warp, lane);
   bool waited = p.historyIsReady == 0;
   if (waited) ptx::waitForPreviousLaunch();
-  int stage = 0;
-  uint32_t parity = 1;  // a fresh barrier counts as past its phase of parity 1
-#pragma unroll 1
-  while (cursor.next.live) {
-    if (!waited && !cursor.next.onlyHistory) {
-      ptx::waitForPreviousLaunch();
-      waited = true;
-    }
-    ptx::barrierWait(empty + stage * 8, parity);
-    cursor.copy(p, ring, stage, warp, lane, policyOnce, policyShared);
     ptx::barrierArriveAfterCopies(full + stage * 8);
-    cursor.next = ahead[0].unpack();
-#pragma unroll
-    for (int i = 0; i + 1 < kAhead; i++) ahead[i] = ahead[i + 1];
+    cursor.next = cursor.afterNext;
     cursor.advance(p, records, warp, lane);
-    ahead[kAhead - 1] = PackedAddress(cursor.afterNext);
     if (++stage == stages) stage = 0, parity ^= 1;
   }
   ptx::copyAsyncWait<0>();
