@@ -32,6 +32,16 @@ __device__ __forceinline__ void produceTiles(const AttentionParams& p, const Rec
   cursor.advance(p, records, warp, lane);
   bool waited = p.historyIsReady == 0;
   if (waited) ptx::waitForPreviousLaunch();
+  int stage = 0;
+  uint32_t parity = 1;  // a fresh barrier counts as past its phase of parity 1
+#pragma unroll 1
+  while (cursor.next.live) {
+    if (!waited && !cursor.next.onlyHistory) {
+      ptx::waitForPreviousLaunch();
+      waited = true;
+    }
+    ptx::barrierWait(empty + stage * 8, parity);
+    cursor.copy(p, ring, stage, warp, lane, policyOnce, policyShared);
     ptx::barrierArriveAfterCopies(full + stage * 8);
     cursor.next = cursor.afterNext;
     cursor.advance(p, records, warp, lane);
