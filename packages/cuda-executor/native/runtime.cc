@@ -224,7 +224,7 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   context->check(prepare(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
   session->context = context;
   session->layout_ = imageLayout(h);
-  session->largestTile_ = !tall ? 16 : session->canonical_ ? kCanonicalTileRows : context->properties.major == 9 ? needs.largestTile : 64;
+  session->largestTile_ = !tall ? 16 : needs.largestTile;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);

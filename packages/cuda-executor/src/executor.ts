@@ -86,8 +86,7 @@ export class CudaExecutor implements Executor {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    const isWarpgroup = this.properties.computeCapability === 90 && policy !== "invariant";
-    const largestTile = isWarpgroup ? needs.largestTile : 64;
+    const largestTile = policy === "invariant" ? Math.min(64, needs.largestTile) : needs.largestTile;
     const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
     return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
   }

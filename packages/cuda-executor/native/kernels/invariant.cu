@@ -36,6 +36,8 @@ bool canonicalNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs) {
                        : headDim == 128 ? CanonicalShape<128>::sharedBytes
                                         : CanonicalShape<256>::sharedBytes;
   needs->largestTile = kCanonicalTileRows;
+  needs->threads = kThreads;
+  needs->workersPerCta = 1;
   return true;
 }
 

@@ -16,7 +16,7 @@ namespace isochron {
 template <int D>
 struct CanonicalShape {
   static constexpr int stackBytes = D == 256 ? 32768 : 24576;
-  static constexpr int sharedBytes = Shape<D>::sharedBytes(false) + stackBytes;
+  static constexpr int sharedBytes = Shape<D>::sharedBytes + stackBytes;
   /** Entries of a warp's stack when it finishes a tree: in the warps' place for combining, and in the nodes' place. */
   static constexpr int entriesEach = kCombineRows;
   static_assert(stackBytes >= kWarps * entriesEach * D * 4);
@@ -324,10 +324,10 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) canonicalKernel
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  uint8_t* const states = combine + Shape<D>::combineBytes(false);
-  uint8_t* const nodes = sharedBytes + Shape<D>::sharedBytes(false);
+  uint8_t* const states = combine + Shape<D>::combineBytes;
+  uint8_t* const nodes = sharedBytes + Shape<D>::sharedBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes), 0, blockIdx.x};
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
   if constexpr (kTimed) startCycle = clock();
