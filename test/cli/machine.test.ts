@@ -20,6 +20,17 @@ describe("what there is", () => {
     expect((await isochron(["models"])).stdout).toMatch(/^llama-3\.1-8b +32 +32\/8 × 128 +8\.0 B/m);
   });
 
+  it("says in one line why it cannot calibrate or replay on a GPU where there is none", async () => {
+    const { findings } = (await isochronJson(["doctor"])) as { findings: { name: string; status: string }[] };
+    if (findings.filter(({ name }) => name.startsWith("CUDA")).every(({ status }) => status === "ok")) return;
+    const replaying = ["replay", "azure-conv-2023", "--limit", "5", "--step-timer", "cuda"];
+    for (const command of [["calibrate"], replaying]) {
+      const { exitCode, stdout, stderr } = await isochron(command);
+      expect([exitCode, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(/^isochron: the CUDA executor is not available: .+\n$/);
+    }
+  });
+
   it("says what works on this machine and what is missing, and needs no GPU to be well", async () => {
     const doctor = await isochronJson(["doctor"]);
     const findings = doctor["findings"] as { name: string; status: string; detail: string }[];

@@ -40,11 +40,11 @@ describe.skipIf(!hasAddon)("the native plan check", () => {
     expect([table["magic"], table["version"], table["headerBytes"]]).toEqual([PLAN_MAGIC, PLAN_VERSION, HEADER_BYTES]);
   });
 
-  it("accepts every plan that the planner makes", () => {
+  it.each(["balanced", "invariant"] as const)("accepts every %s plan that the planner makes", (policy) => {
     fc.assert(
       fc.property(batches, (batch) => {
         const { pages, tokens } = limitsOf(batch, ATTENTION.pageSize);
-        expect(check(planOf(batch), pages, tokens)).toBeGreaterThanOrEqual(0);
+        expect(check(planOf(batch, ATTENTION, policy), pages, tokens)).toBeGreaterThanOrEqual(0);
       }),
       { numRuns: 300 },
     );
@@ -67,33 +67,50 @@ describe.skipIf(!hasAddon)("the native plan check", () => {
     expect(() => check(planOf(batch), pages, tokens - 1)).toThrow("requests.queryStart[1]");
   });
 
-  it("gives a typed error or a sound plan for 10,000 mutated buffers", () => {
-    const batch = { qoLens: [1, 1, 70, 0, 1, 1], kvLens: [3000, 65_000, 900, 0, 40, 20_000] };
+  it("refuses a canonical tree whose nodes would not be the ones that the kernel leaves", () => {
+    const batch = { qoLens: [1], kvLens: [40_000] };
     const { pages, tokens } = limitsOf(batch, ATTENTION.pageSize);
-    const sound = new Int32Array(planOf(batch).buffer);
-    const interesting = fc.oneof(
-      fc.integer({ min: -3, max: 3 }),
-      fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
-      fc.constantFrom(0x7fff_ffff, -0x8000_0000, 1 << 16, 1 << 24, 255, 256),
-    );
-    const used = sound[Header.usedBytes]! / 4;
-    const position = fc.oneof(fc.integer({ min: 0, max: 63 }), fc.integer({ min: 0, max: used - 1 }));
-    let rejected = 0;
-    fc.assert(
-      fc.property(fc.array(fc.tuple(position, interesting, fc.boolean()), { minLength: 1, maxLength: 4 }), (edits) => {
-        const words = sound.slice();
-        for (const [at, value, isRelative] of edits) words[at] = isRelative ? words[at]! + value : value;
-        try {
-          calling(() => loadAddon().checkPlan(words, pages, tokens));
-        } catch (error) {
-          expect(error).toBeInstanceOf(PlanRejectedError);
-          rejected++;
-        }
-      }),
-      { numRuns: 10_000 },
-    );
-    expect(rejected).toBeGreaterThan(5000);
+    const plan = planOf(batch, ATTENTION, "invariant");
+    plan.pieces[Piece.kvEnd] = plan.pieces[Piece.kvEnd]! + 40_000;
+    expect(() => check(plan, pages, tokens)).toThrow("pieces.kvEnd[0]");
+    const odd = planOf(batch, ATTENTION, "invariant");
+    odd.header[Header.mergeGridTokens] = 100;
+    expect(() => check(odd, pages, tokens)).toThrow("header.mergeGridTokens");
   });
+
+  it.each(["balanced", "invariant"] as const)(
+    "gives a typed error or a sound %s plan for 10,000 mutated buffers",
+    (policy) => {
+      const batch = { qoLens: [1, 1, 70, 0, 1, 1], kvLens: [3000, 65_000, 900, 0, 40, 20_000] };
+      const { pages, tokens } = limitsOf(batch, ATTENTION.pageSize);
+      const sound = new Int32Array(planOf(batch, ATTENTION, policy).buffer);
+      const interesting = fc.oneof(
+        fc.integer({ min: -3, max: 3 }),
+        fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
+        fc.constantFrom(0x7fff_ffff, -0x8000_0000, 1 << 16, 1 << 24, 255, 256),
+      );
+      const used = sound[Header.usedBytes]! / 4;
+      const position = fc.oneof(fc.integer({ min: 0, max: 63 }), fc.integer({ min: 0, max: used - 1 }));
+      let rejected = 0;
+      fc.assert(
+        fc.property(
+          fc.array(fc.tuple(position, interesting, fc.boolean()), { minLength: 1, maxLength: 4 }),
+          (edits) => {
+            const words = sound.slice();
+            for (const [at, value, isRelative] of edits) words[at] = isRelative ? words[at]! + value : value;
+            try {
+              calling(() => loadAddon().checkPlan(words, pages, tokens));
+            } catch (error) {
+              expect(error).toBeInstanceOf(PlanRejectedError);
+              rejected++;
+            }
+          },
+        ),
+        { numRuns: 10_000 },
+      );
+      expect(rejected).toBeGreaterThan(5000);
+    },
+  );
 
   it("refuses truncated buffers of every length", () => {
     const batch = { qoLens: [1, 33], kvLens: [5000, 700] };

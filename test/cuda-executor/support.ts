@@ -1,7 +1,14 @@
 // What the tests of the executor share: whether there is an addon, and plans to feed it.
 
 import { existsSync } from "node:fs";
-import { type AttentionBatch, type AttentionShape, createPlanner, H100_SXM, type Plan } from "@isochron/planner";
+import {
+  type AttentionBatch,
+  type AttentionShape,
+  createPlanner,
+  H100_SXM,
+  type Plan,
+  type PolicyName,
+} from "@isochron/planner";
 import { addonPath } from "../../packages/cuda-executor/src/binding.ts";
 
 /** The addon needs a CUDA toolkit to be built; what needs it is skipped elsewhere. */
@@ -23,8 +30,12 @@ export const ATTENTION: AttentionShape = {
   mask: { kind: "causal" },
 };
 
-export function planOf(batch: AttentionBatch, attention: AttentionShape = ATTENTION): Plan {
-  return createPlanner({ attention, device: DEVICE }).plan(batch);
+export function planOf(
+  batch: AttentionBatch,
+  attention: AttentionShape = ATTENTION,
+  policy: PolicyName = "balanced",
+): Plan {
+  return createPlanner({ attention, device: DEVICE, policy }).plan(batch);
 }
 
 /** Limits that a batch's own tensors would give. */

@@ -200,3 +200,23 @@ test("a timer that cannot be made says which option is wrong", () => {
   expect(make({ tensorParallel: 0 })).toThrow(StepTimerError);
   expect(make({ attentionPolicy: "fastest" })).toThrow(/fastest/);
 });
+
+test("takes the attention of a step from the runner that it is given, and all else from the profile", () => {
+  const asked: number[][] = [];
+  const runner = {
+    timeUs(qoLens: Int32Array, kvLens: Int32Array): number {
+      asked.push([...qoLens, ...kvLens]);
+      return 10;
+    },
+  };
+  const hardware = createStepTimer({ kind: "analytic", model, profile, runner });
+  const step = decodes(3, 100);
+  const timed = { ...hardware.time(step) };
+  const modelled = { ...createStepTimer({ kind: "analytic", model, profile }).time(step) };
+  expect(hardware.name).toBe("cuda");
+  expect(asked).toEqual([[1, 1, 1, 100, 100, 100]]);
+  expect(timed.attentionUs).toBe(10 * model.layers);
+  expect([timed.gemmUs, timed.otherUs]).toEqual([modelled.gemmUs, modelled.otherUs]);
+  hardware.time(step);
+  expect(asked.length).toBe(1);
+});

@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 import type { AddCommand } from "./command.ts";
+import { addCalibrateCommand } from "./commands/calibrate.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addGpusCommand } from "./commands/gpus.ts";
 import { addModelsCommand } from "./commands/models.ts";
@@ -24,6 +25,7 @@ const COMMANDS: readonly AddCommand[] = [
   addTracesCommand,
   addGpusCommand,
   addModelsCommand,
+  addCalibrateCommand,
   addDoctorCommand,
 ];
 

@@ -4,10 +4,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
-import { type AttentionShape, createPlanner, type Device, type PolicyName } from "@isochron/planner";
+import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
 import { machine } from "./machine.ts";
 import { type Case, coldCase, createPool } from "./pool.ts";
 import { readRecorded } from "./recorded.ts";
+import { withTallCosts } from "./tall-costs.ts";
 
 const { values } = parseArgs({
   options: {
@@ -58,7 +59,7 @@ for (const heads of values.heads.split(",")) {
     for (const kind of values.kind.split(",")) {
       for (const { id, qo_lens, kv_lens } of (document[kind] ?? []).filter((one) => one.id.includes(values.match))) {
         const one: Case = { id, qoLens: qo_lens, kvLens: kv_lens };
-        const device = withCosts(executor.plannerDevice(attention));
+        const device = withTallCosts(executor.plannerDevice(attention), values);
         const plan = createPlanner({ attention, device, policy: values.policy as PolicyName }).plan(one);
         const cold = await coldCase(executor, pool, attention, one, MAX_COPIES[kind] ?? 1);
         const graph = executor.capture(plan, cold.layers);
@@ -112,21 +113,6 @@ if (values.out !== undefined) {
   );
 }
 await executor.close();
-
-/** The device with the costs of taller tiles that the command line gives, for finding out which plan well. */
-function withCosts(device: Device): Device {
-  const { costModel } = device;
-  const queryTiles = costModel.queryTiles.map((tile) =>
-    tile.rows <= 16
-      ? tile
-      : {
-          rows: tile.rows,
-          pieceNs: Number(values["tall-piece-ns"] ?? tile.pieceNs),
-          kvTileNs: Number(values["tall-tile-ns"] ?? tile.kvTileNs),
-        },
-  );
-  return { ...device, costModel: { ...costModel, queryTiles } };
-}
 
 /** Pairs of query and KV token that a causal mask lets through. */
 function visiblePairs(qoLen: number, kvLen: number): number {

@@ -3,6 +3,8 @@
 import { CudaExecutor, CudaOutOfMemoryError, PlanRejectedError } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, ExecutorClosedError, type PolicyName } from "@isochron/planner";
 import { Bed, type Comparison, replayAndCompare, sampleRows } from "./bed.ts";
+import type { CheckContext } from "./check-context.ts";
+import { invariance } from "./invariance.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
@@ -10,14 +12,6 @@ import type { HostBatch } from "./reference.ts";
 const REFERENCE_BUDGET = 1.5e8;
 const TOLERANCE = { bf16: 5e-3, fp16: 1e-3, fp32: 0 } as const;
 const LSE_TOLERANCE = 1e-3;
-
-export interface CheckContext {
-  readonly executor: CudaExecutor;
-  readonly seed: number;
-  /** A fraction of the full work, for runs under a memory checker. */
-  readonly scale: number;
-  readonly report: (line: string) => void;
-}
 
 export interface Check {
   readonly name: string;
@@ -30,6 +24,7 @@ export const CHECKS: readonly Check[] = [
   { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
+  { name: "invariant: a request's bits depend on no neighbour and no partition", run: invariance },
   { name: "tensors beyond 2^32 elements are addressed", run: hugeCache },
   { name: "a plan of another budget or shape is refused, and the executor goes on", run: refusals },
   { name: "lack of memory is a typed error, and the executor goes on", run: outOfMemory },
@@ -135,7 +130,7 @@ async function runBatch(
   policy: PolicyName = "balanced",
 ): Promise<Comparison> {
   const { executor } = context;
-  const planner = createPlanner({ attention, device: executor.plannerDevice(attention), policy });
+  const planner = createPlanner({ attention, device: executor.plannerDevice(attention, policy), policy });
   const plan = planner.plan(batch);
   const pages = pagesOf(batch, attention.pageSize) + 3;
   const bed = await Bed.create(
@@ -209,7 +204,7 @@ const MODEL: AttentionShape = {
 
 async function policies(context: CheckContext): Promise<void> {
   const random = seededRandom(context.seed + 1);
-  const names: readonly PolicyName[] = ["balanced", "none", "fixed-split", "stream-k"];
+  const names: readonly PolicyName[] = ["balanced", "tight", "invariant", "none", "fixed-split", "stream-k"];
   for (const policy of names) {
     for (const batch of batchKinds(random).slice(0, Math.max(2, Math.round(8 * context.scale)))) {
       const found = await runBatch(context, MODEL, false, batch, random, policy);
@@ -423,25 +418,64 @@ async function outOfMemory(context: CheckContext): Promise<void> {
   await refusals(context);
 }
 
+/** Shape of a cycle: the smallest, so that ten thousand of them are cheap. */
+const SMALL: AttentionShape = { ...MODEL, queryHeads: 4, kvHeads: 1, headDim: 64 };
+/** Free device memory and resident host memory may wander by this much; a leak of 1 KiB a cycle would be 10 MiB. */
+const GROWTH_BYTES = 8 * 2 ** 20;
+
 async function cycles(context: CheckContext): Promise<void> {
-  const count = Math.max(3, Math.round(200 * context.scale));
-  const batch = { qoLens: [1], kvLens: [3000] };
+  const { executor } = context;
+  const count = Math.max(3, Math.round(10_000 * context.scale));
+  const batch = { qoLens: [1, 1], kvLens: [300, 40] };
+  const device = { ...executor.plannerDevice(SMALL), smCount: 4 };
+  const budget = { maxRequests: 2, maxQueryTokens: 2, maxQueryTokensPerRequest: 1 };
+  const planner = createPlanner({ attention: SMALL, device, budget });
+  const plan = planner.plan(batch);
+  const memory = (): { device: number; host: number } => {
+    globalThis.gc?.();
+    const { freeBytes } = executor.native.addon.deviceInfo(executor.native.context);
+    return { device: freeBytes, host: process.memoryUsage().rss };
+  };
+  // The driver keeps what the first few hundred graphs needed; after that nothing may grow.
+  const warmUp = Math.max(Math.floor(count / 5), Math.min(count - 1, 1000));
+  let before = memory();
   for (let i = 0; i < count; i++) {
-    const executor = CudaExecutor.open();
-    const bed = await Bed.create(executor, MODEL, 188, 1, false, i);
-    await bed.shufflePages(seededRandom(i));
-    const plan = createPlanner({ attention: MODEL, device: executor.plannerDevice(MODEL) }).plan(batch);
-    const graph = executor.capture(plan, [bed.layer]);
-    const found = await replayAndCompare(bed, graph, plan, batch, (row) => row === 0);
-    assertClose(MODEL, found, `cycle ${i}`);
-    await executor.close();
+    if (i === warmUp) before = memory();
+    const own = CudaExecutor.open();
+    const checked = i % 500 === 0;
+    if (checked) {
+      const bed = await Bed.create(own, SMALL, 22, 2, false, i);
+      await bed.shufflePages(seededRandom(i));
+      const graph = own.capture(plan, [bed.layer]);
+      assertClose(SMALL, await replayAndCompare(bed, graph, plan, batch, () => true), `cycle ${i}`);
+    } else {
+      const cache = own.tensor(22 * 16 * 64 * 2);
+      const rows = own.tensor(2 * 4 * 64 * 2);
+      const pageIndices = own.tensor(22 * 4);
+      pageIndices.fill(0);
+      const layer = { query: rows, key: cache, value: cache, output: rows, lse: rows, pageIndices };
+      const graph = own.capture(plan, [{ ...layer, queryTokens: 2, pages: 22, pageTableLength: 22 }]);
+      await graph.replay(plan);
+    }
+    await own.close();
+    if (!checked) continue;
     let refused = false;
     try {
-      executor.tensor(16);
+      own.tensor(16);
     } catch (error) {
       refused = error instanceof ExecutorClosedError;
     }
     if (!refused) throw new Error("a closed executor still allocates");
   }
-  context.report(`${count} cycles`);
+  // What a closed executor frees goes through its thread, which the next open() joins.
+  for (let i = 0; i < 10; i++) await CudaExecutor.open().close();
+  const after = memory();
+  const deviceGrowth = before.device - after.device;
+  const hostGrowth = after.host - before.host;
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  context.report(
+    `${count} cycles, growth after the first ${warmUp}: device ${mib(deviceGrowth)}, host ${mib(hostGrowth)}`,
+  );
+  if (deviceGrowth > GROWTH_BYTES) throw new Error(`device memory grew by ${mib(deviceGrowth)} in ${count} cycles`);
+  if (hostGrowth > 4 * GROWTH_BYTES) throw new Error(`host memory grew by ${mib(hostGrowth)} in ${count} cycles`);
 }

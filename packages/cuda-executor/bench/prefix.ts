@@ -9,6 +9,7 @@ import { machine } from "./machine.ts";
 import { createPool } from "./pool.ts";
 import { permutation, seededRandom } from "./random.ts";
 import { readRecorded } from "./recorded.ts";
+import { withTallCosts } from "./tall-costs.ts";
 
 const { values } = parseArgs({
   options: {
@@ -17,6 +18,8 @@ const { values } = parseArgs({
     heads: { type: "string", default: "32/8,64/8" },
     pages: { type: "string", default: "16" },
     out: { type: "string" },
+    "tall-piece-ns": { type: "string" },
+    "tall-tile-ns": { type: "string" },
   },
 });
 const data = (name: string): URL => new URL(`../../bench/data/${name}`, import.meta.url);
@@ -76,7 +79,7 @@ for (const heads of values.heads.split(",")) {
       const kvLens = unique.map((length) => shared + length);
       const plan = createPlanner({
         attention,
-        device: executor.plannerDevice(attention),
+        device: withTallCosts(executor.plannerDevice(attention), values),
         policy: values.policy as PolicyName,
       }).plan({
         qoLens: kvLens.map(() => 1),

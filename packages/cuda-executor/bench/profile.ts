@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
-import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { type AttentionShape, createPlanner, Piece, type PolicyName } from "@isochron/planner";
 import { type Case, coldCase, createPool } from "./pool.ts";
 
 const { values } = parseArgs({
@@ -22,10 +22,17 @@ interface Row {
   readonly id: string;
   readonly kv_lens: number[];
   readonly qo_lens?: number[];
+  /** Tokens of a prefix that all requests share. */
+  readonly shared?: number;
 }
 const document = JSON.parse(
   readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as { decode: Row[]; prefill: Row[]; mixed: Row[] };
+) as {
+  decode: Row[];
+  prefill: Row[];
+  mixed: Row[];
+  shared_prefix?: { id: string; shared: number; unique: number[] }[];
+};
 const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
 const attention: AttentionShape = {
   queryHeads,
@@ -39,14 +46,22 @@ const attention: AttentionShape = {
 const executor = CudaExecutor.open();
 const pool = createPool(executor, Number(values.pool));
 const GHZ = 1.98; // the boost clock, for reading cycles as µs at a glance
-const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? [])];
-for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.split(",").some((m) => one.id === m))) {
+const prefixRows = (document.shared_prefix ?? []).map(
+  ({ id, shared, unique }): Row => ({ id, shared, kv_lens: unique.map((length) => shared + length) }),
+);
+const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? []), ...prefixRows];
+for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) =>
+  values.match.split(",").some((m) => one.id === m),
+)) {
   const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
   const plan = createPlanner({
     attention,
     device: executor.plannerDevice(attention),
     policy: values.policy as PolicyName,
-  }).plan(one);
+  }).plan({
+    ...one,
+    ...(shared === undefined ? {} : { prefixes: [{ requests: kv_lens.map((_, r) => r), kvLen: shared }] }),
+  });
   const cold = await coldCase(executor, pool, attention, one, Number(values.copies));
   const trace = await executor.trace(plan, [...cold.layers, ...cold.layers]);
   console.log(`${id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);
@@ -96,10 +111,26 @@ for (const { id, kv_lens, qo_lens } of rowsOfAll.filter((one) => values.match.sp
     "merge duration",
     rows(merges, (at) => us(merges[at + 5]! - merges[at + 4]!)),
   );
+  // Pieces in the order of their records, one for each head.
+  const tileTimes: Record<string, number[]> = { short: [], tall: [] };
+  for (let record = 0, piece = 0; record < plan.pieceRecordCount; record++) {
+    const field = (name: number): number => plan.pieces[record * Piece.stride + name]!;
+    const tiles = Math.ceil((field(Piece.kvEnd) - field(Piece.kvStart)) / 64);
+    for (let h = 0; h < field(Piece.headCount); h++, piece++) {
+      const perTile = us(pieces[piece * 8 + 5]! - pieces[piece * 8 + 4]!) / tiles;
+      if (tiles >= 8) tileTimes[field(Piece.rows) >> 16 > 16 ? "tall" : "short"]!.push(perTile);
+    }
+  }
+  for (const [kind, list] of Object.entries(tileTimes)) print(`µs a tile, ${kind} pieces`, list);
   const lastOf = new Map<number, number>();
   for (let at = 0; at < pieces.length; at += 8)
     lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
   print("worker's last piece end", [...lastOf.values()]);
+  const lastOfPair = new Map<number, number>();
+  for (const [worker, end] of lastOf) {
+    lastOfPair.set(worker >> 1, Math.max(lastOfPair.get(worker >> 1) ?? 0, end));
+  }
+  print("pair of workers' last piece end", [...lastOfPair.values()]);
   cold.close();
 }
 await executor.close();

@@ -238,6 +238,10 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
     object.Set("clockKHz", p.clockKHz);
     object.Set("memoryClockKHz", p.memoryClockKHz);
     object.Set("bytesInUse", double(context->bytesInUse.load()));
+    size_t free = 0, total = 0;
+    context->makeCurrent();
+    if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
+    object.Set("freeBytes", double(free));
     return object;
   });
 }
@@ -365,6 +369,7 @@ Napi::Value launch(const Napi::CallbackInfo& info) {
     const Bytes plan = bytesOf(info[1], "plan");
     auto binding = std::make_shared<Binding>(bindingOf(info[2].As<Napi::Object>()));
     session->requireBinding(*binding);
+    session->prepareBinding(*binding);
     if (!session->upload(planWords(plan), plan.length, {binding->pageTableLength, binding->queryTokens})) return env.Null();
     auto watch = std::make_shared<Stopwatch>(session->context);
     watch->start();
@@ -382,6 +387,7 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
     const Bytes plan = bytesOf(info[1], "plan");
     auto binding = std::make_shared<Binding>(bindingOf(info[2].As<Napi::Object>()));
     session->requireBinding(*binding);
+    session->prepareBinding(*binding);
     if (!session->upload(planWords(plan), plan.length, {binding->pageTableLength, binding->queryTokens})) return env.Null();
     session->prepareTrace(planWords(plan));
     auto watch = std::make_shared<Stopwatch>(session->context);
@@ -440,6 +446,21 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
     graph->launch();
     watch->stop();
     return runAsync(env, graph->session->context, [watch, graph]() -> Finish { return durationOf(watch->waitUs()); });
+  });
+}
+
+/** replayAndWait(graph, plan): as replay, but waits here and returns µs. Null where all staging slots are in flight. */
+Napi::Value replayAndWait(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const auto& graph = unwrap<Graph>(info[0], "graph");
+    const Bytes plan = bytesOf(info[1], "plan");
+    if (!graph->upload(planWords(plan), plan.length)) return env.Null();
+    Stopwatch watch(graph->session->context);
+    watch.start();
+    graph->launch();
+    watch.stop();
+    return Napi::Number::New(env, watch.waitUs());
   });
 }
 
@@ -571,6 +592,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       {"capture", capture},
       {"releaseGraph", release<Graph>},
       {"replay", replay},
+      {"replayAndWait", replayAndWait},
       {"queue", queue},
       {"time", time},
       {"timeGather", timeGather},

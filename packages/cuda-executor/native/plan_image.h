@@ -54,6 +54,10 @@ struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
   int32_t sourceStart, sourceEnd, reserved0, reserved1;
 };
 
+/**
+ * Canonical trees: the low 16 bits of `slotRow` are the row, the high ones the number of nodes on the stack that this
+ * node merges with, from the right, before the next one comes.
+ */
 struct SourceRecord {
   int32_t slot, slotRow;
 };
@@ -91,7 +95,58 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
 /** Kept between plans so that building an image allocates nothing. */
 struct ImageScratch {
   std::vector<int32_t> slotLastJob, slotJobCount;
+  /** Canonical trees: first chunk of each slot's node; and whether the slot is the first of a piece's head. */
+  std::vector<int32_t> slotChunk;
+  std::vector<uint8_t> slotIsFirst;
 };
+
+/** Canonical trees: where each slot's node begins, and which slots announce that a piece's head is done. */
+inline void locateNodes(const PlanView& plan, ImageScratch& scratch) {
+  const int32_t slots = plan[header::partialSlotCount], grid = plan[header::mergeGridTokens];
+  scratch.slotChunk.assign(slots, 0);
+  scratch.slotIsFirst.assign(slots, 0);
+  for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
+    const int32_t* p = plan.piece(i);
+    int32_t slot = p[piece::slot];
+    if (slot < 0) continue;
+    const int32_t states = partialStates(plan, p), end = (p[piece::kvEnd] + grid - 1) / grid;
+    for (int h = 0; h < p[piece::headCount]; h++) {
+      scratch.slotIsFirst[slot] = 1;
+      int32_t chunk = p[piece::kvStart] / grid;
+      for (int s = 0; s < states; s++, slot++) {
+        int32_t size = 1;
+        while (chunk % (2 * size) == 0 && chunk + 2 * size <= end) size *= 2;
+        scratch.slotChunk[slot] = chunk;
+        chunk += size;
+      }
+    }
+  }
+}
+
+/**
+ * How the sources of a merge fold into the canonical tree: a Cartesian tree over the levels at which neighbours meet. The
+ * levels on the stack fall strictly, whatever a hostile plan lists, so it is never deeper than 14 nodes.
+ */
+inline void listFolds(const PlanView& plan, const ImageScratch& scratch, const int32_t* m, SourceRecord* sources) {
+  int32_t stack[64];
+  int depth = 0;
+  auto meets = [](int32_t a, int32_t b) {
+    int level = -1;
+    for (uint32_t x = uint32_t(a ^ b); x != 0; x >>= 1) level++;
+    return level;
+  };
+  for (int s = m[merge::sourceStart]; s < m[merge::sourceEnd]; s++) {
+    int32_t folds = 0;
+    stack[depth++] = scratch.slotChunk[plan.source(s)[merge_source::slot]];
+    const bool isLast = s + 1 == m[merge::sourceEnd];
+    const int32_t next = isLast ? 0 : scratch.slotChunk[plan.source(s + 1)[merge_source::slot]];
+    while (depth > 1 && (isLast || meets(stack[depth - 2], stack[depth - 1]) <= meets(stack[depth - 1], next))) {
+      depth--;
+      folds++;
+    }
+    sources[s].slotRow |= folds << 16;
+  }
+}
 
 /**
  * The first slot of a job whose merges read the same consecutive slots in order, each row from the same row of a slot, and
@@ -135,6 +190,8 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
   auto* pieces = reinterpret_cast<PieceRecord*>(out + at.pieces);
   auto* table = reinterpret_cast<WorkerRecord*>(out + at.workers);
 
+  const bool isCanonical = plan[header::mergeOrder] == int(MergeOrder::canonicalTree);
+  if (isCanonical) locateNodes(plan, scratch);
   // Jobs of each slot, in CSR form: two passes over the merges, counting each (slot, job) pair once.
   scratch.slotLastJob.assign(slots, -1);
   scratch.slotJobCount.assign(slots + 1, 0);
@@ -145,7 +202,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
       const int32_t job = m[merge::splitJob];
       for (int s = m[merge::sourceStart]; s < m[merge::sourceEnd]; s++) {
         const int32_t slot = plan.source(s)[merge_source::slot];
-        if (scratch.slotLastJob[slot] == job) continue;
+        if (scratch.slotLastJob[slot] == job || (isCanonical && scratch.slotIsFirst[slot] == 0)) continue;
         scratch.slotLastJob[slot] = job;
         visit(slot, job);
       }
@@ -174,9 +231,12 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
                  m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], 0, 0};
   }
   for (int j = 0; j < plan[header::splitJobCount]; j++) {
-    jobs[j].firstSlot = jobs[j].mergeEnd > 0 ? firstSlotOfPlainJob(plan, jobs[j]) : -1;
+    jobs[j].firstSlot = jobs[j].mergeEnd > 0 && !isCanonical ? firstSlotOfPlainJob(plan, jobs[j]) : -1;
   }
   std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
+  if (isCanonical) {
+    for (int i = 0; i < plan[header::mergeCount]; i++) listFolds(plan, scratch, plan.merge(i), sources);
+  }
 
   for (int g = 0; g < plan[header::groupCount]; g++) {
     int32_t row = 0;
@@ -201,7 +261,8 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
     PieceRecord& record = pieces[i];
     record = {r[request::queryStart], r[request::qoLen], r[request::kvLen], r[request::pageStart],
               p[piece::head], p[piece::headCount], p[piece::rowStart], p[piece::rows],
-              p[piece::kvStart], kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot, firstPiece,
+              // On a grid, tiles begin at multiples of their length; the mask hides tokens before the window.
+              isCanonical ? p[piece::kvStart] / kKernelTileTokens * kKernelTileTokens : p[piece::kvStart], kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot, firstPiece,
               memberStart, memberCount, slot < 0 ? 0 : indptr[slot], -1, 0, 0, 0, -1};
     if (slot >= 0 && record.headCount == 1 && indptr[slot + 1] == indptr[slot] + 1) {
       record.job = slotJobs[indptr[slot]];

@@ -111,10 +111,30 @@ inline PlanOffsets planOffsets(const int32_t* words) {
   return at;
 }
 
+enum class MergeOrder : int { sequential = 0, canonicalTree = 1 };
+/** Tokens of a KV tile of the kernels; the chunks of a canonical tree are multiples of it. */
+constexpr int32_t kKernelTileTokens = 64;
+/** Chosen: trees of 2^12 chunks, a million KV tokens on the planner's grid of 256. */
+constexpr int32_t kMaxChunks = 4096;
+
+/** Partial states that one head of a piece leaves: one, or the canonical tree nodes that cover its chunks. */
+inline int32_t partialStates(const PlanView& plan, const int32_t* piece) {
+  if (plan[header::mergeOrder] != int(MergeOrder::canonicalTree) || piece[piece::request] < 0) return 1;
+  const int32_t grid = plan[header::mergeGridTokens];
+  int32_t at = piece[piece::kvStart] / grid, count = 0;
+  const int32_t end = (piece[piece::kvEnd] + grid - 1) / grid;
+  if (end <= at) return 1;
+  for (int32_t size; at < end; at += size, count++) {
+    for (size = 1; at % (2 * size) == 0 && at + 2 * size <= end;) size *= 2;
+  }
+  return count;
+}
+
 /** Scratch of checkPlan, kept between plans so that a check allocates nothing. */
 struct PlanCheckScratch {
   std::vector<int32_t> slotWriter;
   std::vector<int32_t> jobSeen;
+  std::vector<int32_t> slotJob;
   std::vector<int64_t> groupRows;
 };
 
@@ -190,6 +210,14 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
   ISOCHRON_REQUIRE_FIELD(window, words[header::maskKind] == 2 ? 1 : 0, kMaxTokens);
   ISOCHRON_REQUIRE_FIELD(sinks, 0, 1);
   ISOCHRON_REQUIRE_FIELD(slotRows, 0, 32767);
+  const bool isCanonical = words[header::mergeOrder] == int(MergeOrder::canonicalTree);
+  if (isCanonical) {
+    ISOCHRON_REQUIRE_FIELD(groupCount, 0, 0);
+    ISOCHRON_REQUIRE_FIELD(mergeGridTokens, kKernelTileTokens, 1 << 16);
+    if (words[header::mergeGridTokens] % kKernelTileTokens != 0) {
+      return fail("header.mergeGridTokens", -1, words[header::mergeGridTokens], "a multiple of " + std::to_string(kKernelTileTokens));
+    }
+  }
 
   const PlanView plan{words};
   const int32_t heads = plan.heads();
@@ -257,12 +285,18 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
       ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], shared[group_range::kvEnd]);
       if (p[piece::slot] < 0) return fail("pieces.slot", i, p[piece::slot], "a partial slot, because the piece is a group's");
     }
+    if (isCanonical) {
+      // Nodes are counted from the piece's own range, which must therefore be the range that runs.
+      const int64_t last = plan.request(owner)[request::kvLen], most = int64_t(kMaxChunks) * words[header::mergeGridTokens];
+      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], last < most ? last : most);
+    }
     if (p[piece::slot] == -1) continue;
-    ISOCHRON_REQUIRE("pieces.slot", i, p[piece::slot], 0, slots - p[piece::headCount]);
+    const int64_t states = int64_t(p[piece::headCount]) * partialStates(plan, p);
+    ISOCHRON_REQUIRE("pieces.slot", i, p[piece::slot], 0, slots - states);
     if (validRows > plan[header::slotRows]) return fail("pieces.validRows", i, validRows, range(1, plan[header::slotRows]));
-    for (int h = 0; h < p[piece::headCount]; h++) {
-      int32_t& writer = scratch.slotWriter[p[piece::slot] + h];
-      if (writer != -1) return fail("pieces.slot", i, p[piece::slot] + h, "a slot that no other piece writes");
+    for (int s = 0; s < states; s++) {
+      int32_t& writer = scratch.slotWriter[p[piece::slot] + s];
+      if (writer != -1) return fail("pieces.slot", i, p[piece::slot] + s, "a slot that no other piece writes");
       writer = i;
     }
   }
@@ -276,6 +310,7 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
   // Slots that some merge reads are marked by −2 − writer; merges of one job must be consecutive.
   const int32_t jobs = plan[header::splitJobCount];
   scratch.jobSeen.assign(jobs, 0);
+  if (isCanonical) scratch.slotJob.assign(slots, -1);
   int32_t previousJob = -1;
   int64_t sourcesRead = 0;
   for (int i = 0; i < plan[header::mergeCount]; i++) {
@@ -307,10 +342,27 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
                        int64_t(plan[header::slotRows]) - m[merge::rowCount]);
       int32_t& writer = scratch.slotWriter[source[merge_source::slot]];
       if (writer >= 0) writer = -2 - writer;
+      if (isCanonical) {
+        int32_t& job = scratch.slotJob[source[merge_source::slot]];
+        if (job >= 0 && job != m[merge::splitJob]) {
+          return fail("mergeSources.slot", s, source[merge_source::slot], "a node that one job alone reads");
+        }
+        job = m[merge::splitJob];
+      }
     }
   }
   for (int s = 0; s < slots; s++) {
     if (scratch.slotWriter[s] >= 0) return fail("partialSlots", s, -1, "at least one merge that reads it");
+  }
+  for (int i = 0; isCanonical && i < plan[header::pieceRecordCount]; i++) {
+    const int32_t* p = plan.piece(i);
+    const int32_t states = partialStates(plan, p);
+    for (int s = 0; p[piece::slot] >= 0 && s < states * p[piece::headCount]; s++) {
+      const int32_t slot = p[piece::slot] + s;
+      if (scratch.slotJob[slot] != scratch.slotJob[slot - s % states]) {
+        return fail("pieces.slot", i, slot, "nodes of one piece read by one job");
+      }
+    }
   }
   return true;
 #undef ISOCHRON_REQUIRE

@@ -207,22 +207,24 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     tall |= int(uint32_t(PlanView{planHeader}.piece(i)[piece::rows]) >> 16) > 16;
   }
   session->tall_ = tall;
+  session->canonical_ = h[header::mergeOrder] == int(MergeOrder::canonicalTree);
   KernelNeeds needs;
-  if (h[header::dtype] != h[header::kvDtype] || !attentionNeeds(h[header::headDim], h[header::dtype], tall, &needs)) {
+  const auto needsOf = session->canonical_ ? canonicalNeeds : attentionNeeds;
+  if (h[header::dtype] != h[header::kvDtype] || !needsOf(h[header::headDim], h[header::dtype], tall, &needs)) {
     throw Unsupported("head dimension " + std::to_string(h[header::headDim]) + " with dtypes " + std::to_string(h[header::dtype]) +
                       "/" + std::to_string(h[header::kvDtype]) + " (kernels exist for 64, 128 and 256, bf16 or fp16)");
   }
   if (h[header::valueHeadDim] != h[header::headDim]) throw Unsupported("a value head dimension other than the head dimension");
   if (int64_t(h[header::pageSize]) * h[header::kvHeads] * h[header::headDim] * 2 > INT32_MAX) throw Unsupported("pages over 2 GiB");
-  if (h[header::mergeOrder] != 0) throw Unsupported("plans with a canonical merge tree");
   if (needs.sharedBytes + 1024 > context->properties.sharedBytesPerSm) {
     throw Unsupported("devices with less than " + std::to_string(needs.sharedBytes + 1024) + " bytes of shared memory an SM");
   }
   context->makeCurrent();
-  context->check(prepareAttention(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
+  const auto prepare = session->canonical_ ? prepareCanonical : prepareAttention;
+  context->check(prepare(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
   session->context = context;
   session->layout_ = imageLayout(h);
-  session->largestTile_ = !tall ? 16 : context->properties.major == 9 ? needs.largestTile : 64;
+  session->largestTile_ = !tall ? 16 : needs.largestTile;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
@@ -265,7 +267,7 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
       ISOCHRON_FIXED(fingerprint), ISOCHRON_FIXED(queryHeads), ISOCHRON_FIXED(kvHeads), ISOCHRON_FIXED(headDim),
       ISOCHRON_FIXED(valueHeadDim), ISOCHRON_FIXED(dtype), ISOCHRON_FIXED(kvDtype), ISOCHRON_FIXED(pageSize),
       ISOCHRON_FIXED(maskKind), ISOCHRON_FIXED(window), ISOCHRON_FIXED(packedHeads), ISOCHRON_FIXED(slotRows),
-      ISOCHRON_FIXED(sinks), ISOCHRON_FIXED(softCapBits), ISOCHRON_FIXED(mergeOrder), ISOCHRON_FIXED(workerCapacity),
+      ISOCHRON_FIXED(sinks), ISOCHRON_FIXED(softCapBits), ISOCHRON_FIXED(mergeOrder), ISOCHRON_FIXED(mergeGridTokens), ISOCHRON_FIXED(workerCapacity),
       ISOCHRON_FIXED(requestCapacity), ISOCHRON_FIXED(pieceCapacity), ISOCHRON_FIXED(mergeCapacity),
       ISOCHRON_FIXED(mergeSourceCapacity), ISOCHRON_FIXED(partialSlotCapacity), ISOCHRON_FIXED(groupCapacity),
       ISOCHRON_FIXED(groupMemberCapacity)};
@@ -321,6 +323,24 @@ void Session::requireBinding(const Binding& b) const {
   if (header_[header::sinks] == 1) require("sinks", b.sinks, int64_t(header_[header::queryHeads]) * 4);
 }
 
+namespace {
+/** Levels of the tree over the longest request that a page table has room for. */
+int canonicalLevels(const Binding& b, const int32_t* h) {
+  const int64_t grid = h[header::mergeGridTokens];
+  const int64_t chunks = (b.pageTableLength * h[header::pageSize] + grid - 1) / grid;
+  int levels = 1;
+  while (levels < kCanonicalLevels && (int64_t(1) << levels) < chunks) levels++;
+  return levels;
+}
+}  // namespace
+
+void Session::prepareBinding(Binding& b) const {
+  if (!canonical_) return;
+  const int64_t rows = tall_ ? kCanonicalTileRows : 16;
+  const int64_t nodes = int64_t(header_[header::workerCapacity]) * canonicalLevels(b, header_);
+  b.nodes = context->allocate(nodes * rows * (header_[header::headDim] + 2) * 4);
+}
+
 void Session::launch(const Binding& b, bool dependent, bool timed) {
   context->requireUsable();
   context->makeCurrent();
@@ -366,7 +386,15 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleLog2 = scale * log2e;
   p.softCapLog2 = softCap * log2e;
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
-  context->check(launchAttention(int(headDim), h[header::dtype], tall_, timed, dependent, h[header::workerCapacity], p, context->stream),
+  const int workers = h[header::workerCapacity], dtype = h[header::dtype];
+  if (canonical_) {
+    const CanonicalParams c{p, static_cast<float*>(b.nodes->pointer), h[header::mergeGridTokens], canonicalLevels(b, h),
+                            tall_ ? kCanonicalTileRows : 16};
+    context->check(launchCanonical(int(headDim), dtype, tall_, timed, dependent, workers, c, context->stream),
+                   "launching the attention kernel");
+    return;
+  }
+  context->check(launchAttention(int(headDim), dtype, tall_, timed, dependent, workers, p, context->stream),
                  "launching the attention kernel");
 }
 
@@ -399,11 +427,17 @@ std::shared_ptr<Graph> Graph::capture(std::shared_ptr<Session> session, std::vec
   std::shared_ptr<Graph> graph(new Graph());
   graph->session = session;
   graph->limits_ = {INT64_MAX, INT64_MAX};
-  for (const Binding& binding : bindings) {
+  for (Binding& binding : bindings) {
     session->requireBinding(binding);
     graph->limits_.pageTableLength = std::min(graph->limits_.pageTableLength, binding.pageTableLength);
     graph->limits_.queryTokens = std::min(graph->limits_.queryTokens, binding.queryTokens);
   }
+  // One launch's nodes are done with before the next one begins its pieces: the longest page table's room serves all.
+  auto longest = std::max_element(bindings.begin(), bindings.end(), [](const Binding& a, const Binding& b) {
+    return a.pageTableLength < b.pageTableLength;
+  });
+  session->prepareBinding(*longest);
+  for (Binding& binding : bindings) binding.nodes = longest->nodes;
   graph->bindings_ = std::move(bindings);
   context.check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
   cudaGraph_t recorded = nullptr;

@@ -35,6 +35,26 @@ const copyPackage = (from, entries) => {
   }
 };
 copyPackage(join(root, "..", "planner"), ["dist"]);
+// The command and what it needs, for `calibrate` and `replay`: built by `npm run build`.
+const command = join(root, "..", "cli");
+copyPackage(join(root, "..", "simulator"), ["dist", "profiles", "models"]);
+copyPackage(join(root, "..", "viz"), ["dist"]);
+copyPackage(command, ["bin", "dist"]);
+cpSync(join(root, "..", "..", "traces"), join(stage, "node_modules", "isochron", "traces"), { recursive: true });
+for (const [from, name] of [
+  [command, "commander"],
+  [command, "fastest-levenshtein"],
+  [join(root, "..", "simulator"), "zod"],
+  [join(root, "..", "simulator"), "csv-parse"],
+]) {
+  const { resolve } = createRequire(join(from, "package.json"));
+  let folder = dirname(resolve(name));
+  while (!existsSync(join(folder, "package.json")) || !folder.endsWith(name)) folder = dirname(folder);
+  cpSync(folder, join(stage, "node_modules", name), {
+    recursive: true,
+    filter: (path) => !/\.(d\.[cm]?ts|map)$|\/src$|\/locales\.c/.test(path),
+  });
+}
 copyPackage(root, [
   "dist",
   "native",
@@ -50,7 +70,7 @@ for (const file of readdirSync(resolve("node-addon-api")).filter((file) => file.
 }
 cpSync(compressedNode(), join(stage, "node.xz"));
 writeFileSync(join(stage, "commit"), commit());
-cpSync(join(root, "scripts", "run.sh"), join(stage, "run.sh"));
+for (const file of ["run.sh", "timelines.mjs"]) cpSync(join(root, "scripts", file), join(stage, file));
 
 const archive = join(out, "isochron-gpu.tar.gz");
 run("tar", ["-czf", archive, "-C", out, "isochron-gpu"]);

@@ -45,6 +45,8 @@ export interface NativeDeviceInfo {
   readonly memoryClockKHz: number;
   /** Bytes that this executor has allocated. */
   readonly bytesInUse: number;
+  /** Bytes of device memory that nobody has allocated, in any process. */
+  readonly freeBytes: number;
 }
 
 /**
@@ -85,6 +87,7 @@ export interface NativeAddon {
   capture(session: SessionHandle, bindings: readonly NativeBinding[], dependent: boolean): GraphHandle;
   releaseGraph(graph: GraphHandle): void;
   replay(graph: GraphHandle, plan: PlanBytes): Promise<number> | null;
+  replayAndWait(graph: GraphHandle, plan: PlanBytes): number | null;
   queue(graph: GraphHandle, plan: PlanBytes): boolean;
   time(graph: GraphHandle, plan: PlanBytes, warmUps: number, repetitions: number): Promise<Float64Array> | null;
   timeGather(

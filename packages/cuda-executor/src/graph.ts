@@ -77,12 +77,12 @@ export class CapturedGraph {
 
   /** Device memory of the plan image, the partial states and the counters, in bytes. */
   get workspaceBytes(): number {
-    return this.addon.sessionInfo(this.session).workspaceBytes;
+    return this.info.workspaceBytes;
   }
 
   /** Bytes that the last replay copied to the device. */
   get uploadedBytes(): number {
-    return this.addon.sessionInfo(this.session).uploadedBytes;
+    return this.info.uploadedBytes;
   }
 
   /** Replays with a plan; resolves to the device time of all layers in µs. Throws PlanRejectedError. */
@@ -91,6 +91,14 @@ export class CapturedGraph {
       const done = calling(() => this.addon.replay(this.handle, new Uint8Array(plan.buffer)));
       if (done !== null) return await this.track(awaiting(done));
       await this.oneDone();
+    }
+  }
+
+  /** As replay, but blocks the calling thread until the device is done: for tools that measure step by step. */
+  replayAndWait(plan: Plan): number {
+    for (;;) {
+      const us = calling(() => this.addon.replayAndWait(this.handle, new Uint8Array(plan.buffer)));
+      if (us !== null) return us;
     }
   }
 
@@ -109,8 +117,16 @@ export class CapturedGraph {
   }
 
   close(): void {
-    if (this.graph !== undefined) this.addon.releaseGraph(this.graph);
+    if (this.graph === undefined) return;
+    this.addon.releaseGraph(this.graph);
     this.graph = undefined;
+    // The session's memory must not wait for a garbage collection; what is still queued keeps it alive.
+    this.addon.releaseSession(this.session);
+  }
+
+  private get info(): ReturnType<NativeAddon["sessionInfo"]> {
+    if (this.graph === undefined) throw new GraphClosedError();
+    return this.addon.sessionInfo(this.session);
   }
 
   private get handle(): GraphHandle {

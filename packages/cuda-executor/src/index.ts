@@ -1,3 +1,5 @@
+export { type AttentionRunnerOptions, CudaAttentionRunner } from "./attention-runner.ts";
+export { type BaseProfile, type Calibration, calibrate, type Measurement } from "./calibrate.ts";
 export {
   CudaError,
   CudaOutOfMemoryError,

@@ -75,6 +75,7 @@ export { ROUTERS } from "./routing/routers.ts";
 export type { Step, StepTimer, StepTiming } from "./step.ts";
 export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
+export { type AttentionRunner, ExecutorTimer } from "./step-timers/executor-timer.ts";
 export type { ExpertLoad } from "./step-timers/expert-routing.ts";
 export { EXPERT_SHARE_CV, ExpertRouting } from "./step-timers/expert-routing.ts";
 export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";

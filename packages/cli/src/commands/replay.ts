@@ -1,7 +1,8 @@
 // `isochron replay`: a production trace on a deployment that exists only as numbers.
 
-import type { PolicyName, Timeline } from "@isochron/planner";
+import type { AttentionShape, PolicyName, Timeline } from "@isochron/planner";
 import {
+  type AttentionRunner,
   BATCHING_POLICIES,
   type BatchingName,
   createStepTimer,
@@ -15,11 +16,11 @@ import {
   type Report,
   ROUTERS,
   type RouterName,
+  rankAttention,
   replay,
   type ServiceLevel,
   type SpeculationOptions,
   STEP_TIMER_KINDS,
-  type StepTimerKind,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
@@ -31,6 +32,7 @@ import {
 import { type Command, Option } from "commander";
 import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
+import { type CudaExecutor, loadCuda } from "../cuda.ts";
 import { writePage } from "../documents/page.ts";
 import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
 import { explain, InputError } from "../errors.ts";
@@ -54,6 +56,9 @@ import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
 import { inFlags, refuseContradictions } from "./replay-checks.ts";
 
+/** The simulator's own, and hardware in the loop. */
+const STEP_TIMERS = [...STEP_TIMER_KINDS, "cuda"] as const;
+
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
   readonly gpu: string;
@@ -67,7 +72,7 @@ interface ReplayOptions extends CommonOptions {
   readonly routerStalenessMs: number;
   readonly batching: BatchingName;
   readonly attention: PolicyName;
-  readonly stepTimer: StepTimerKind;
+  readonly stepTimer: (typeof STEP_TIMERS)[number];
   readonly limit?: number;
   readonly rate: number;
   readonly seed: number;
@@ -117,8 +122,8 @@ export function addReplayCommand(program: Command, context: Context): void {
   command
     .option(
       "--step-timer <name>",
-      `how long a step takes: ${names(STEP_TIMER_KINDS)}`,
-      nameOption("--step-timer", "step timer", STEP_TIMER_KINDS),
+      `how long a step takes: ${names(STEP_TIMERS)}`,
+      nameOption("--step-timer", "step timer", STEP_TIMERS),
       "analytic",
     )
     .option("--seed <number>", "seed of everything random", integerOption("--seed", 0), 0)
@@ -308,6 +313,16 @@ async function replayToTraceEvents(
   return report!;
 }
 
+/** The GPU of this machine as it runs the attention of each step. Throws CudaUnavailableError where there is none. */
+async function openHardware(
+  attention: AttentionShape,
+  { attention: policy, seed }: ReplayOptions,
+): Promise<{ readonly executor: CudaExecutor; readonly runner: AttentionRunner }> {
+  const { CudaExecutor, CudaAttentionRunner } = await loadCuda();
+  const executor = CudaExecutor.open();
+  return { executor, runner: await CudaAttentionRunner.open(executor, attention, { policy, seed: seed + 1 }) };
+}
+
 async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
   const { format, limit, rate, spreadTicks, skipInvalid } = options;
@@ -322,6 +337,9 @@ async function replayWithProgress(
   context: Context,
   onStep: ((step: ReplayedStep) => void) | undefined,
 ): Promise<Report> {
+  const { stepTimer, blockSize: pageSize = 16 } = options;
+  const hardware =
+    stepTimer === "cuda" ? await openHardware(rankAttention(model, options.tp, pageSize), options) : undefined;
   const progress = startProgress(context.stderr);
   try {
     return await replay({
@@ -330,7 +348,8 @@ async function replayWithProgress(
       generator: generatorOf(context, options.seed),
       signal: context.interrupt,
       stepTimer: createStepTimer({
-        kind: options.stepTimer,
+        kind: stepTimer === "cuda" ? "analytic" : stepTimer,
+        runner: hardware?.runner,
         model,
         profile,
         tensorParallel: options.tp,
@@ -375,6 +394,7 @@ async function replayWithProgress(
     });
   } finally {
     progress.end();
+    await hardware?.executor.close();
   }
 }
 

@@ -1,6 +1,7 @@
 // Instantiations of the attention kernel and their launch.
 #include "attention.cuh"
 #include "attention.h"
+#include "tall_kernel.cuh"
 
 namespace isochron {
 namespace {
@@ -29,23 +30,54 @@ Kernel pickKernel(int headDim, int dtype, bool tall, bool timed) {
   return nullptr;
 }
 
+using TallKernel = void (*)(const AttentionParams, int);
+
+template <class T>
+TallKernel pickTallDim(int headDim, bool timed) {
+  switch (headDim) {
+    case 64: return timed ? tallKernel<T, 64, true> : tallKernel<T, 64, false>;
+    case 128: return timed ? tallKernel<T, 128, true> : tallKernel<T, 128, false>;
+    default: return nullptr;
+  }
+}
+
+/** The kernel of tall_kernel.cuh, where the current device has it; else null. */
+TallKernel pickTallKernel(int headDim, int dtype, bool timed) {
+  const TallKernel kernel = dtype == 0 ? pickTallDim<__nv_bfloat16>(headDim, timed) : pickTallDim<__half>(headDim, timed);
+  if (kernel == nullptr) return nullptr;
+  // Binaries without warpgroup instructions have an empty kernel in its place, without barriers.
+  cudaFuncAttributes attributes{};
+  if (cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return attributes.sharedSizeBytes > 0 ? kernel : nullptr;
+}
+
+int tallSharedBytes(int headDim) { return headDim == 64 ? TallShape<64>::sharedBytes : TallShape<128>::sharedBytes; }
+
 }  // namespace
 
 bool attentionNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs) {
   if (dtype != 0 && dtype != 1) return false;
   switch (headDim) {
-    case 64: *needs = {kThreads, Shape<64>::sharedBytes(tall), Shape<64>::ctasPerSm, 64 * kTallHalves}; return true;
-    case 128: *needs = {kThreads, Shape<128>::sharedBytes(tall), Shape<128>::ctasPerSm, 64 * kTallHalves}; return true;
-    case 256: *needs = {kThreads, Shape<256>::sharedBytes(tall), Shape<256>::ctasPerSm, 64}; return true;
+    case 64: *needs = {kThreads, Shape<64>::sharedBytes, Shape<64>::ctasPerSm, 64, 1}; break;
+    case 128: *needs = {kThreads, Shape<128>::sharedBytes, Shape<128>::ctasPerSm, 64, 1}; break;
+    case 256: *needs = {kThreads, Shape<256>::sharedBytes, Shape<256>::ctasPerSm, 64, 1}; break;
     default: return false;
   }
+  if (tall && pickTallKernel(headDim, dtype, false) != nullptr) {
+    *needs = {kTallThreads, tallSharedBytes(headDim), needs->ctasPerSm, 2 * 64, 2};
+  }
+  return true;
 }
 
 cudaError_t prepareAttention(int headDim, int dtype, bool tall) {
   KernelNeeds needs;
   if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
   for (const bool timed : {false, true}) {
-    const void* kernel = reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
+    const void* kernel = needs.workersPerCta == 2 ? reinterpret_cast<const void*>(pickTallKernel(headDim, dtype, timed))
+                                                  : reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
     cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, needs.sharedBytes);
     if (error != cudaSuccess) return error;
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
@@ -59,7 +91,7 @@ cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool 
   KernelNeeds needs;
   if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(workers);
+  config.gridDim = dim3((workers + needs.workersPerCta - 1) / needs.workersPerCta);
   config.blockDim = dim3(needs.threads);
   config.dynamicSmemBytes = needs.sharedBytes;
   config.stream = stream;
@@ -69,8 +101,10 @@ cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool 
   config.attrs = &attribute;
   config.numAttrs = dependent ? 1 : 0;
   AttentionParams copy = params;
-  void* arguments[] = {&copy};
-  return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed)), arguments);
+  void* arguments[] = {&copy, &workers};  // the second only for tallKernel
+  const void* kernel = needs.workersPerCta == 2 ? reinterpret_cast<const void*>(pickTallKernel(headDim, dtype, timed))
+                                                : reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
+  return cudaLaunchKernelExC(&config, kernel, arguments);
 }
 
 }  // namespace isochron

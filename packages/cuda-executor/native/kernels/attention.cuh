@@ -20,11 +20,6 @@ constexpr int kWarps = 4;
 constexpr int kTileTokens = 64;
 constexpr int kWarpTokens = 16;
 constexpr int kCombineRows = 8;
-#ifndef ISOCHRON_TALL_HALVES
-#define ISOCHRON_TALL_HALVES 1
-#endif
-/** Query rows of the tallest tile on warpgroup instructions, in units of 64. */
-constexpr int kTallHalves = ISOCHRON_TALL_HALVES;
 /** Chosen: balanced plans give a worker fewer records than this, unless requests are far more than workers. */
 constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
@@ -45,18 +40,23 @@ struct Shape {
   static constexpr int stateBytes = kWarps * 16 * 8;
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int ringBytes = stages * stageBytes;
-  /** Where warps combine their states; taller tiles keep up to 128 query rows there. */
-  static ISOCHRON_DEVICE constexpr int combineBytes(bool tall) {
-    return tall && D <= 128 && kTallHalves == 2 ? 128 * D * 2 : kWarps * kCombineRows * D * 4;
-  }
-  static ISOCHRON_DEVICE constexpr int sharedBytes(bool tall) { return ringBytes + combineBytes(tall) + stateBytes + recordBytes; }
+  static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes;
 };
 
+/** What the four warps of a piece share: those of a CTA, or a warpgroup of one. */
 struct SharedMemory {
   uint32_t ring;       // address of the KV ring
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
+  int barrier;         // of the four warps
+  uint32_t worker;     // that the current piece belongs to
+
+  __device__ __forceinline__ void sync() const { ptx::syncThreads(barrier, kThreads); }
+  __device__ __forceinline__ bool syncOr(bool value) const { return ptx::syncThreadsOr(barrier, kThreads, value); }
+  /** This thread among the 128. */
+  static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
 };
 
 /** Where a packed row of a piece lives in the query and output tensors; −1 for rows past the piece's end. */
@@ -69,6 +69,12 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
   int queryStart = piece.queryStart, packedRow = piece.rowStart + row, history = piece.kvLen - piece.qoLen;
   if (piece.memberCount > 0) {
     int low = piece.memberStart, high = piece.memberStart + piece.memberCount - 1;
+    // Members mostly have as many rows as the first: the right one is found at once, or the search narrowed by one trip.
+    const int guess = min(low + packedRow / max(p.members[low].rows, 1), high);
+    const int begin = p.members[guess].rowBegin;
+    if (begin > packedRow) high = guess - 1;
+    else if (begin + p.members[guess].rows > packedRow) low = high = guess;
+    else low = guess;
     while (low < high) {  // the last member whose rows begin at or before this one
       const int middle = (low + high + 1) >> 1;
       if (p.members[middle].rowBegin <= packedRow) low = middle;
@@ -366,9 +372,9 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
             make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]);
       }
     }
-    __syncthreads();
+    shared.sync();
     constexpr int quads = D / 4;
-    for (int f = threadIdx.x; f < kCombineRows * quads; f += kThreads) {
+    for (int f = shared.thread(); f < kCombineRows * quads; f += kThreads) {
       const int r = f / quads, column = (f % quads) * 4, row = half * 8 + r;
       if (row >= piece.validRows()) break;
       float maximum = -INFINITY, sum = 0.f;
@@ -401,7 +407,7 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
         if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
       }
     }
-    __syncthreads();
+    shared.sync();
   }
 }
 
@@ -454,10 +460,9 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  constexpr int combineBytes = Shape<D>::combineBytes(kTall);
-  uint8_t* const states = combine + combineBytes;
+    uint8_t* const states = combine + Shape<D>::combineBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes), 0, blockIdx.x};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
@@ -506,8 +511,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     }
   }
   if (!waited) ptx::waitForPreviousLaunch();
-  constexpr bool usesWarpgroup = kTall && ISOCHRON_WARPGROUP != 0 && D <= 128;
-  if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
+  block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
     const bool tall = kTall && piece->tall();
@@ -515,19 +519,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
       uint64_t startNs = 0, endNs = 0;
       if constexpr (kTimed) startNs = ptx::globalTimerNs();
-      bool done = false;
-#if ISOCHRON_WARPGROUP
-      if constexpr (kTall && usesWarpgroup) {
-        if (tall) {
-          const bool sameRecord = h + 1 < piece->headCount;
-          const PieceRecord* next = sameRecord ? piece : record + 1 < recordCount ? &records[record + 1] : nullptr;
-          const int nextHead = sameRecord ? head + 1 : next != nullptr ? next->head : 0;
-          stage = runTallPiece<T, D, kTimed>(p, shared, records, cursor, *piece, head, slot, next, nextHead, stage, policyShared, startCycle, cycles);
-          done = true;
-        }
-      }
-#endif
-      if (!done) {
+      {
         block.reset();
         for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
           const int refill = stage + lookahead < stages ? stage + lookahead : stage + lookahead - stages;
@@ -569,7 +561,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       if (!last) {
         if (lastHead) piece = &records[++record];
         const int nextHead = lastHead ? piece->head : piece->head + h + 1;
-        if (!usesWarpgroup || !piece->tall()) block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
+        block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
       if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
       if constexpr (kTimed) {

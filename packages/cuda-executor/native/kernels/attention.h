@@ -7,8 +7,10 @@
 namespace isochron {
 
 struct KernelNeeds {
-  int threads, sharedBytes, ctasPerSm;
-  int largestTile;  // query rows, on Hopper
+  int threads, sharedBytes;
+  int ctasPerSm;      // workers resident on each SM
+  int largestTile;    // query rows
+  int workersPerCta;  // done by one CTA
 };
 
 /** False where no kernel exists for the head dimension or dtype (0 bf16, 1 fp16). `tall`: tiles of more than 16 rows. */

@@ -115,7 +115,7 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
 #pragma unroll
       for (int i = 0; i < D / 32; i++) mine[i] = total.v[i];
       if (lane == 0) shared.states[warp] = make_float2(maximum, sum);
-      __syncthreads();
+      shared.sync();
       if (warp == 0) {
         for (int w = 1; w < kWarps; w++) {
           const float2 state = shared.states[w];
@@ -130,18 +130,18 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
       }
     }
     if (!spread || warp == 0) writeMerged<T, D>(p, queryStart, head, rowStart + row, lane, total, maximum, sum);
-    if (spread) __syncthreads();
+    if (spread) shared.sync();
   }
 }
 
 /**
- * As mergeRows, for many rows of at most 4 sources: a warp takes 4 rows at a time, so that 16 partial rows travel together
- * however few sources a row has.
+ * As mergeRows, for many rows of at most `width` (2 or 4) sources: a warp takes 16 / width rows at a time, so that 16 partial rows
+ * travel together however few sources a row has.
  */
-template <class T, int D, class RowOf>
+template <class T, int D, int width = 4, class RowOf>
 __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
                                               int sources, int warp, int lane, RowOf&& rowOf) {
-  constexpr int rowsAtOnce = D == 256 ? 2 : 4, width = 4;
+  constexpr int rowsAtOnce = (D == 256 ? 8 : 16) / width;
 #pragma unroll 1
   for (int base = warp * rowsAtOnce; base < rowCount; base += kWarps * rowsAtOnce) {
     const int myRow = min(base + ((lane / width) & (rowsAtOnce - 1)), rowCount - 1), mySource = lane & (width - 1);
@@ -155,11 +155,11 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
     if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
     float maximum = state.x;
     maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
-    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+    if constexpr (width > 2) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
     const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
     float sum = weight * state.y;
     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    if constexpr (width > 2) sum += __shfl_xor_sync(0xffffffffu, sum, 2);
 #pragma unroll
     for (int r = 0; r < rowsAtOnce; r++) {
       LaneRow<D> total;
@@ -193,9 +193,9 @@ __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedM
                       return source.slot * p.slotRows + source.slotRow + row;
                     });
     if constexpr (kTimed) {
-      __syncthreads();
-      if (threadIdx.x == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+      shared.sync();
+      if (shared.thread() == 0) {
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
@@ -203,7 +203,7 @@ __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedM
 
 /** As mergeListed, by one warp. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeByWarp(const AttentionParams& p, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
+__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
 #pragma unroll 1
   for (int m = mergeStart; m < mergeEnd; m++) {
     uint64_t startNs = 0;
@@ -223,7 +223,7 @@ __device__ __noinline__ void mergeByWarp(const AttentionParams& p, int mergeStar
     }
     if constexpr (kTimed) {
       if (lane == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
@@ -234,13 +234,13 @@ template <class T, int D, bool kTimed>
 __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
                                        int h, int warp, int lane, uint32_t startCycle) {
   if (piece.job >= 0) {
-    __syncthreads();
+    shared.sync();
     bool isLast = false;
-    if (threadIdx.x == 0) {
+    if (shared.thread() == 0) {
       isLast = ptx::countArrival(p.counters + piece.job) == piece.arrivals - 1;
       if (isLast) p.counters[piece.job] = 0;
     }
-    if (__syncthreads_or(isLast)) {
+    if (shared.syncOr(isLast)) {
       if (piece.firstSlot >= 0) {
         uint64_t startNs = 0;
         uint32_t cycle = 0;
@@ -252,15 +252,15 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
           mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         }
         if constexpr (kTimed) {
-          __syncthreads();
-          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), blockIdx.x,
+          shared.sync();
+          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker,
                                      {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-          for (int m = piece.mergeStart + threadIdx.x; m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
+          for (int m = piece.mergeStart + shared.thread(); m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
         }
       } else {
         mergeListed<T, D, kTimed>(p, shared, piece.mergeStart, piece.mergeEnd, warp, lane, startCycle);
       }
-      __syncthreads();
+      shared.sync();
     }
     return;
   }
@@ -269,20 +269,20 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
   const int start = h == 0 ? piece.slotJobStart : p.slotJobIndptr[slot];
   const int end = p.slotJobIndptr[slot + 1];
   for (int base = start; base < end; base += kThreads) {
-    __syncthreads();
+    shared.sync();
     bool isLast = false;
-    if (base + int(threadIdx.x) < end) {
-      const int job = p.slotJobs[base + threadIdx.x];
+    if (base + shared.thread() < end) {
+      const int job = p.slotJobs[base + shared.thread()];
       isLast = ptx::countArrival(p.counters + job) == p.jobs[job].arrivals - 1;
       if (isLast) p.counters[job] = 0;
     }
     const uint32_t mask = __ballot_sync(0xffffffffu, isLast);
     if (lane == 0) completed[warp] = mask;
-    __syncthreads();
+    shared.sync();
     uint32_t masks[kWarps];
 #pragma unroll
     for (int w = 0; w < kWarps; w++) masks[w] = completed[w];
-    __syncthreads();
+    shared.sync();
     if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0) continue;
     // A warp takes every fourth of the completed jobs: their rows are few, and their look-ups would otherwise add up.
     int ordinal = 0;
@@ -291,9 +291,9 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
       const uint32_t bits = i < 32 ? masks[0] : i < 64 ? masks[1] : i < 96 ? masks[2] : masks[3];
       if (((bits >> (i & 31)) & 1) == 0 || (ordinal++ & (kWarps - 1)) != warp) continue;
       const JobRecord job = p.jobs[p.slotJobs[base + i]];
-      mergeByWarp<T, D, kTimed>(p, job.mergeStart, job.mergeEnd, lane, startCycle);
+      mergeByWarp<T, D, kTimed>(p, shared, job.mergeStart, job.mergeEnd, lane, startCycle);
     }
-    __syncthreads();
+    shared.sync();
   }
 }
 

@@ -110,6 +110,19 @@ __device__ __forceinline__ void prefetchL2(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
+/** __syncthreads and __syncthreads_or for `threads` of the CTA's threads. */
+__device__ __forceinline__ void syncThreads(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+__device__ __forceinline__ bool syncThreadsOr(int barrier, int threads, bool value) {
+  int any;
+  asm volatile("{\n.reg .pred p, q;\nsetp.ne.b32 p, %3, 0;\nbar.red.or.pred q, %1, %2, p;\nselp.b32 %0, 1, 0, q;\n}\n"
+               : "=r"(any)
+               : "r"(barrier), "r"(threads), "r"(int(value))
+               : "memory");
+  return any != 0;
+}
+
 /** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
 __device__ __forceinline__ int countArrival(int32_t* counter) {
   int before;

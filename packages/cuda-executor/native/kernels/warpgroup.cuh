@@ -37,13 +37,13 @@ struct Warpgroup;
 
 template <>
 struct Warpgroup<__nv_bfloat16> {
-  /** c (64 × 64) = a · bᵀ, added to c where `add`; both from shared memory, inner dimension 16 along the rows. */
-  static __device__ __forceinline__ void multiplyShared(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
+  /** c (64 × 64) = a · bᵀ, added to c where `add`; a from registers, b from shared memory, inner dimension 16 along its rows. */
+  static __device__ __forceinline__ void multiplyTransposed(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
     asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, p, 1, 1, 0, 0;\n}\n"
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
         : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3]), "+f"(c[1][0]), "+f"(c[1][1]), "+f"(c[1][2]), "+f"(c[1][3]), "+f"(c[2][0]), "+f"(c[2][1]), "+f"(c[2][2]), "+f"(c[2][3]), "+f"(c[3][0]), "+f"(c[3][1]), "+f"(c[3][2]), "+f"(c[3][3]), "+f"(c[4][0]), "+f"(c[4][1]), "+f"(c[4][2]), "+f"(c[4][3]), "+f"(c[5][0]), "+f"(c[5][1]), "+f"(c[5][2]), "+f"(c[5][3]), "+f"(c[6][0]), "+f"(c[6][1]), "+f"(c[6][2]), "+f"(c[6][3]), "+f"(c[7][0]), "+f"(c[7][1]), "+f"(c[7][2]), "+f"(c[7][3])
-        : "l"(a), "l"(b), "r"(int(add)));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(add)));
   }
   /** c (64 × 64) += a · b; a from registers, b from shared memory with its columns along the rows, inner dimension 16. */
   static __device__ __forceinline__ void multiplyAdd(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {
@@ -63,13 +63,13 @@ struct Warpgroup<__nv_bfloat16> {
 
 template <>
 struct Warpgroup<__half> {
-  /** c (64 × 64) = a · bᵀ, added to c where `add`; both from shared memory, inner dimension 16 along the rows. */
-  static __device__ __forceinline__ void multiplyShared(float (&c)[8][4], uint64_t a, uint64_t b, bool add) {
+  /** c (64 × 64) = a · bᵀ, added to c where `add`; a from registers, b from shared memory, inner dimension 16 along its rows. */
+  static __device__ __forceinline__ void multiplyTransposed(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b, bool add) {
     asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, p, 1, 1, 0, 0;\n}\n"
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
         : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3]), "+f"(c[1][0]), "+f"(c[1][1]), "+f"(c[1][2]), "+f"(c[1][3]), "+f"(c[2][0]), "+f"(c[2][1]), "+f"(c[2][2]), "+f"(c[2][3]), "+f"(c[3][0]), "+f"(c[3][1]), "+f"(c[3][2]), "+f"(c[3][3]), "+f"(c[4][0]), "+f"(c[4][1]), "+f"(c[4][2]), "+f"(c[4][3]), "+f"(c[5][0]), "+f"(c[5][1]), "+f"(c[5][2]), "+f"(c[5][3]), "+f"(c[6][0]), "+f"(c[6][1]), "+f"(c[6][2]), "+f"(c[6][3]), "+f"(c[7][0]), "+f"(c[7][1]), "+f"(c[7][2]), "+f"(c[7][3])
-        : "l"(a), "l"(b), "r"(int(add)));
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(int(add)));
   }
   /** c (64 × 64) += a · b; a from registers, b from shared memory with its columns along the rows, inner dimension 16. */
   static __device__ __forceinline__ void multiplyAdd(float (&c)[8][4], const uint32_t (&a)[4], uint64_t b) {

@@ -6,11 +6,14 @@ import type { ModelConfig } from "../model/model-config.ts";
 import { rankAttention } from "../model/model-config.ts";
 import type { StepTimer } from "../step.ts";
 import { AnalyticTimer } from "./analytic-timer.ts";
+import { type AttentionRunner, ExecutorTimer } from "./executor-timer.ts";
 import { KernelTimer } from "./kernel-timer.ts";
 import type { StepCostOptions } from "./step-costs.ts";
 
 export interface StepTimerOptions extends StepCostOptions {
   readonly kind: StepTimerKind;
+  /** Runs the attention of each step; `kind` then says nothing. */
+  readonly runner?: AttentionRunner | undefined;
   readonly model: ModelConfig;
   readonly profile: GpuProfile;
   /** GPUs that share every layer; 1 unless given. Must divide the model's query heads. */
@@ -78,5 +81,7 @@ export function createStepTimer(options: StepTimerOptions): StepTimer {
   if (!(expertShareCv >= 0 && Number.isFinite(expertShareCv))) {
     throw new StepTimerError("expertShareCv", expertShareCv, "a finite number of at least 0");
   }
+  const { runner, profile, exactLengths } = options;
+  if (runner !== undefined) return new ExecutorTimer(model, profile, tensorParallel, runner, options, exactLengths);
   return TIMERS[kind](options, rankAttention(model, tensorParallel, pageSize));
 }
