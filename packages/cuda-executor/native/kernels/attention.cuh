@@ -5,7 +5,8 @@
 // piece boundaries: memory never waits for a piece to end. Two ways to consume a tile:
 //   · 16-row query tiles (decode): each warp multiplies all 16 rows with its own 16 tokens, so warps meet only when the
 //     piece ends, to combine their four softmax states through shared memory.
-//   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile.
+//   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile. (On Hopper
+//     plans with such tiles have a kernel of their own up to head dimension 128: tall_kernel.cuh.)
 // S = Q·Kᵀ and O += P·V on m16n8k16 tensor cores, online softmax in base 2 in registers.
 // A piece with a slot leaves an unnormalised partial state; the last arriver of a job merges (merge.cuh).
 // Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
