@@ -372,6 +372,8 @@ class ReplayRun {
     }
     const endUs = this.#isPartial ? Math.max(this.#nowUs, observer.lastTokenUs) : observer.lastTokenUs;
     const { description } = this.#deployment;
+    // The curve first: the summary's percentiles are among its own, found in the same pass.
+    const itlCurveMs = observer.itlUs.curve(1e-3);
     const metrics = summarize(
       observer,
       {
@@ -384,7 +386,6 @@ class ReplayRun {
       },
       utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
     );
-    const itlCurveMs = observer.itlUs.curve(1e-3);
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
     return {

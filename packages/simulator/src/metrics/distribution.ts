@@ -51,6 +51,9 @@ export class Distribution {
   #minimum = Number.POSITIVE_INFINITY;
   #maximum = Number.NEGATIVE_INFINITY;
   #bins: Float64Array | undefined;
+  /** Percentiles found so far, and the count of samples they are of. */
+  readonly #selected = new Map<number, number>();
+  #selectedAt = 0;
   readonly #exactSamples: number;
 
   constructor(exactSamples: number = EXACT_SAMPLES) {
@@ -83,22 +86,32 @@ export class Distribution {
   /** Percentiles by linear interpolation between the closest ranks; all null without samples. */
   percentiles(percents: readonly number[]): (number | null)[] {
     if (this.count === 0) return percents.map(() => null);
-    const ranks: number[] = [];
-    for (const percent of percents) {
-      const position = (percent / 100) * (this.count - 1);
-      ranks.push(Math.floor(position), Math.min(Math.ceil(position), this.count - 1));
-    }
+    if (this.#selectedAt !== this.count) this.#selected.clear();
+    this.#selectedAt = this.count;
+    const missing = percents.filter((percent) => !this.#selected.has(percent));
+    if (missing.length > 0) this.#select(missing);
+    return percents.map((percent) => this.#selected.get(percent)!);
+  }
+
+  /** Going through the samples takes long, so what was found is kept for who asks for it again. */
+  #select(percents: readonly number[]): void {
+    const positions = percents.map((percent) => (percent / 100) * (this.count - 1));
+    const ranks = positions.flatMap((position) => [
+      Math.floor(position),
+      Math.min(Math.ceil(position), this.count - 1),
+    ]);
+    const extremes = { minimum: this.#minimum, maximum: this.#maximum };
     const values =
       this.#bins === undefined
-        ? selectRanks({ values: this.#values, weights: this.#weights, size: this.#size }, ranks)
+        ? selectRanks({ values: this.#values, weights: this.#weights, size: this.#size, extremes }, ranks)
         : this.#selectBinned(ranks, this.#bins);
-    return percents.map((percent, i) => {
-      const position = (percent / 100) * (this.count - 1);
+    for (const [i, percent] of percents.entries()) {
+      const position = positions[i]!;
       const low = values[2 * i]!;
       const high = values[2 * i + 1]!;
       // Equal ends are returned as they are: no rounding of their own.
-      return low === high ? low : low + (high - low) * (position - Math.floor(position));
-    });
+      this.#selected.set(percent, low === high ? low : low + (high - low) * (position - Math.floor(position)));
+    }
   }
 
   /** `scale` turns the samples' unit into that of the summary. */

@@ -8,6 +8,8 @@ export interface WeightedSamples {
   readonly weights: readonly Int32Array[];
   /** Samples in all arrays. */
   readonly size: number;
+  /** Of all values, where it is known already. */
+  readonly extremes?: { readonly minimum: number; readonly maximum: number };
 }
 
 /** Chosen: the counts (512 KiB) stay in the second-level cache. */
@@ -21,7 +23,7 @@ const SORTED_SIZE = 512;
  */
 export function selectRanks(samples: WeightedSamples, ranks: readonly number[]): number[] {
   if (samples.size <= SORTED_SIZE) return selectSorted(samples, ranks);
-  const range = bitRange(samples);
+  const range = bitRange(samples.extremes ?? extremesOf(samples));
   if (range.first === range.last && range.isLow) return ranks.map(() => samples.values[0]![0]!);
   const shift = Math.max(0, Math.ceil(Math.log2((range.last - range.first + 1) / BINS)));
   const counts = new Float64Array(BINS);
@@ -64,20 +66,27 @@ function selectSorted({ values, weights, size }: WeightedSamples, ranks: readonl
 }
 
 /** Smallest and largest high word; where all samples share it, low word. */
-function bitRange(samples: WeightedSamples): { first: number; last: number; isLow: boolean } {
-  for (const word of [1, 0]) {
-    let first = 0xffff_ffff;
-    let last = 0;
-    eachSample(samples, (words, _, count) => {
-      for (let i = word; i < 2 * count; i += 2) {
-        const bits = words[i]!;
-        if (bits < first) first = bits;
-        if (bits > last) last = bits;
-      }
-    });
-    if (first < last || word === 0) return { first, last, isLow: word === 0 };
-  }
-  throw new RangeError("unreachable");
+function bitRange({ minimum, maximum }: { minimum: number; maximum: number }): {
+  first: number;
+  last: number;
+  isLow: boolean;
+} {
+  const [lowFirst, first, lowLast, last] = new Uint32Array(Float64Array.of(minimum, maximum).buffer);
+  if (first === last) return { first: lowFirst!, last: lowLast!, isLow: true };
+  return { first: first!, last: last!, isLow: false };
+}
+
+function extremesOf(samples: WeightedSamples): { minimum: number; maximum: number } {
+  let minimum = Number.POSITIVE_INFINITY;
+  let maximum = Number.NEGATIVE_INFINITY;
+  eachSample(samples, (_, __, count, values) => {
+    for (let i = 0; i < count; i++) {
+      const value = values[i]!;
+      if (value < minimum) minimum = value;
+      if (value > maximum) maximum = value;
+    }
+  });
+  return { minimum, maximum };
 }
 
 /** Copies the samples of some bins, one list for each. */

@@ -30,8 +30,14 @@ export class AnalyticTimer implements StepTimer {
   private readonly launch: KernelCosts;
   private readonly timing: StepTiming = emptyTiming();
   private readonly group: number;
+  /** Rows of the query tile of a decode. */
+  private readonly decodeRows: number;
+  /** Bits of a whole number of KV tokens below its tiles; −1 where a tile is no power of two tokens. */
+  private readonly tileShift: number;
   /** Bytes per µs of n streaming lanes together. */
   private readonly totalRate: Float64Array;
+  /** What `leastStreaming` found last. */
+  private lastStreaming = 0;
 
   constructor(
     model: ModelConfig,
@@ -60,6 +66,9 @@ export class AnalyticTimer implements StepTimer {
       profile,
     );
     this.group = groupSize(attention);
+    this.decodeRows = queryTileFor(this.device.costModel, this.group).rows;
+    const tileBits = Math.log2(this.device.costModel.kvTileTokens);
+    this.tileShift = Number.isInteger(tileBits) ? tileBits : -1;
     this.totalRate = this.launch.streamBytesPerUs.map((rate, lanes) => lanes * rate);
   }
 
@@ -75,9 +84,10 @@ export class AnalyticTimer implements StepTimer {
     const { costModel } = device;
     const { kvHeads } = attention;
     const { group } = this;
-    const decodeRows = queryTileFor(costModel, group).rows;
-    const isDecodePlain = group <= decodeRows;
     const { kvTileTokens } = costModel;
+    const { decodeRows, tileShift } = this;
+    const isDecodePlain = group <= decodeRows;
+    const { count, qoLens, kvLens } = step;
     let decodes = 0;
     let decodeKv = 0;
     let jobs = 0;
@@ -86,11 +96,12 @@ export class AnalyticTimer implements StepTimer {
     let streamBytes = 0;
     let tensorSmUs = 0;
     let mergeRounds = 1;
-    for (let i = 0; i < step.count; i++) {
-      const qoLen = step.qoLens[i]!;
-      const kvLen = step.kvLens[i]!;
+    for (let i = 0; i < count; i++) {
+      const qoLen = qoLens[i]!;
+      const kvLen = kvLens[i]!;
       if (qoLen === 1 && isDecodePlain) {
-        const jobTiles = Math.ceil(kvLen / kvTileTokens);
+        // Every decode of every step comes by here: a shift takes a third of the time of a division.
+        const jobTiles = tileShift < 0 ? Math.ceil(kvLen / kvTileTokens) : (kvLen + kvTileTokens - 1) >> tileShift;
         decodes++;
         decodeKv += kvLen;
         tiles += jobTiles;
@@ -160,18 +171,37 @@ export class AnalyticTimer implements StepTimer {
   private streamUs(bytes: number, lanes: number, latencyUs: number): number {
     const { totalRate } = this;
     if (latencyUs === 0) return bytes / totalRate[lanes]!;
-    let low = 0;
-    let high = lanes;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (lanes * latencyUs * totalRate[middle]! < bytes * (lanes - middle)) low = middle;
-      else high = middle;
-    }
+    const low = this.leastStreaming(bytes, lanes, latencyUs);
+    const high = low + 1;
     const slope = totalRate[high]! - totalRate[low]!;
     const waiting = lanes * latencyUs;
     const active = (bytes * lanes - waiting * (totalRate[low]! - slope * low)) / (waiting * slope + bytes);
     // Equals wait at the same time: nothing streams then.
     return Math.max(waiting / (lanes - active), latencyUs + bytes / this.launch.peakBytesPerUs);
+  }
+
+  /**
+   * The whole number below the a of `streamUs`. One step is much like the one before it, so the search begins at what was
+   * found last and doubles its stride away from there.
+   */
+  private leastStreaming(bytes: number, lanes: number, latencyUs: number): number {
+    const { totalRate } = this;
+    const waiting = lanes * latencyUs;
+    let low = 0;
+    let high = lanes;
+    let middle = Math.min(this.lastStreaming, lanes - 1);
+    for (let stride = 1; high - low > 1; stride *= 2) {
+      if (middle <= low || middle >= high) middle = (low + high) >> 1;
+      if (waiting * totalRate[middle]! < bytes * (lanes - middle)) {
+        low = middle;
+        middle += stride;
+      } else {
+        high = middle;
+        middle -= stride;
+      }
+    }
+    this.lastStreaming = low;
+    return low;
   }
 
   /**

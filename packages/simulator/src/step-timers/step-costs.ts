@@ -67,12 +67,19 @@ export class StepCosts {
   private readonly otherMemo = emptyMemo();
   private readonly collectiveMemo = emptyMemo();
   private readonly host: HostTime;
+  private readonly samplerFixedUs: number;
+  /** Logits read for one token: every rank samples from the gathered logits of the whole vocabulary. */
+  private readonly samplerBytes: number;
+  private readonly elementwiseBytesPerUs: number;
 
   constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: StepCostOptions = {}) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
     this.host = options.host ?? { stepUs: profile.host.stepUs.value, requestUs: profile.host.requestUs.value };
+    this.samplerFixedUs = profile.sampler.fixedUs.value;
+    this.samplerBytes = model.vocabSize * profile.sampler.bytesPerLogit.value;
+    this.elementwiseBytesPerUs = profile.elementwise.memoryGBps.value * 1e3;
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
     this.weights = model.weightDtype ?? model.dtype;
@@ -116,13 +123,8 @@ export class StepCosts {
   /** Norms, rotary embedding, KV append, activation of all layers; embedding, last norm and sampling. */
   otherUs(tokens: number, sampled: number): number {
     if (tokens === 0) return 0;
-    const { fixedUs, bytesPerLogit } = this.profile.sampler;
-    const { memoryGBps } = this.profile.elementwise;
-    // Every rank samples from the gathered logits of the whole vocabulary.
     const samplerUs =
-      sampled === 0
-        ? 0
-        : fixedUs.value + (sampled * this.model.vocabSize * bytesPerLogit.value) / (memoryGBps.value * 1e3);
+      sampled === 0 ? 0 : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
     if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
     const { otherMemo } = this;
     if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
