@@ -28,6 +28,30 @@ describe("isochron replay", () => {
     }
   });
 
+  it("takes step times from tables of measured layers", async () => {
+    const tables = "packages/simulator/validation/data/llmservingsim/RTX4090_meta-llama_Llama-3.1-8B_bf16_tp1";
+    const measured = ["azure-conv-2023", "--limit", "40", "--gpu", "rtx-4090", "--step-timer", "measured"];
+    const options = [...measured, "--layer-times", tables, "--kv-blocks", "4000"];
+    const report = await replayReport(options);
+    expect(report.deployment).toMatchObject({ stepTimer: "measured", attention: "fa2-paged-graph" });
+    expect(report.metrics.completed).toBe(40);
+    // One decode of the bf16 weights at the 1.0 TB/s of the card takes 16 ms.
+    expect(report.metrics.tpotMs.median).toBeGreaterThan(14);
+    const wrong: [string[], RegExp][] = [
+      [measured, /--layer-times/],
+      [["azure-conv-2023", "--layer-times", tables], /--step-timer measured/],
+      [[...options, "--tp", "2"], /--tp 2/],
+      [[...options, "--attention", "balanced"], /--attention/],
+      [[...measured, "--layer-times", "docs"], /docs.*dense\.csv/],
+    ];
+    for (const [args, message] of wrong) {
+      const { stderr, stdout, exitCode } = await isochron(["replay", ...args]);
+      expect([exitCode, stdout]).toEqual([2, ""]);
+      expect(stderr).toMatch(message);
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+    }
+  });
+
   it("prints throughput, a table of latencies and where the time went", async () => {
     const { stdout, stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "200"]);
     expect(exitCode).toBe(0);

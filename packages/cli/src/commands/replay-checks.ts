@@ -10,11 +10,14 @@ interface CheckedOptions {
   readonly speculativeTokens?: number;
   readonly expertParallel?: true;
   readonly tp: number;
+  readonly stepTimer: string;
+  readonly layerTimes?: string;
 }
 
 /** Options that undo each other, or do nothing alone, are a mistake that the numbers would hide. `isGiven`: by the user. */
 export function refuseContradictions(options: CheckedOptions, isGiven: (option: string) => boolean): void {
-  const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens, expertParallel, tp } = options;
+  const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens } = options;
+  const { expertParallel, tp, stepTimer, layerTimes } = options;
   if (prefillReplicas === undefined && isGiven("kvTransfer")) {
     throw new InputError("--kv-transfer: found no --prefill-replicas, expected some that transfer");
   }
@@ -28,6 +31,18 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   }
   if (speculativeTokens === undefined && isGiven("draftUs")) {
     throw new InputError("--draft-us: found no --speculative-tokens, expected some that are drafted");
+  }
+  if (stepTimer === "measured" && layerTimes === undefined) {
+    throw new InputError("--step-timer measured: found no --layer-times, expected the folder of the measured layers");
+  }
+  if (stepTimer !== "measured" && layerTimes !== undefined) {
+    throw new InputError(`--layer-times: found --step-timer ${stepTimer}, expected --step-timer measured`);
+  }
+  if (stepTimer === "measured" && tp > 1) {
+    throw new InputError(`--step-timer measured: found --tp ${tp}, expected 1: the tables hold no all-reduces`);
+  }
+  if (stepTimer === "measured" && isGiven("attention")) {
+    throw new InputError("--attention: found --step-timer measured, whose attention is the measured engine's own");
   }
   if (expertParallel === true && tp === 1) {
     throw new InputError("--expert-parallel: found --tp 1, expected several GPUs that share a replica");

@@ -9,6 +9,7 @@ import {
   EXPERT_SHARE_CV,
   type GpuProfile,
   gpuFacts,
+  MeasuredTimer,
   type ModelConfig,
   openTrace,
   type ReplayedStep,
@@ -17,10 +18,12 @@ import {
   ROUTERS,
   type RouterName,
   rankAttention,
+  readLayerTimes,
   replay,
   type ServiceLevel,
   type SpeculationOptions,
   STEP_TIMER_KINDS,
+  type StepTimer,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
@@ -57,7 +60,10 @@ import { traceFile } from "../trace-files.ts";
 import { inFlags, refuseContradictions } from "./replay-checks.ts";
 
 /** The simulator's own, and hardware in the loop. */
-const STEP_TIMERS = [...STEP_TIMER_KINDS, "cuda"] as const;
+const STEP_TIMERS = [...STEP_TIMER_KINDS, "measured", "cuda"] as const;
+
+/** What the measured engine's steps are drawn with: its own kernel under captured graphs. */
+const MEASURED_ATTENTION: PolicyName = "fa2-paged-graph";
 
 interface ReplayOptions extends CommonOptions {
   readonly model: string;
@@ -73,6 +79,7 @@ interface ReplayOptions extends CommonOptions {
   readonly batching: BatchingName;
   readonly attention: PolicyName;
   readonly stepTimer: (typeof STEP_TIMERS)[number];
+  readonly layerTimes?: string;
   readonly limit?: number;
   readonly rate: number;
   readonly seed: number;
@@ -126,6 +133,11 @@ export function addReplayCommand(program: Command, context: Context): void {
       nameOption("--step-timer", "step timer", STEP_TIMERS),
       "analytic",
     )
+    .option(
+      "--layer-times <folder>",
+      "for --step-timer measured: dense.csv, per_sequence.csv and attention.csv of LLMServingSim's profiler",
+      pathOption("--layer-times"),
+    )
     .option("--seed <number>", "seed of everything random", integerOption("--seed", 0), 0)
     .option(
       "--slo <limits>",
@@ -142,7 +154,8 @@ export function addReplayCommand(program: Command, context: Context): void {
     .addHelpText("after", policyHelp(context))
     .action((nameOrPath: string, options: ReplayOptions) => {
       refuseContradictions(options, (option) => isGiven(command, option));
-      return runReplay(nameOrPath, options, context);
+      const isMeasured = options.stepTimer === "measured";
+      return runReplay(nameOrPath, isMeasured ? { ...options, attention: MEASURED_ATTENTION } : options, context);
     });
 }
 
@@ -329,6 +342,32 @@ async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<
   return openTrace(file, { name, format, limit, rate, spreadTicks, skipInvalid });
 }
 
+function stepTimerOf(
+  options: ReplayOptions,
+  model: ModelConfig,
+  profile: GpuProfile,
+  runner: AttentionRunner | undefined,
+): StepTimer {
+  const { stepTimer, layerTimes, tp, blockSize: pageSize = 16 } = options;
+  if (stepTimer === "measured") {
+    return new MeasuredTimer(model, profile, rankAttention(model, tp, pageSize), readLayerTimes(layerTimes!), {
+      // vLLM captures graphs for up to twice as many tokens as requests may run (256 or more where not given), 512 at most.
+      graphTokens: Math.min(2 * (options.maxRunning ?? 256), 512),
+    });
+  }
+  return createStepTimer({
+    kind: stepTimer === "cuda" ? "analytic" : stepTimer,
+    runner,
+    model,
+    profile,
+    tensorParallel: tp,
+    attentionPolicy: options.attention,
+    expertParallel: options.expertParallel,
+    expertShareCv: options.expertImbalance,
+    pageSize,
+  });
+}
+
 async function replayWithProgress(
   trace: Trace,
   model: ModelConfig,
@@ -347,17 +386,7 @@ async function replayWithProgress(
       seed: options.seed,
       generator: generatorOf(context, options.seed),
       signal: context.interrupt,
-      stepTimer: createStepTimer({
-        kind: stepTimer === "cuda" ? "analytic" : stepTimer,
-        runner: hardware?.runner,
-        model,
-        profile,
-        tensorParallel: options.tp,
-        attentionPolicy: options.attention,
-        expertParallel: options.expertParallel,
-        expertShareCv: options.expertImbalance,
-        ...(options.blockSize === undefined ? {} : { pageSize: options.blockSize }),
-      }),
+      stepTimer: stepTimerOf(options, model, profile, hardware?.runner),
       deployment: {
         model,
         gpu: gpuFacts(profile),
