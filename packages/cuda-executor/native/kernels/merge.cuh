@@ -99,8 +99,8 @@ __device__ __forceinline__ void writeMerged(const AttentionParams& p, int queryS
 }
 
 /** Merges `rowCount` rows of a head; source s of row r is partial row `rowOf(s, r)`. */
-template <class T, int D, class RowOf>
-__device__ __forceinline__ void mergeRows(const AttentionParams& p, const SharedMemory& shared, int queryStart, int head,
+template <class T, int D, class Shared, class RowOf>
+__device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared& shared, int queryStart, int head,
                                           int rowStart, int rowCount, int sources, int warp, int lane, RowOf&& rowOf) {
   // A row to a warp; or, where that leaves warps idle, all warps to a row.
   const bool spread = rowCount < 3 && sources >= kWarps;
@@ -178,8 +178,8 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
 }
 
 /** Any job: its merge and source records say what to read. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd,
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void mergeListed(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd,
                                          int warp, int lane, uint32_t startCycle) {
 #pragma unroll 1
   for (int m = mergeStart; m < mergeEnd; m++) {
@@ -195,15 +195,15 @@ __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedM
     if constexpr (kTimed) {
       shared.sync();
       if (shared.thread() == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
 }
 
 /** As mergeListed, by one warp. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
 #pragma unroll 1
   for (int m = mergeStart; m < mergeEnd; m++) {
     uint64_t startNs = 0;
@@ -223,15 +223,15 @@ __device__ __noinline__ void mergeByWarp(const AttentionParams& p, const SharedM
     }
     if constexpr (kTimed) {
       if (lane == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
 }
 
 /** Announces that a slot is written, and merges every job that it completes. All threads of the CTA call it. */
-template <class T, int D, bool kTimed>
-__device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
+template <class T, int D, bool kTimed, bool kTall, class Shared>
+__device__ __forceinline__ void arrive(const AttentionParams& p, const Shared& shared, const PieceRecord& piece, int slot,
                                        int h, int warp, int lane, uint32_t startCycle) {
   if (piece.job >= 0) {
     shared.sync();
@@ -246,14 +246,14 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
         uint32_t cycle = 0;
         if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
         const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
-        if (piece.tall() && piece.arrivals <= 4) {
+        if (kTall && piece.tall() && piece.arrivals <= 4) {
           mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         } else {
           mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         }
         if constexpr (kTimed) {
           shared.sync();
-          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker,
+          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
                                      {cycle, uint32_t(clock()) - startCycle, 0, 0}};
           for (int m = piece.mergeStart + shared.thread(); m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
         }
