@@ -78,7 +78,7 @@ struct RowAddress {
 };
 
 /** The member of a group that a packed row belongs to: the last whose rows begin at or before it. */
-__device__ __noinline__ int findMember(const MemberRecord* members, int start, int count, int packedRow) {
+static __device__ __noinline__ int findMember(const MemberRecord* members, int start, int count, int packedRow) {
   int low = start, high = start + count - 1;
   // Members mostly have as many rows as the first: the right one is found at once, or the search narrowed by one trip.
   const int guess = min(low + packedRow / max(members[low].rows, 1), high);
