@@ -135,8 +135,8 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
 }
 
 /**
- * As mergeRows, for many rows of at most `width` (2 or 4) sources: a warp takes 16 / width rows at a time, so that 16 partial rows
- * travel together however few sources a row has.
+ * As mergeRows, for many rows of at most `width` (2, 4 or 8) sources: a warp takes 16 / width rows at a time, so that 16 partial
+ * rows travel together however few sources a row has.
  */
 template <class T, int D, int width = 4, class RowOf>
 __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
@@ -154,12 +154,12 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
     }
     if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
     float maximum = state.x;
-    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
-    if constexpr (width > 2) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+#pragma unroll
+    for (int d = 1; d < width; d <<= 1) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, d));
     const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
     float sum = weight * state.y;
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    if constexpr (width > 2) sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+#pragma unroll
+    for (int d = 1; d < width; d <<= 1) sum += __shfl_xor_sync(0xffffffffu, sum, d);
 #pragma unroll
     for (int r = 0; r < rowsAtOnce; r++) {
       LaneRow<D> total;
@@ -246,7 +246,10 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const Shared& s
         uint32_t cycle = 0;
         if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
         const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
-        if (kTall && piece.tall() && piece.arrivals <= 4) {
+        constexpr int few = D == 256 ? 4 : 8;
+        if (!piece.tall() && piece.validRows() > kWarps && piece.arrivals <= few) {  // one round instead of two
+          mergeManyRows<T, D, few>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        } else if (kTall && piece.tall() && piece.arrivals <= 4) {
           mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         } else {
           mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
