@@ -21,6 +21,7 @@ const { values } = parseArgs({
     independent: { type: "boolean", default: false },
     "piece-ns": { type: "string" },
     "surcharge-tiles": { type: "string" },
+    "kv-tile-tokens": { type: "string" },
   },
 });
 
@@ -31,7 +32,7 @@ const document = JSON.parse(readFileSync(values.cases ?? data("cases.json"), "ut
   decode: { id: string; kv_lens: number[]; qo_lens?: number[] }[];
 };
 const cases: Case[] = document.decode
-  .filter(({ id }) => id.includes(values.match))
+  .filter(({ id }) => values.match.split(",").some((part) => id.includes(part)))
   .map(({ id, kv_lens, qo_lens }) => ({ id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) }));
 
 const WARM_UPS = 8;
@@ -131,11 +132,14 @@ await executor.close();
 function withCosts(device: Device): Device {
   const { costModel } = device;
   const pieceNs = values["piece-ns"];
-  const queryTiles = costModel.queryTiles.map((tile) =>
-    pieceNs === undefined ? tile : { ...tile, pieceNs: Number(pieceNs) },
-  );
+  const kvTileTokens = Number(values["kv-tile-tokens"] ?? costModel.kvTileTokens);
+  const queryTiles = costModel.queryTiles.map((tile) => ({
+    ...tile,
+    pieceNs: Number(pieceNs ?? tile.pieceNs),
+    kvTileNs: Math.round((tile.kvTileNs * kvTileTokens) / costModel.kvTileTokens),
+  }));
   const surchargeTiles = Number(values["surcharge-tiles"] ?? costModel.surchargeTiles);
-  return { ...device, costModel: { ...costModel, queryTiles, surchargeTiles } };
+  return { ...device, costModel: { ...costModel, kvTileTokens, queryTiles, surchargeTiles } };
 }
 
 function median(list: ArrayLike<number>): number {

@@ -24,7 +24,7 @@ import type {
   SessionHandle,
 } from "./binding.ts";
 import { requireCuda } from "./binding.ts";
-import { HOPPER_COSTS } from "./costs.ts";
+import { hopperCosts } from "./costs.ts";
 import { awaiting, calling, UnsupportedPlanError } from "./errors.ts";
 import { CapturedGraph, type CaptureOptions, type LayerTensors } from "./graph.ts";
 import { DeviceTensor, fromBits, toBits } from "./tensors.ts";
@@ -87,8 +87,9 @@ export class CudaExecutor implements Executor {
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
     const largestTile = policy === "invariant" ? Math.min(64, needs.largestTile) : needs.largestTile;
-    const queryTiles = HOPPER_COSTS.queryTiles.filter((tile) => tile.rows <= largestTile);
-    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...HOPPER_COSTS, queryTiles } };
+    const costModel = hopperCosts(attention);
+    const queryTiles = costModel.queryTiles.filter((tile) => tile.rows <= largestTile);
+    return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...costModel, queryTiles } };
   }
 
   /** Device memory of `byteLength` bytes, not initialised. Throws CudaOutOfMemoryError. */

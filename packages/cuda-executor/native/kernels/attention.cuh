@@ -45,19 +45,30 @@ struct Shape {
   static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes;
 };
 
-/** What the four warps of a piece share: those of a CTA, or a warpgroup of one. */
+/** What the four warps of a piece share: here those of a CTA. */
 struct SharedMemory {
   uint32_t ring;       // address of the KV ring
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
-  int barrier;         // of the four warps
-  uint32_t worker;     // that the current piece belongs to
+
+  static __device__ __forceinline__ void sync() { __syncthreads(); }
+  static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
+  /** This thread among the 128. */
+  static __device__ __forceinline__ int thread() { return threadIdx.x; }
+  /** The worker that the current piece belongs to. */
+  static __device__ __forceinline__ uint32_t worker() { return blockIdx.x; }
+};
+
+/** The same for a warpgroup of a larger CTA. A type of its own: a barrier that is read costs small launches 0.3 µs. */
+struct WarpgroupMemory : SharedMemory {
+  int barrier;  // of the four warps
+  uint32_t currentWorker;
 
   __device__ __forceinline__ void sync() const { ptx::syncThreads(barrier, kThreads); }
   __device__ __forceinline__ bool syncOr(bool value) const { return ptx::syncThreadsOr(barrier, kThreads, value); }
-  /** This thread among the 128. */
   static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
+  __device__ __forceinline__ uint32_t worker() const { return currentWorker; }
 };
 
 /** Where a packed row of a piece lives in the query and output tensors; −1 for rows past the piece's end. */
@@ -66,21 +77,27 @@ struct RowAddress {
   int position;       // absolute KV position of the query token
 };
 
+/** The member of a group that a packed row belongs to: the last whose rows begin at or before it. */
+static __device__ __noinline__ int findMember(const MemberRecord* members, int start, int count, int packedRow) {
+  int low = start, high = start + count - 1;
+  // Members mostly have as many rows as the first: the right one is found at once, or the search narrowed by one trip.
+  const int guess = min(low + packedRow / max(members[low].rows, 1), high);
+  const int begin = members[guess].rowBegin;
+  if (begin > packedRow) high = guess - 1;
+  else if (begin + members[guess].rows > packedRow) low = high = guess;
+  else low = guess;
+  while (low < high) {
+    const int middle = (low + high + 1) >> 1;
+    if (members[middle].rowBegin <= packedRow) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
 __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const PieceRecord& piece, int head, int row) {
   int queryStart = piece.queryStart, packedRow = piece.rowStart + row, history = piece.kvLen - piece.qoLen;
   if (piece.memberCount > 0) {
-    int low = piece.memberStart, high = piece.memberStart + piece.memberCount - 1;
-    // Members mostly have as many rows as the first: the right one is found at once, or the search narrowed by one trip.
-    const int guess = min(low + packedRow / max(p.members[low].rows, 1), high);
-    const int begin = p.members[guess].rowBegin;
-    if (begin > packedRow) high = guess - 1;
-    else if (begin + p.members[guess].rows > packedRow) low = high = guess;
-    else low = guess;
-    while (low < high) {  // the last member whose rows begin at or before this one
-      const int middle = (low + high + 1) >> 1;
-      if (p.members[middle].rowBegin <= packedRow) low = middle;
-      else high = middle - 1;
-    }
+    const int low = findMember(p.members, piece.memberStart, piece.memberCount, packedRow);
     const MemberRecord member = p.members[low];
     packedRow -= member.rowBegin;
     queryStart = member.queryStart;
@@ -353,8 +370,8 @@ __device__ __forceinline__ float naturalLse(float maximum, float sum) {
 }
 
 /** Decode: the four warps hold states of the same rows over different tokens; combines and writes them. */
-template <class T, int D>
-__device__ __forceinline__ void writeCombined(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece,
+template <class T, int D, class Shared>
+__device__ __forceinline__ void writeCombined(const AttentionParams& p, const Shared& shared, const PieceRecord& piece,
                                               int head, int slot, RowBlock<T, D>& block, int warp, int lane) {
   block.finishSums();
   const int g = lane >> 2, t = lane & 3;
@@ -461,9 +478,9 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-    uint8_t* const states = combine + Shape<D>::combineBytes;
+  uint8_t* const states = combine + Shape<D>::combineBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes), 0, blockIdx.x};
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
@@ -564,7 +581,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
         const int nextHead = lastHead ? piece->head : piece->head + h + 1;
         block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed>(p, shared, current, slot, h, warp, lane, startCycle);
+      if (slot >= 0) arrive<T, D, kTimed, kTall>(p, shared, current, slot, h, warp, lane, startCycle);
       if constexpr (kTimed) {
         if (threadIdx.x == 0) {
           cycles[3] = clock() - startCycle;

@@ -69,7 +69,7 @@ __device__ __forceinline__ void mergeFewRows(const AttentionParams& p, int query
 
 /** Merges the jobs list[first], list[first + step], …: by one warp. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeJobList(const AttentionParams& p, const SharedMemory& shared, const uint32_t* list, int first,
+__device__ __noinline__ void mergeJobList(const AttentionParams& p, const WarpgroupMemory& shared, const uint32_t* list, int first,
                                           int step, int count, int lane, uint32_t startCycle) {
   const auto sourceOf = [&](const MergeRecord& merge) {
     const SourceRecord record = p.sources[merge.sourceStart + min(lane, merge.sourceEnd - merge.sourceStart - 1)];
@@ -111,7 +111,7 @@ __device__ __noinline__ void mergeJobList(const AttentionParams& p, const Shared
       }
       if constexpr (kTimed) {
         if (lane == 0) {
-          p.mergeTrace[mergeStart] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker,
+          p.mergeTrace[mergeStart] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
                                       {cycle, uint32_t(clock()) - startCycle, 0, 0}};
         }
       }
@@ -121,7 +121,7 @@ __device__ __noinline__ void mergeJobList(const AttentionParams& p, const Shared
 
 /** Announces that both warpgroups have written a slot, and merges every job that it completes. `flags`: 256 + 16 words. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void arriveTall(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
+__device__ __noinline__ void arriveTall(const AttentionParams& p, const WarpgroupMemory& shared, const PieceRecord& piece, int slot,
                                         int group, int warp, int lane, uint32_t* flags, uint32_t startCycle) {
   ptx::syncThreads(kBothGroups, 2 * kThreads);
   if (piece.job >= 0 && piece.firstSlot >= 0) {
@@ -146,7 +146,7 @@ __device__ __noinline__ void arriveTall(const AttentionParams& p, const SharedMe
     }
     if constexpr (kTimed) {
       shared.sync();
-      const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker,
+      const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
                                  {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       if (group == 0) {
         for (int m = piece.mergeStart + shared.thread(); m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;

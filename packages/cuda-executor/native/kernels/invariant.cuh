@@ -327,7 +327,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) canonicalKernel
   uint8_t* const states = combine + Shape<D>::combineBytes;
   uint8_t* const nodes = sharedBytes + Shape<D>::sharedBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes), 0, blockIdx.x};
+                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
   if constexpr (kTimed) startCycle = clock();

@@ -99,8 +99,8 @@ __device__ __forceinline__ void writeMerged(const AttentionParams& p, int queryS
 }
 
 /** Merges `rowCount` rows of a head; source s of row r is partial row `rowOf(s, r)`. */
-template <class T, int D, class RowOf>
-__device__ __forceinline__ void mergeRows(const AttentionParams& p, const SharedMemory& shared, int queryStart, int head,
+template <class T, int D, class Shared, class RowOf>
+__device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared& shared, int queryStart, int head,
                                           int rowStart, int rowCount, int sources, int warp, int lane, RowOf&& rowOf) {
   // A row to a warp; or, where that leaves warps idle, all warps to a row.
   const bool spread = rowCount < 3 && sources >= kWarps;
@@ -135,8 +135,8 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
 }
 
 /**
- * As mergeRows, for many rows of at most `width` (2 or 4) sources: a warp takes 16 / width rows at a time, so that 16 partial rows
- * travel together however few sources a row has.
+ * As mergeRows, for many rows of at most `width` (2, 4 or 8) sources: a warp takes 16 / width rows at a time, so that 16 partial
+ * rows travel together however few sources a row has.
  */
 template <class T, int D, int width = 4, class RowOf>
 __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int queryStart, int head, int rowStart, int rowCount,
@@ -154,12 +154,12 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
     }
     if (mySource >= sources) state = make_float2(-INFINITY, 0.f);
     float maximum = state.x;
-    maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 1));
-    if constexpr (width > 2) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, 2));
+#pragma unroll
+    for (int d = 1; d < width; d <<= 1) maximum = fmaxf(maximum, __shfl_xor_sync(0xffffffffu, maximum, d));
     const float weight = ptx::exp2Fast(state.x - (maximum == -INFINITY ? 0.f : maximum));
     float sum = weight * state.y;
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    if constexpr (width > 2) sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+#pragma unroll
+    for (int d = 1; d < width; d <<= 1) sum += __shfl_xor_sync(0xffffffffu, sum, d);
 #pragma unroll
     for (int r = 0; r < rowsAtOnce; r++) {
       LaneRow<D> total;
@@ -178,8 +178,8 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
 }
 
 /** Any job: its merge and source records say what to read. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd,
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void mergeListed(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd,
                                          int warp, int lane, uint32_t startCycle) {
 #pragma unroll 1
   for (int m = mergeStart; m < mergeEnd; m++) {
@@ -195,15 +195,15 @@ __device__ __noinline__ void mergeListed(const AttentionParams& p, const SharedM
     if constexpr (kTimed) {
       shared.sync();
       if (shared.thread() == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
 }
 
 /** As mergeListed, by one warp. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const SharedMemory& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
 #pragma unroll 1
   for (int m = mergeStart; m < mergeEnd; m++) {
     uint64_t startNs = 0;
@@ -223,15 +223,15 @@ __device__ __noinline__ void mergeByWarp(const AttentionParams& p, const SharedM
     }
     if constexpr (kTimed) {
       if (lane == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker, {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }
 }
 
 /** Announces that a slot is written, and merges every job that it completes. All threads of the CTA call it. */
-template <class T, int D, bool kTimed>
-__device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMemory& shared, const PieceRecord& piece, int slot,
+template <class T, int D, bool kTimed, bool kTall, class Shared>
+__device__ __forceinline__ void arrive(const AttentionParams& p, const Shared& shared, const PieceRecord& piece, int slot,
                                        int h, int warp, int lane, uint32_t startCycle) {
   if (piece.job >= 0) {
     shared.sync();
@@ -246,14 +246,17 @@ __device__ __forceinline__ void arrive(const AttentionParams& p, const SharedMem
         uint32_t cycle = 0;
         if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
         const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
-        if (piece.tall() && piece.arrivals <= 4) {
+        constexpr int few = D == 256 ? 4 : 8;
+        if (!piece.tall() && piece.validRows() > kWarps && piece.arrivals <= few) {  // one round instead of two
+          mergeManyRows<T, D, few>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
+        } else if (kTall && piece.tall() && piece.arrivals <= 4) {
           mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         } else {
           mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
         }
         if constexpr (kTimed) {
           shared.sync();
-          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker,
+          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
                                      {cycle, uint32_t(clock()) - startCycle, 0, 0}};
           for (int m = piece.mergeStart + shared.thread(); m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
         }

@@ -63,7 +63,7 @@ struct PieceWalk {
 
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
-__device__ __forceinline__ void consumeTiles(const AttentionParams& p, SharedMemory& shared, const RecordTable& records,
+__device__ __forceinline__ void consumeTiles(const AttentionParams& p, WarpgroupMemory& shared, const RecordTable& records,
                                              int recordCount, int firstRecords, RingReader<D>& reader, uint32_t* flags, uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   const uint32_t firstWorker = 2 * blockIdx.x;
@@ -95,7 +95,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, SharedMem
       continue;
     }
     const int head = piece.head + at.head, slot = piece.slot < 0 ? -1 : piece.slot + at.head;
-    shared.worker = firstWorker + (at.record >= firstRecords);
+    shared.currentWorker = firstWorker + (at.record >= firstRecords);
     uint64_t startNs = 0, endNs = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = clock() - startCycle;
     PieceWalk next = at;
@@ -141,13 +141,13 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, SharedMem
       if (tall) {
         arriveTall<T, D, kTimed>(p, shared, piece, slot, group, warp, lane, flags, startCycle);
       } else {
-        arrive<T, D, kTimed>(p, shared, piece, slot, at.head, warp, lane, startCycle);
+        arrive<T, D, kTimed, false>(p, shared, piece, slot, at.head, warp, lane, startCycle);
       }
     }
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
         cycles[3] = clock() - startCycle;
-        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker, {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
     }
     at.step(records);
@@ -196,8 +196,8 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
-    SharedMemory shared{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                        reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, 1 + group, 0};
+    WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
     RingReader<D> reader{ring, full, empty, 0, 0};
     consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, flags, startCycle);
   }
