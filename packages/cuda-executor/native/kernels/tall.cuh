@@ -38,20 +38,17 @@ struct RingReader {
 
   __device__ __forceinline__ uint32_t address() const { return ring + stage * Shape<D>::stageBytes; }
   __device__ __forceinline__ void waitFull() const { ptx::barrierWait(full + stage * 8, parity); }
-  /** This warp has read the stage. */
-  __device__ __forceinline__ void release(int ofStage, int lane) const {
-    if (lane == 0) ptx::barrierArrive(empty + ofStage * 8);
-  }
+  /** This thread has read the stage. Each says so for itself: racecheck does not follow one lane that speaks for its warp. */
+  __device__ __forceinline__ void release(int ofStage) const { ptx::barrierArrive(empty + ofStage * 8); }
   __device__ __forceinline__ void advance() {
     if (++stage == stages) stage = 0, parity ^= 1;
   }
   /** Lets `tiles` tiles pass that concern only others. */
-  __device__ __forceinline__ void pass(int tiles, int lane) {
+  __device__ __forceinline__ void pass(int tiles) {
 #pragma unroll 1
     for (int i = 0; i < tiles; i++, advance()) {
       waitFull();
-      __syncwarp();
-      release(stage, lane);
+      release(stage);
     }
   }
 };
@@ -268,7 +265,7 @@ __device__ __forceinline__ void takeTallTiles(const AttentionParams& p, RowBlock
       ptx::warpgroupWait<1>();
       const bool grew = softmaxTile(p, block, s, factor, firstToken, lane);
       ptx::warpgroupWait<0>();
-      reader.release(previous, lane);
+      reader.release(previous);
       if (grew) {
 #pragma unroll
         for (int j = 0; j < D / 8; j++) {
@@ -283,10 +280,10 @@ __device__ __forceinline__ void takeTallTiles(const AttentionParams& p, RowBlock
     ptx::warpgroupFence();
     queueValues(block, probability, reader.address());
     ptx::warpgroupWait<0>();
-    reader.release(reader.stage, lane);
+    reader.release(reader.stage);
     reader.advance();
   }
-  reader.pass(tiles - mine, lane);
+  reader.pass(tiles - mine);
 }
 
 #endif

@@ -90,7 +90,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
     const PieceRecord& piece = records[at.record];
     const int tiles = tilesOf(piece);
     if (!isMine(at)) {
-      reader.pass(tiles, lane);
+      reader.pass(tiles);
       at.step(records);
       continue;
     }
@@ -121,8 +121,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
       for (int i = 0; i < tiles; i++, token += kTileTokens) {
         reader.waitFull();
         if (token < block.anyHigh) block.takeTokens(p, reader.address(), warp * kWarpTokens, token, lane);
-        __syncwarp();
-        reader.release(reader.stage, lane);
+        reader.release(reader.stage);
         reader.advance();
       }
     }
@@ -185,7 +184,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   if (threadIdx.x == 0) {
     for (int s = 0; s < stages; s++) {
       ptx::barrierInit(full + s * 8, kThreads);
-      ptx::barrierInit(empty + s * 8, 2 * kWarps);
+      ptx::barrierInit(empty + s * 8, kConsumerThreads);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
