@@ -36,11 +36,17 @@ const cases: Case[] = document.decode
   .map(({ id, kv_lens, qo_lens }) => ({ id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) }));
 
 const WARM_UPS = 8;
+/** What a launch should cost at most, by the bytes of KV that it reads. */
+const TARGETS = [
+  { name: "KV ≥ 200 MB", from: 200e6, to: Number.POSITIVE_INFINITY, atMost: 1.05 },
+  { name: "KV 40–200 MB", from: 40e6, to: 200e6, atMost: 1.12 },
+  { name: "KV < 40 MB", from: 0, to: 40e6, atMost: 1.6 },
+];
 const repetitions = Number(values.repetitions);
 const executor = CudaExecutor.open();
 const pool = createPool(executor, 1);
 const results: Record<string, unknown>[] = [];
-const ratios: { floor: number; best: number }[] = [];
+const ratios: { kvBytes: number; floor: number; best: number }[] = [];
 console.log(
   "case                      heads ps     kvMB      us   floor  ratio recFloor  best  ours/best pieces merges",
 );
@@ -73,7 +79,11 @@ for (const heads of values.heads.split(",")) {
       const key = `${one.id}|${heads}|${pageSize}`;
       const bestUs = bestDecode(recorded.get(key));
       const recordedFloorUs = recorded.get(key)?.get("gather_read");
-      ratios.push({ floor: us / floorUs, best: bestUs === undefined ? Number.NaN : us / bestUs });
+      ratios.push({
+        kvBytes: cold.kvBytes,
+        floor: us / floorUs,
+        best: bestUs === undefined ? Number.NaN : us / bestUs,
+      });
       results.push({
         case: one.id,
         heads,
@@ -120,6 +130,14 @@ console.log(
       ? `, us/best FlashInfer ${geometric(withBest.map(({ best }) => best)).toFixed(3)}, worst ${Math.max(...withBest.map(({ best }) => best)).toFixed(3)}`
       : ""),
 );
+for (const { name, from, to, atMost } of TARGETS) {
+  const list = ratios.filter(({ kvBytes }) => kvBytes >= from && kvBytes < to).map(({ floor }) => floor);
+  if (list.length === 0) continue;
+  const met = list.filter((ratio) => ratio <= atMost).length;
+  console.log(
+    `${name.padEnd(16)} at most ${atMost.toFixed(2)} × floor: ${met} of ${list.length}, geometric mean ${geometric(list).toFixed(3)}, worst ${Math.max(...list).toFixed(3)}`,
+  );
+}
 if (values.out !== undefined) {
   writeFileSync(
     values.out,
