@@ -222,6 +222,12 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   context->makeCurrent();
   const auto prepare = session->canonical_ ? prepareCanonical : prepareAttention;
   context->check(prepare(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
+  // Persistent plans of a device all have the same workers; CTAs without any would only hold up the next launch.
+  session->workers_ = h[header::launch] == 0 ? h[header::workers] : h[header::workerCapacity];
+  if (!session->canonical_) {
+    context->check(attentionIsResident(h[header::headDim], h[header::dtype], tall, session->workers_, &session->mergesHere_),
+                   "asking how many workers are resident");
+  }
   session->context = context;
   session->layout_ = imageLayout(h);
   session->largestTile_ = !tall ? 16 : needs.largestTile;
@@ -278,6 +284,9 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
     }
   }
   if (!checkPlan(plan, bytes, limits, checkScratch_, fault)) throw PlanRejected(fault);
+  if (plan[header::workers] > workers_) {
+    throw PlanRejected({"header.workers", -1, plan[header::workers], "at most " + std::to_string(workers_) + ", as when it was captured"});
+  }
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int tileRows = int(uint32_t(PlanView{plan}.piece(i)[piece::rows]) >> 16);
     if (tileRows > largestTile_) {
@@ -292,12 +301,12 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   nextSlot_ = (nextSlot_ + 1) % kSlots;
   context->makeCurrent();
   const ImageUse use = buildImage(PlanView{plan}, layout_, imageScratch_, slot.staging);
-  lastImageBytes = use.prefixBytes + use.listBytes;
+  lastImageBytes = use.bytes + use.listBytes;
   auto copy = [&](int64_t start, int64_t count) {
     uint8_t* target = static_cast<uint8_t*>(image_->pointer) + start;
     context->check(cudaMemcpyAsync(target, slot.staging + start, count, cudaMemcpyHostToDevice, context->stream), "uploading a plan");
   };
-  copy(0, use.prefixBytes);
+  copy(use.start, use.bytes);
   if (use.listBytes > 0) copy(use.listStart, use.listBytes);
   context->check(cudaEventRecord(slot.copied, context->stream), "recording an event");
   return true;
@@ -363,6 +372,8 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.sources = reinterpret_cast<SourceRecord*>(image + layout_.sources);
   p.members = reinterpret_cast<MemberRecord*>(image + layout_.members);
   p.pieces = reinterpret_cast<PieceRecord*>(image + layout_.pieces);
+  p.units = reinterpret_cast<MergeUnit*>(image + layout_.units);
+  p.mergesHere = mergesHere_;
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
   p.counters = static_cast<int32_t*>(counters_->pointer);
@@ -386,7 +397,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleLog2 = scale * log2e;
   p.softCapLog2 = softCap * log2e;
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
-  const int workers = h[header::workerCapacity], dtype = h[header::dtype];
+  const int workers = workers_, dtype = h[header::dtype];
   if (canonical_) {
     const CanonicalParams c{p, static_cast<float*>(b.nodes->pointer), h[header::mergeGridTokens], canonicalLevels(b, h),
                             tall_ ? kCanonicalTileRows : 16};

@@ -152,6 +152,8 @@ class Session : public std::enable_shared_from_this<Session> {
   ImageLayout layout_{};
   int largestTile_ = 64;
   bool tall_ = true, canonical_ = false;
+  int workers_ = 0;          // of every launch
+  bool mergesHere_ = false;  // workers may wait for each other
   Memory image_, partialOutput_, partialState_, counters_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];

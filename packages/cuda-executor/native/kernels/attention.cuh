@@ -8,7 +8,7 @@
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile. (On Hopper
 //     plans with such tiles have a kernel of their own up to head dimension 128: tall_kernel.cuh.)
 // S = Q·Kᵀ and O += P·V on m16n8k16 tensor cores, online softmax in base 2 in registers.
-// A piece with a slot leaves an unnormalised partial state; the last arriver of a job merges (merge.cuh).
+// A piece with a slot leaves an unnormalised partial state; merges follow behind the pieces (merge.cuh).
 // Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
 #pragma once
 #include "params.h"
@@ -42,7 +42,7 @@ struct Shape {
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int ringBytes = stages * stageBytes;
   static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
-  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes;
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + int(sizeof(MergeUnit));
 };
 
 /** What the four warps of a piece share: here those of a CTA. */
@@ -51,6 +51,7 @@ struct SharedMemory {
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
+  MergeUnit* unit;       // the worker's first merge unit
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
@@ -471,23 +472,12 @@ __device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceR
 
 namespace isochron {
 
-/** `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster. */
+/** Walks the pieces of one worker, of which there is at least one. */
 template <class T, int D, bool kTimed, bool kTall>
-__global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
-  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+__device__ __forceinline__ void walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
+                                           int unitStart, int unitEnd, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  uint8_t* const states = combine + Shape<D>::combineBytes;
-  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
-  // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
-  ptx::allowNextLaunch();
-  uint32_t startCycle = 0, cycles[4] = {};
-  if constexpr (kTimed) startCycle = clock();
-  const WorkerRecord& worker = p.workers[blockIdx.x];
-  const int recordCount = worker.end - worker.start;
-  if (recordCount <= 0) return;
+  uint32_t cycles[4] = {};
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
@@ -528,6 +518,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       cursor.advance(p, records, warp, lane);
     }
   }
+  prefetchUnit(p, shared.unit, unitStart, unitEnd, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
   block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
@@ -536,7 +527,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     for (int h = 0;; h++) {
       const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
       uint64_t startNs = 0, endNs = 0;
-      if constexpr (kTimed) startNs = ptx::globalTimerNs();
+      if constexpr (kTimed) startNs = record == 0 && h == 0 ? beginNs : ptx::globalTimerNs();
       {
         block.reset();
         for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
@@ -581,7 +572,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
         const int nextHead = lastHead ? piece->head : piece->head + h + 1;
         block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed, kTall>(p, shared, current, slot, h, warp, lane, startCycle);
+      if (slot >= 0) announceSlot(p, current, slot, h, shared.thread());
       if constexpr (kTimed) {
         if (threadIdx.x == 0) {
           cycles[3] = clock() - startCycle;
@@ -592,6 +583,52 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       if (lastHead) break;
     }
   }
+}
+
+/**
+ * `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster.
+ * The first piece's time begins with the CTA's.
+ */
+template <class T, int D, bool kTimed, bool kTall>
+__global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
+  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
+  uint8_t* const states = combine + Shape<D>::combineBytes;
+  uint8_t* const nearby = states + Shape<D>::stateBytes;
+  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
+                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<MergeUnit*>(nearby + Shape<D>::recordBytes)};
+  // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
+  ptx::allowNextLaunch();
+  uint64_t beginNs = 0;
+  uint32_t startCycle = 0;
+  if constexpr (kTimed) beginNs = ptx::globalTimerNs(), startCycle = clock();
+  const WorkerRecord& worker = p.workers[blockIdx.x];
+  const int recordCount = worker.end - worker.start;
+  const int unitStart = worker.unitStart, unitEnd = p.mergesHere != 0 ? worker.unitEnd : unitStart;
+  if (recordCount <= 0 && unitStart >= unitEnd) return;
+  if (recordCount > 0) {
+    walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, unitStart, unitEnd, warp, lane, beginNs, startCycle);
+  } else {
+    prefetchUnit(p, shared.unit, unitStart, unitEnd, threadIdx.x);
+    ptx::waitForPreviousLaunch();
+  }
+  mergeUnits<T, D, kTimed>(p, shared, unitStart, unitEnd, warp, lane, startCycle);
+}
+
+/** The merge units alone, behind a launch of more CTAs than are resident at a time. */
+template <class T, int D, bool kTimed>
+__global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
+  __shared__ float combine[kWarps * D];
+  __shared__ float2 states[kWarps * 16];
+  __shared__ MergeUnit unit;
+  const SharedMemory shared{0, combine, states, nullptr, &unit};
+  ptx::waitForPreviousLaunch();
+  const WorkerRecord& worker = p.workers[blockIdx.x];
+  prefetchUnit(p, shared.unit, worker.unitStart, worker.unitEnd, threadIdx.x);
+  uint32_t startCycle = 0;
+  if constexpr (kTimed) startCycle = clock();
+  mergeUnits<T, D, kTimed>(p, shared, worker.unitStart, worker.unitEnd, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
 }
 
 }  // namespace isochron

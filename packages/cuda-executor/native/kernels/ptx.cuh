@@ -37,6 +37,8 @@ __device__ __forceinline__ void copyAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+__device__ __forceinline__ void copyAsyncWaitAll() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 __device__ __forceinline__ void storeShared16(uint32_t address, const uint4& data) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(data.x), "r"(data.y), "r"(data.z), "r"(data.w)
                : "memory");
@@ -127,6 +129,23 @@ __device__ __forceinline__ bool syncThreadsOr(int barrier, int threads, bool val
 __device__ __forceinline__ int countArrival(int32_t* counter) {
   int before;
   asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
+/** As countArrival, for those who need not know the sum. */
+__device__ __forceinline__ void announceArrival(int32_t* counter) {
+  asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(counter) : "memory");
+}
+/** The sum so far: what was written before the arrivals in it is visible. */
+__device__ __forceinline__ int arrivalsSoFar(const int32_t* counter) {
+  int sum;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(sum) : "l"(counter) : "memory");
+  return sum;
+}
+/** Adds one without ordering anything. */
+__device__ __forceinline__ int countRelaxed(int32_t* counter) {
+  int before;
+  asm volatile("atom.add.relaxed.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
   return before;
 }
 

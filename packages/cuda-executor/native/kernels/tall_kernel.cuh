@@ -5,12 +5,13 @@
 // one's combining, writing and merging hide behind the other's tiles.
 #pragma once
 #include "attention.cuh"
-#include "group_merge.cuh"
+#include "tall.cuh"
 
 namespace isochron {
 
 constexpr int kTallThreads = 3 * kThreads;
 constexpr int kConsumerThreads = 2 * kThreads;
+constexpr int kBothGroups = 3;  // the barrier of both consumer warpgroups
 /** Together at most 65,536 / 128. */
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
@@ -64,7 +65,7 @@ struct PieceWalk {
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void consumeTiles(const AttentionParams& p, WarpgroupMemory& shared, const RecordTable& records,
-                                             int recordCount, int firstRecords, RingReader<D>& reader, uint32_t* flags, uint32_t startCycle) {
+                                             int recordCount, int firstRecords, RingReader<D>& reader, uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   const uint32_t firstWorker = 2 * blockIdx.x;
   uint32_t cycles[4] = {};
@@ -137,11 +138,8 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
-      if (tall) {
-        arriveTall<T, D, kTimed>(p, shared, piece, slot, group, warp, lane, flags, startCycle);
-      } else {
-        arrive<T, D, kTimed, false>(p, shared, piece, slot, at.head, warp, lane, startCycle);
-      }
+      if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
+      if (!tall || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
     }
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
@@ -153,6 +151,13 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
   }
 }
 
+/** The merge units of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void mergeBehind(const AttentionParams& p, const WarpgroupMemory& shared, int unitStart, int unitEnd,
+                                         uint32_t startCycle) {
+  mergeUnits<T, D, kTimed>(p, shared, unitStart, unitEnd, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+}
+
 #endif
 
 /** `workers`: rows of the worker table; CTA c does the pieces of workers 2c and 2c + 1. */
@@ -162,7 +167,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * stages];
-  __shared__ uint32_t flags[kConsumerThreads + 16];
+  __shared__ MergeUnit units[2];
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
   PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
@@ -175,7 +180,6 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   const int start = one.start, middle = one.end;
   const int end = int(2 * blockIdx.x + 1) < workers ? max(middle, p.workers[2 * blockIdx.x + 1].end) : middle;
   const int recordCount = end - start;
-  if (recordCount <= 0) return;
   const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords)};
   constexpr int quads = sizeof(PieceRecord) / 16;
   for (int i = threadIdx.x; i < records.count * quads; i += kTallThreads) {
@@ -191,14 +195,22 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   __syncthreads();
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
-    produceTiles<T, D>(p, records, recordCount, ring, full, empty);
+    if (recordCount > 0) produceTiles<T, D>(p, records, recordCount, ring, full, empty);
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, units + group}, 1 + group,
+                           2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
-    consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, flags, startCycle);
+    const bool exists = int(shared.currentWorker) < workers && p.mergesHere != 0;
+    const WorkerRecord& own = p.workers[exists ? shared.currentWorker : 0];
+    const int unitStart = own.unitStart, unitEnd = exists ? own.unitEnd : unitStart;
+    prefetchUnit(p, shared.unit, unitStart, unitEnd, shared.thread());
+    if (recordCount > 0) consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
+    else ptx::waitForPreviousLaunch();
+    shared.currentWorker = 2 * blockIdx.x + group;
+    mergeBehind<T, D, kTimed>(p, shared, unitStart, unitEnd, startCycle);
   }
 #endif
 }
