@@ -104,6 +104,20 @@ export interface NativeAddon {
     warmUps: number,
     repetitions: number,
   ): Promise<Float64Array>;
+  /** Rejects with MISSING_LIBRARY where the machine has no cuBLAS. */
+  timeGemm(
+    context: ContextHandle,
+    x: MemoryHandle,
+    w: MemoryHandle,
+    y: MemoryHandle,
+    rows: number,
+    n: number,
+    k: number,
+    isHalf: boolean,
+    copies: number,
+    warmUps: number,
+    repetitions: number,
+  ): Promise<Float64Array>;
   drain(context: ContextHandle): Promise<void>;
 }
 
