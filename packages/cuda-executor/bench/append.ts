@@ -38,9 +38,9 @@ const WARM_UPS = 5;
 const REPETITIONS = 50;
 
 const data = (name: string): URL => new URL(`../../bench/data/${name}`, import.meta.url);
-const recorded = readRecorded(data("flashinfer.csv"));
 const document = JSON.parse(readFileSync(values.cases ?? data("cases.json"), "utf8")) as Record<string, Recorded[]>;
 const executor = CudaExecutor.open();
+const recorded = readRecorded(data("flashinfer.csv"), executor.device.name);
 const pool = createPool(executor, 0.5);
 const results: Record<string, unknown>[] = [];
 console.log("case                                heads ps       us   bound TFLOP/s | recorded µs");

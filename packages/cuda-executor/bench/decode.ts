@@ -25,9 +25,7 @@ const { values } = parseArgs({
   },
 });
 
-/** The recorded CSV was made by runs of this name. */
 const data = (name: string): URL => new URL(`../../bench/data/${name}`, import.meta.url);
-const recorded = readRecorded(data("flashinfer.csv"));
 const document = JSON.parse(readFileSync(values.cases ?? data("cases.json"), "utf8")) as {
   decode: { id: string; kv_lens: number[]; qo_lens?: number[] }[];
 };
@@ -44,6 +42,7 @@ const TARGETS = [
 ];
 const repetitions = Number(values.repetitions);
 const executor = CudaExecutor.open();
+const recorded = readRecorded(data("flashinfer.csv"), executor.device.name);
 const pool = createPool(executor, 1);
 const results: Record<string, unknown>[] = [];
 const ratios: { kvBytes: number; floor: number; best: number }[] = [];

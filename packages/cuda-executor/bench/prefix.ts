@@ -23,7 +23,6 @@ const { values } = parseArgs({
   },
 });
 const data = (name: string): URL => new URL(`../../bench/data/${name}`, import.meta.url);
-const recorded = readRecorded(data("flashinfer.csv"));
 const document = JSON.parse(readFileSync(values.cases ?? data("cases.json"), "utf8")) as {
   shared_prefix: { id: string; shared: number; unique: number[] }[];
 };
@@ -31,6 +30,7 @@ const BANDWIDTH_GBPS = 3000;
 const WARM_UPS = 5;
 const REPETITIONS = 50;
 const executor = CudaExecutor.open();
+const recorded = readRecorded(data("flashinfer.csv"), executor.device.name);
 const pool = createPool(executor, 0.5);
 const results: Record<string, unknown>[] = [];
 console.log("case                      heads ps       us   bound pieces slots | recorded µs");

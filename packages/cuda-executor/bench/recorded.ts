@@ -13,8 +13,12 @@ const DECODE_KERNELS = ["fi_cuda", "fi_tc", "fi_holistic", "fi_xqa", "fi_cuda_cg
 /** Sections of the file that were taken as data/NOTICE.md says; others time single launches or repeat cases. */
 const SECTIONS = ["decode", "mixed", "prefill", "prefix"];
 
-/** Recorded times by "case|heads|pageSize". */
-export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMap<string, number>> {
+/** The device of the recorded times. */
+const RECORDED_DEVICE = "NVIDIA H100 80GB HBM3";
+
+/** Recorded times by "case|heads|pageSize"; none where `device` is not the one that they were recorded on. */
+export function readRecorded(path: string | URL, device: string): ReadonlyMap<string, ReadonlyMap<string, number>> {
+  if (device !== RECORDED_DEVICE) return new Map();
   const [head, ...lines] = readFileSync(path, "utf8").trim().split("\n");
   const columns = head!.split(",");
   const column = (name: string): number => columns.indexOf(name);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the executor's checks and benchmarks from the bundle. Needs a driver; with ISOCHRON_REBUILD=1 also nvcc and cmake.
-#   run.sh test [--scale F] [--only TEXT] | bench [--cases FILE] [--match TEXT] | append | prefix | host | invariant | profile | calibrate [--out FILE] | replay TRACE … | timelines [FILE] | node SCRIPT …
+#   run.sh test [--scale F] [--only TEXT] | bench [--cases FILE] [--match TEXT] | append | gather | prefix | host | invariant | profile | calibrate [--out FILE] | replay TRACE … | timelines [FILE] | node SCRIPT …
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
@@ -23,10 +23,10 @@ command=${1:-test}
 case $command in
   test) exec ./node "$package/dist/bench/test.js" "$@" ;;
   bench) exec ./node "$package/dist/bench/decode.js" "$@" ;;
-  append | prefix | host | invariant | profile) exec ./node "$package/dist/bench/$command.js" "$@" ;;
+  append | gather | prefix | host | invariant | profile) exec ./node "$package/dist/bench/$command.js" "$@" ;;
   calibrate) exec ./node "$here/node_modules/isochron/bin/isochron.js" calibrate "$@" ;;
   replay) exec ./node "$here/node_modules/isochron/bin/isochron.js" replay --step-timer cuda "$@" ;;
   timelines) exec ./node "$here/timelines.mjs" "$@" ;;
   node) exec ./node "$@" ;;
-  *) echo "run.sh: unknown command $command, expected test, bench, append, prefix, host, invariant, profile, calibrate, replay, timelines or node" >&2; exit 2 ;;
+  *) echo "run.sh: unknown command $command, expected test, bench, append, gather, prefix, host, invariant, profile, calibrate, replay, timelines or node" >&2; exit 2 ;;
 esac
