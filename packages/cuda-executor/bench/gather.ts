@@ -5,9 +5,10 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
+import type { Case } from "./case-file.ts";
 import { MODEL } from "./check-context.ts";
 import { machine } from "./machine.ts";
-import { type Case, coldCase, createPool, timeFloor } from "./pool.ts";
+import { coldCase, createPool, timeFloor } from "./pool.ts";
 
 const { values } = parseArgs({ options: { out: { type: "string" } } });
 /** One request a CTA, 8 MiB of KV each: start and end are 2 % of its time. */
@@ -24,7 +25,7 @@ const counts = [1, 2, 4, 8, 16, 24, 33, 44, 55, 66, 77, 88, 99, 110, 121]
 const rows: { ctas: number; us: number; gigabytesPerSecond: number }[] = [];
 for (const ctas of counts) {
   const lengths = (value: number): number[] => new Array(ctas).fill(value);
-  const one: Case = { id: `gather_${ctas}`, qoLens: lengths(1), kvLens: lengths(TOKENS_PER_CTA) };
+  const one: Case = { id: `gather_${ctas}`, qoLens: lengths(1), kvLens: lengths(TOKENS_PER_CTA), prefixTokens: 0 };
   const cold = await coldCase(executor, pool, MODEL, one, 128);
   const times = (await timeFloor(executor, pool, MODEL, cold, ctas, WARM_UPS, REPETITIONS)).sort();
   const us = times[REPETITIONS >> 1]!;
