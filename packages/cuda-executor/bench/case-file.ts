@@ -39,7 +39,12 @@ export function readCases(path: string | URL): ReadonlyMap<Section, readonly Cas
     );
   }
   if (sections.size === 0) {
-    throw new CaseFileError(file, "the list of its fields", Object.keys(document), `at least one of ${SECTIONS.join(", ")}`);
+    throw new CaseFileError(
+      file,
+      "the list of its fields",
+      Object.keys(document),
+      `at least one of ${SECTIONS.join(", ")}`,
+    );
   }
   return sections;
 }
