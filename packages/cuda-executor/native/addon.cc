@@ -250,6 +250,15 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
   });
 }
 
+/** Of later launches and captures. For tests: few looks make workers leave their merges to others. */
+Napi::Value setMergePatience(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    unwrap<Context>(info[0], "context")->mergePatience = std::max(1, info[1].As<Napi::Number>().Int32Value());
+    return env.Undefined();
+  });
+}
+
 Napi::Value kernelNeeds(const Napi::CallbackInfo& info) {
   KernelNeeds needs;
   Napi::Env env = info.Env();
@@ -589,6 +598,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       {"open", open},
       {"closeContext", release<Context>},
       {"deviceInfo", deviceInfo},
+      {"setMergePatience", setMergePatience},
       {"kernelNeeds", kernelNeeds},
       {"allocate", allocate},
       {"releaseMemory", release<Allocation>},

@@ -75,7 +75,7 @@ struct UnitDealer {
 
 /**
  * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns
- * their number; `needsList` is set where a unit's sources are not two runs of slots.
+ * their number, and where it is 0 changes nothing; `needsList` is set where a unit's sources are not two runs of slots.
  */
 inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, const PieceRecord* pieces, int32_t capacity,
                               WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
@@ -138,13 +138,14 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, const
   }
 
   const int32_t count = int32_t(units.size());
+  if (count == 0) return 0;
   auto& next = scratch.next;
   next.assign(workers + 1, 0);
   for (const int32_t owner : owners) next[owner + 1]++;
   for (int w = 0; w < workers; w++) next[w + 1] += next[w];
-  for (int w = 0; w < workers; w++) {
-    table[w].unitStart = capacity - count + next[w];
-    table[w].unitEnd = capacity - count + next[w + 1];
+  for (int w = 0; w < plan[header::workerCapacity]; w++) {
+    table[w].unitStart = capacity - count + next[std::min(w, workers)];
+    table[w].unitEnd = capacity - count + next[std::min(w + 1, workers)];
   }
   for (int32_t u = 0; u < count; u++) out[capacity - count + next[owners[u]]++] = units[u];
   return count;

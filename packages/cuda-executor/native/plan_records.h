@@ -24,7 +24,7 @@ struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
   ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
 };
 
-/** Pieces [start, end) and merge units [unitStart, unitEnd) of one worker, and a copy of the first piece. */
+/** Pieces [start, end) and merge units [unitStart, unitEnd) of one worker, −1 in plans without units; a copy of the first piece. */
 struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
   int32_t start, end, unitStart, unitEnd;
   PieceRecord first;

@@ -238,6 +238,10 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);
   context->check(cudaMemsetAsync(session->counters_->pointer, 0, std::max<size_t>(session->counters_->bytes, 16), context->stream),
                  "clearing counters");
+  session->progress_ = context->allocate(sizeof(uint64_t) + session->workers_ * sizeof(int32_t));
+  context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(uint64_t), context->stream), "clearing the progress");
+  context->check(cudaMemsetAsync(static_cast<uint64_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
+                 "clearing the progress");
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;
     context->check(cudaMallocHost(&staging, session->layout_.total), "allocating pinned memory");
@@ -245,7 +249,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     std::memset(staging, 0, session->layout_.total);
     context->check(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "creating an event");
   }
-  session->workspaceBytes = session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes;
+  session->workspaceBytes = session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes +
+                            session->progress_->bytes;
   return session;
 }
 
@@ -373,10 +378,13 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.members = reinterpret_cast<MemberRecord*>(image + layout_.members);
   p.pieces = reinterpret_cast<PieceRecord*>(image + layout_.pieces);
   p.units = reinterpret_cast<MergeUnit*>(image + layout_.units);
-  p.mergesHere = mergesHere_;
+  p.mergePatience = mergesHere_ ? context->mergePatience : 0;
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
   p.counters = static_cast<int32_t*>(counters_->pointer);
+  p.progress = static_cast<uint64_t*>(progress_->pointer);
+  p.leftUnits = reinterpret_cast<int32_t*>(p.progress + 1);
+  p.workerCount = workers_;
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;
   p.mergeTrace = timed ? static_cast<TraceRecord*>(mergeTrace_->pointer) : nullptr;
   p.pageStride = pageSize * heads * headDim * 2;

@@ -134,7 +134,7 @@ cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool 
   AttentionParams copy = params;
   void* arguments[] = {&copy, &workers};  // the second only for tallKernel
   const cudaError_t error = cudaLaunchKernelExC(&config, attentionFunction(headDim, dtype, tall, timed, needs), arguments);
-  if (error != cudaSuccess || params.mergesHere != 0) return error;
+  if (error != cudaSuccess || params.mergePatience > 0) return error;
   config.gridDim = dim3(workers);
   config.blockDim = dim3(kThreads);
   config.dynamicSmemBytes = 0;

@@ -8,7 +8,7 @@
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile. (On Hopper
 //     plans with such tiles have a kernel of their own up to head dimension 128: tall_kernel.cuh.)
 // S = Q·Kᵀ and O += P·V on m16n8k16 tensor cores, online softmax in base 2 in registers.
-// A piece with a slot leaves an unnormalised partial state; merges follow behind the pieces (merge.cuh).
+// A piece with a slot leaves an unnormalised partial state; merges follow behind the pieces (merge_units.cuh).
 // Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
 #pragma once
 #include "params.h"
@@ -467,7 +467,7 @@ __device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceR
 
 }  // namespace isochron
 
-#include "merge.cuh"
+#include "merge_units.cuh"
 #include "tall.cuh"
 
 namespace isochron {
@@ -605,15 +605,16 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   if constexpr (kTimed) beginNs = ptx::globalTimerNs(), startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordCount = worker.end - worker.start;
-  const int unitStart = worker.unitStart, unitEnd = p.mergesHere != 0 ? worker.unitEnd : unitStart;
-  if (recordCount <= 0 && unitStart >= unitEnd) return;
+  const bool merges = p.mergePatience > 0 && worker.unitStart >= 0;
+  const int unitStart = worker.unitStart, unitEnd = merges ? worker.unitEnd : unitStart;
+  if (recordCount <= 0 && !merges) return;
   if (recordCount > 0) {
     walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, unitStart, unitEnd, warp, lane, beginNs, startCycle);
   } else {
     prefetchUnit(p, shared.unit, unitStart, unitEnd, threadIdx.x);
     ptx::waitForPreviousLaunch();
   }
-  mergeUnits<T, D, kTimed>(p, shared, unitStart, unitEnd, warp, lane, startCycle);
+  if (merges) endWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, warp, lane, startCycle);
 }
 
 /** The merge units alone, behind a launch of more CTAs than are resident at a time. */
@@ -621,14 +622,14 @@ template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
   __shared__ float combine[kWarps * D];
   __shared__ float2 states[kWarps * 16];
-  __shared__ MergeUnit unit;
-  const SharedMemory shared{0, combine, states, nullptr, &unit};
+  const SharedMemory shared{0, combine, states, nullptr, nullptr};
   ptx::waitForPreviousLaunch();
   const WorkerRecord& worker = p.workers[blockIdx.x];
-  prefetchUnit(p, shared.unit, worker.unitStart, worker.unitEnd, threadIdx.x);
+  if (worker.unitStart >= worker.unitEnd) return;
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  mergeUnits<T, D, kTimed>(p, shared, worker.unitStart, worker.unitEnd, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
+  mergeUnits<T, D, kTimed>(p, shared, p.units[worker.unitStart], worker.unitStart, worker.unitEnd, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31,
+                           startCycle);
 }
 
 }  // namespace isochron

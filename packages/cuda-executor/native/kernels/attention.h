@@ -19,7 +19,7 @@ bool attentionNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs);
 /** Lets the kernels use the shared memory that they need on the current device. Once per device. */
 cudaError_t prepareAttention(int headDim, int dtype, bool tall);
 
-/** Whether `workers` workers are resident together, so that one may wait for others: see AttentionParams::mergesHere. */
+/** Whether `workers` workers are resident together, so that one may wait for others: see AttentionParams::mergePatience. */
 cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, bool* resident);
 
 /** Queues one launch of `workers` workers, and one of their merges where they do not merge themselves. `dependent`: may start while the previous kernel of the stream drains. */

@@ -1,9 +1,6 @@
-// Merging inside the attention launch: behind its pieces, a worker does the merge units that the image gave it.
+// How the rows of a merge unit combine their sources: in the plan's order, whoever does it, so that the result is bitwise the
+// same from run to run.
 //
-// A counter for each job counts written slots. Whoever has a unit of the job waits until all are there: every CTA of the launch
-// is resident (else units have a launch of their own), and pieces come first, so nobody waits for one who waits. Each
-// warp that has seen the last slot counts too, and the last of them resets the counter for the next launch. Sources combine in
-// the plan's order, whoever does the unit: the result is bitwise the same from run to run.
 // One warp takes a row, 16 partial rows with their states at a time; rows of many sources spread them over the warps.
 #pragma once
 #include "params.h"
@@ -264,74 +261,6 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
       const float rowMaximum = __shfl_sync(0xffffffffu, maximum, r * width), rowSum = __shfl_sync(0xffffffffu, sum, r * width);
       if (base + r < rowCount) writeMerged<T, D>(p, queryStart, head, rowStart + base + r, lane, total, rowMaximum, rowSum);
     }
-  }
-}
-
-/** One thread of 128 announces that a slot is written, to each job that it feeds. The writes lie before a barrier. */
-__device__ __forceinline__ void announceSlot(const AttentionParams& p, const PieceRecord& piece, int slot, int h, int thread) {
-  if (piece.job >= 0) {
-    if (thread == 0) ptx::announceArrival(p.counters + piece.job);
-    return;
-  }
-  // A group's slot feeds a job of each member.
-  const int start = h == 0 ? piece.slotJobStart : p.slotJobIndptr[slot], end = p.slotJobIndptr[slot + 1];
-  for (int i = start + thread; i < end; i += kThreads) ptx::announceArrival(p.counters + p.slotJobs[i]);
-}
-
-/** Brings a worker's first unit to shared memory; mergeUnits waits for it. */
-__device__ __forceinline__ void prefetchUnit(const AttentionParams& p, MergeUnit* target, int unitStart, int unitEnd, int thread) {
-  constexpr int quads = sizeof(MergeUnit) / 16;
-  if (unitStart < unitEnd && thread < quads) {
-    ptx::copyAsync16(ptx::sharedAddress(target) + thread * 16, reinterpret_cast<const uint4*>(p.units + unitStart) + thread, true,
-                     ptx::policyEvictNormal());
-  }
-}
-
-/** Does the units [unitStart, unitEnd), the first of which was prefetched. All four warps call it, their pieces done. */
-template <class T, int D, bool kTimed, class Shared>
-__device__ __forceinline__ void mergeUnits(const AttentionParams& p, const Shared& shared, int unitStart, int unitEnd, int warp, int lane,
-                                           uint32_t startCycle) {
-  if (unitStart >= unitEnd) return;
-  ptx::copyAsyncWaitAll();
-  shared.sync();
-  MergeUnit unit = *shared.unit;
-#pragma unroll 1
-  for (int u = unitStart;;) {
-    MergeUnit next = unit;
-    if (u + 1 < unitEnd) next = p.units[u + 1];
-    int32_t* const counter = p.counters + unit.job;
-    while (ptx::arrivalsSoFar(counter) < unit.arrivals) __nanosleep(20);
-    int before = 0;
-    if (lane == 0) before = ptx::countRelaxed(counter);
-    uint64_t startNs = 0;
-    uint32_t cycle = 0;
-    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-    const auto rowOf = [&](int s, int row) {
-      if (unit.list < 0) return (s < unit.firstRun ? unit.firstRow : unit.secondRow) + s * p.slotRows + unit.rowOffset + row;
-      const SourceRecord source = p.sources[unit.list + s];
-      return source.slot * p.slotRows + source.slotRow + unit.rowOffset + row;
-    };
-    if (unit.slice >= 0) {
-      mergeSlice<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.slice, unit.sources, warp, lane,
-                       [&](int s) { return rowOf(s, 0); });
-    } else if (unit.rowCount > 2 * kWarps && unit.sources <= 4) {
-      mergeManyRows<T, D, 4>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    } else if (unit.rowCount > kWarps && unit.sources <= 8) {
-      mergeManyRows<T, D, 8>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    } else {
-      mergeRows<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    }
-    if (lane == 0 && before == unit.arrivals + unit.units * kWarps - 1) *counter = 0;
-    if constexpr (kTimed) {
-      shared.sync();
-      // A merge of several units is shown as its first.
-      if (shared.thread() == 0 && unit.rowOffset == 0 && unit.slice <= 0) {
-        p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
-                                    {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-      }
-    }
-    if (++u == unitEnd) return;
-    unit = next;
   }
 }
 

@@ -148,6 +148,22 @@ __device__ __forceinline__ int countRelaxed(int32_t* counter) {
   asm volatile("atom.add.relaxed.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
   return before;
 }
+__device__ __forceinline__ uint64_t countRelaxed(uint64_t* counter) {
+  uint64_t before;
+  asm volatile("atom.add.relaxed.gpu.global.u64 %0, [%1], 1;" : "=l"(before) : "l"(counter) : "memory");
+  return before;
+}
+/** Adds at device scope, ordered as countArrival. */
+__device__ __forceinline__ uint64_t addOrdered(uint64_t* counter, uint64_t summand) {
+  uint64_t before;
+  asm volatile("atom.add.acq_rel.gpu.global.u64 %0, [%1], %2;" : "=l"(before) : "l"(counter), "l"(summand) : "memory");
+  return before;
+}
+__device__ __forceinline__ int exchangeOrdered(int32_t* target, int value) {
+  int before;
+  asm volatile("atom.exch.acq_rel.gpu.global.b32 %0, [%1], %2;" : "=r"(before) : "l"(target), "r"(value) : "memory");
+  return before;
+}
 
 /** Programmatic dependent launch: waits until what the previous kernel wrote is visible. */
 __device__ __forceinline__ void waitForPreviousLaunch() {

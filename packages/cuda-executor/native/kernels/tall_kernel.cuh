@@ -151,11 +151,11 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
   }
 }
 
-/** The merge units of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
+/** The end of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void mergeBehind(const AttentionParams& p, const WarpgroupMemory& shared, int unitStart, int unitEnd,
-                                         uint32_t startCycle) {
-  mergeUnits<T, D, kTimed>(p, shared, unitStart, unitEnd, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory& shared, int unitStart, int unitEnd,
+                                           uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
 }
 
 #endif
@@ -203,14 +203,15 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
                             reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, units + group}, 1 + group,
                            2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
-    const bool exists = int(shared.currentWorker) < workers && p.mergesHere != 0;
+    const bool exists = int(shared.currentWorker) < workers && p.mergePatience > 0;
     const WorkerRecord& own = p.workers[exists ? shared.currentWorker : 0];
-    const int unitStart = own.unitStart, unitEnd = exists ? own.unitEnd : unitStart;
+    const bool merges = exists && own.unitStart >= 0;
+    const int unitStart = own.unitStart, unitEnd = merges ? own.unitEnd : unitStart;
     prefetchUnit(p, shared.unit, unitStart, unitEnd, shared.thread());
     if (recordCount > 0) consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
     else ptx::waitForPreviousLaunch();
     shared.currentWorker = 2 * blockIdx.x + group;
-    mergeBehind<T, D, kTimed>(p, shared, unitStart, unitEnd, startCycle);
+    if (merges) endTallWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, startCycle);
   }
 #endif
 }
