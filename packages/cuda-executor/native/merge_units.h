@@ -3,7 +3,9 @@
 // A unit is what four warps load in one trip to L2 (some rows of a merge, or a quarter of the columns of one row of very many
 // sources), so a job that is cut into many pieces is merged by many workers at once. A worker does its units when it has
 // done its pieces; it waits for the slots of a unit's job. Where a job's pieces end workers, those workers do it: they are
-// there when its last slot is written. The rest goes to the workers in turn. Rows combine their sources in the plan's order.
+// there when its last slot is written. The rest goes to the workers in turn. Where one unit is the whole job and nobody else has a
+// part of it, each of those workers has the unit, and the one that counts its slot last does it, without waiting. Rows combine
+// their sources in the plan's order.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -13,9 +15,12 @@
 
 namespace isochron {
 
-/** Units that a plan may have: one for each merge, and four for each worker to divide large ones. */
+/** Units by which merges are divided, at most; for each worker. */
+constexpr int64_t kDivisionsOfWorker = 4;
+
+/** Units that a plan may have: one for each merge, those by which merges are divided, and a worker's copy of one. */
 inline int64_t unitCapacity(const int32_t* planHeader) {
-  return int64_t(planHeader[header::mergeCapacity]) + 4 * int64_t(planHeader[header::workerCapacity]);
+  return int64_t(planHeader[header::mergeCapacity]) + (kDivisionsOfWorker + 1) * int64_t(planHeader[header::workerCapacity]);
 }
 
 /** Kept between plans so that listing units allocates nothing. */
@@ -75,9 +80,9 @@ struct UnitDealer {
 
 /**
  * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns
- * their number, and where it is 0 changes nothing; `needsList` is set where a unit's sources are not two runs of slots.
+ * their number; `needsList` is set where a unit's sources are not two runs of slots.
  */
-inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, const PieceRecord* pieces, int32_t capacity,
+inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity,
                               WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
   // The workers that each job ends, in CSR form.
@@ -102,52 +107,64 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, const
     const int32_t* m = plan.merge(i);
     extra += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], 1) - 1;
   }
-  const int64_t room = int64_t(capacity) - plan[header::mergeCapacity];
+  const int64_t room = kDivisionsOfWorker * plan[header::workerCapacity];
   const int32_t coarseness = int32_t(std::min<int64_t>((extra + room - 1) / std::max<int64_t>(room, 1), 1 << 15)) + (extra == 0);
-  auto& units = scratch.units;
-  auto& owners = scratch.owners;
-  units.clear();
-  owners.clear();
+  scratch.units.clear();
+  scratch.owners.clear();
   UnitDealer dealer{workers};
-  for (int j = 0; j < jobCount; j++) {
-    const JobRecord& job = jobs[j];
-    int32_t jobUnits = 0, index = 0;
-    for (int i = job.mergeStart; i < job.mergeEnd; i++) {
-      const int32_t* m = plan.merge(i);
-      jobUnits += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], coarseness);
-    }
-    for (int i = job.mergeStart; i < job.mergeEnd; i++) {
-      const int32_t* m = plan.merge(i);
-      const int32_t queryStart = plan.request(m[merge::request])[request::queryStart];
-      MergeUnit unit{j, job.arrivals, jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-      describeSources(plan, m, unit);
-      needsList |= unit.list >= 0;
-      const int32_t step = std::min<int64_t>(int64_t(unitRows(unit.sources)) * coarseness, m[merge::rowCount]);
-      const int32_t slices = coarseness == 1 ? unitSlices(unit.sources) : 1;
-      for (int row = 0; row < m[merge::rowCount]; row += step) {
-        for (int slice = 0; slice < slices; slice++) {
-          unit.rowStart = m[merge::rowStart] + row;
-          unit.rowCount = std::min(step, m[merge::rowCount] - row);
-          unit.rowOffset = row;
-          unit.slice = slices > 1 ? slice : -1;
-          units.push_back(unit);
-          owners.push_back(dealer.owner(scratch.jobWorkers.data() + ends[j], ends[j + 1] - ends[j], index++, jobUnits));
+  bool someWait = false;
+  // A worker's first unit is the one that it does if it counts last.
+  for (const bool byLast : {true, false}) {
+    for (int j = 0; j < jobCount; j++) {
+      const JobRecord& job = jobs[j];
+      const int32_t *finishers = scratch.jobWorkers.data() + ends[j], finisherCount = ends[j + 1] - ends[j];
+      int32_t jobUnits = 0, index = 0;
+      for (int i = job.mergeStart; i < job.mergeEnd; i++) {
+        const int32_t* m = plan.merge(i);
+        jobUnits += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], coarseness);
+      }
+      if (byLast != (jobUnits == 1 && finisherCount == job.arrivals)) continue;
+      someWait |= !byLast;
+      for (int i = job.mergeStart; i < job.mergeEnd; i++) {
+        const int32_t* m = plan.merge(i);
+        const int32_t queryStart = plan.request(m[merge::request])[request::queryStart];
+        MergeUnit unit{j, job.arrivals, byLast ? 0 : jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        describeSources(plan, m, unit);
+        needsList |= unit.list >= 0;
+        const int32_t step = std::min<int64_t>(int64_t(unitRows(unit.sources)) * coarseness, m[merge::rowCount]);
+        const int32_t slices = coarseness == 1 ? unitSlices(unit.sources) : 1;
+        for (int row = 0; row < m[merge::rowCount]; row += step) {
+          for (int slice = 0; slice < slices; slice++) {
+            unit.rowStart = m[merge::rowStart] + row;
+            unit.rowCount = std::min(step, m[merge::rowCount] - row);
+            unit.rowOffset = row;
+            unit.slice = slices > 1 ? slice : -1;
+            for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {
+              scratch.units.push_back(unit);
+              scratch.owners.push_back(byLast ? finishers[copy] : dealer.owner(finishers, finisherCount, index++, jobUnits));
+            }
+          }
         }
+      }
+      for (int f = 0; byLast && f < finisherCount; f++) {
+        WorkerRecord& worker = table[finishers[f]];
+        pieces[worker.end - 1].job = kAtWorkersEnd;
+        worker.first = pieces[worker.start];
       }
     }
   }
 
-  const int32_t count = int32_t(units.size());
-  if (count == 0) return 0;
+  const int32_t count = int32_t(scratch.units.size());
   auto& next = scratch.next;
   next.assign(workers + 1, 0);
-  for (const int32_t owner : owners) next[owner + 1]++;
+  for (const int32_t owner : scratch.owners) next[owner + 1]++;
   for (int w = 0; w < workers; w++) next[w + 1] += next[w];
   for (int w = 0; w < plan[header::workerCapacity]; w++) {
-    table[w].unitStart = capacity - count + next[std::min(w, workers)];
-    table[w].unitEnd = capacity - count + next[std::min(w + 1, workers)];
+    const int32_t start = next[std::min(w, workers)], end = next[std::min(w + 1, workers)];
+    table[w].unitStart = capacity - count + start;
+    table[w].units = (end - start) | (someWait ? WorkerRecord::kSomeWait : 0);
   }
-  for (int32_t u = 0; u < count; u++) out[capacity - count + next[owners[u]]++] = units[u];
+  for (int32_t u = 0; u < count; u++) out[capacity - count + next[scratch.owners[u]]++] = scratch.units[u];
   return count;
 }
 

@@ -12,22 +12,31 @@
 
 namespace isochron {
 
+/** PieceRecord::job: the slot is counted with the worker's first unit, which whoever counts last does. */
+constexpr int32_t kAtWorkersEnd = -2;
+/** Units that a worker has in shared memory at a time. Chosen: mostly all of them. */
+constexpr int32_t kNearbyUnits = 8;
+
 /** One piece record with its request: 64 bytes, four 16-byte loads. */
 struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
   int32_t queryStart, qoLen, kvLen, pageStart;
   int32_t head, headCount, rowStart, rows;  // rows: valid rows in the low 16 bits, rows of the tile in the high 16
   int32_t kvStart, kvEnd, slot, firstPiece;  // firstPiece: pieces before this record
   int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot
-  int32_t job;                                     // where one head's slot feeds one job alone: that job; else −1
+  int32_t job;  // where one head's slot feeds one job alone: that job, or kAtWorkersEnd; else −1
 
   ISOCHRON_DEVICE int validRows() const { return rows & 0xffff; }
   ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
 };
 
-/** Pieces [start, end) and merge units [unitStart, unitEnd) of one worker, −1 in plans without units; a copy of the first piece. */
+/** Pieces [start, end) and merge units of one worker, and a copy of the first piece. */
 struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
-  int32_t start, end, unitStart, unitEnd;
+  int32_t start, end, unitStart, units;  // units: kSomeWait where a worker of the plan waits for slots, and their number
   PieceRecord first;
+
+  static constexpr int32_t kSomeWait = 1 << 30;
+  ISOCHRON_DEVICE int unitEnd() const { return unitStart + (units & (kSomeWait - 1)); }
+  ISOCHRON_DEVICE bool someWait() const { return (units & kSomeWait) != 0; }
 };
 
 /** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
@@ -41,7 +50,7 @@ constexpr int32_t kSlices = 4;
 
 /** Rows [rowStart, rowStart + rowCount) of one merge, or a slice of one row's columns: merge_units.h. */
 struct ISOCHRON_DEVICE_ALIGN(16) MergeUnit {
-  int32_t job, arrivals, units, merge;  // arrivals: slots that complete the job; units: those of the job
+  int32_t job, arrivals, units, merge;  // arrivals: slots that complete the job; units: those of the job, 0: whoever counts last does it
   int32_t queryStart, head, rowStart, rowCount;
   int32_t sources, slice, rowOffset, reserved;  // slice: −1 for all columns; rowOffset: row of the merge
   /**

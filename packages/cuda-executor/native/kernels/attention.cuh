@@ -42,7 +42,7 @@ struct Shape {
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int ringBytes = stages * stageBytes;
   static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
-  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + int(sizeof(MergeUnit));
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + kNearbyUnits * int(sizeof(MergeUnit));
 };
 
 /** What the four warps of a piece share: here those of a CTA. */
@@ -51,10 +51,11 @@ struct SharedMemory {
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
-  MergeUnit* unit;       // the worker's first merge unit
+  MergeUnit* units;      // [kNearbyUnits], the worker's first merge units
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
+  static __device__ __forceinline__ int syncCount(bool value) { return __syncthreads_count(value); }
   /** This thread among the 128. */
   static __device__ __forceinline__ int thread() { return threadIdx.x; }
   /** The worker that the current piece belongs to. */
@@ -68,6 +69,7 @@ struct WarpgroupMemory : SharedMemory {
 
   __device__ __forceinline__ void sync() const { ptx::syncThreads(barrier, kThreads); }
   __device__ __forceinline__ bool syncOr(bool value) const { return ptx::syncThreadsOr(barrier, kThreads, value); }
+  __device__ __forceinline__ int syncCount(bool value) const { return ptx::syncThreadsCount(barrier, kThreads, value); }
   static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
   __device__ __forceinline__ uint32_t worker() const { return currentWorker; }
 };
@@ -475,7 +477,7 @@ namespace isochron {
 /** Walks the pieces of one worker, of which there is at least one. */
 template <class T, int D, bool kTimed, bool kTall>
 __device__ __forceinline__ void walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
-                                           int unitStart, int unitEnd, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
+                                           const UnitRange& units, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   uint32_t cycles[4] = {};
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
@@ -518,7 +520,7 @@ __device__ __forceinline__ void walkPieces(const AttentionParams& p, const Share
       cursor.advance(p, records, warp, lane);
     }
   }
-  prefetchUnit(p, shared.unit, unitStart, unitEnd, shared.thread());
+  prefetchUnits(p, shared.units, units.start, units.end - units.start, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
   block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
@@ -605,16 +607,15 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   if constexpr (kTimed) beginNs = ptx::globalTimerNs(), startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordCount = worker.end - worker.start;
-  const bool merges = p.mergePatience > 0 && worker.unitStart >= 0;
-  const int unitStart = worker.unitStart, unitEnd = merges ? worker.unitEnd : unitStart;
-  if (recordCount <= 0 && !merges) return;
+  const UnitRange units = UnitRange::of(p, worker);
+  if (recordCount <= 0 && units.none()) return;
   if (recordCount > 0) {
-    walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, unitStart, unitEnd, warp, lane, beginNs, startCycle);
+    walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, units, warp, lane, beginNs, startCycle);
   } else {
-    prefetchUnit(p, shared.unit, unitStart, unitEnd, threadIdx.x);
+    prefetchUnits(p, shared.units, units.start, units.end - units.start, threadIdx.x);
     ptx::waitForPreviousLaunch();
   }
-  if (merges) endWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, warp, lane, startCycle);
+  endWorker<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
 }
 
 /** The merge units alone, behind a launch of more CTAs than are resident at a time. */
@@ -622,14 +623,13 @@ template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
   __shared__ float combine[kWarps * D];
   __shared__ float2 states[kWarps * 16];
-  const SharedMemory shared{0, combine, states, nullptr, nullptr};
+  __shared__ MergeUnit units[kNearbyUnits];
+  const SharedMemory shared{0, combine, states, nullptr, units};
   ptx::waitForPreviousLaunch();
   const WorkerRecord& worker = p.workers[blockIdx.x];
-  if (worker.unitStart >= worker.unitEnd) return;
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  mergeUnits<T, D, kTimed>(p, shared, p.units[worker.unitStart], worker.unitStart, worker.unitEnd, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31,
-                           startCycle);
+  mergeUnits<T, D, kTimed>(p, shared, worker.unitStart, worker.unitEnd(), false, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
 }
 
 }  // namespace isochron

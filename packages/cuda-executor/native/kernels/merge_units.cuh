@@ -1,10 +1,11 @@
 // Merging inside the attention launch: behind its pieces, a worker does the merge units that the image gave it.
 //
-// A counter for each job counts written slots. Whoever has a unit of the job waits until all are there, then counts too, and the
-// last of them resets the counter for the next launch. Nobody waits for ever, because a CTA that waits may hold the place of
-// one that it waits for (where other kernels or a tool take places): a worker whose patience ends leaves its units to
-// the worker that ends its pieces last. That one is known, since every worker counts itself when its pieces are done; what
-// is still on its way then needs no place to arrive.
+// A counter for each job counts written slots. Where one unit merges the whole job and the job's pieces are the last of their
+// workers, whoever counts last merges. Else the image names a worker for each unit, who waits until all slots are there and
+// then counts too; the last resets the counter for the next launch. Nobody waits for ever, because a CTA that waits may hold
+// the place of one that it waits for (where other kernels or a tool take places): a worker whose patience ends leaves its
+// units to the worker that ends its pieces last. That one is known, since every worker counts itself when its pieces are
+// done; what is still on its way then needs no place to arrive.
 #pragma once
 #include <climits>
 
@@ -16,8 +17,21 @@ namespace isochron {
 constexpr int kLeaversBit = 48;
 constexpr uint64_t kOneLeaver = 1ull << kLeaversBit;
 
+/** What a worker does behind its pieces: units [start, end); `someWait`: some worker of the plan may wait. */
+struct UnitRange {
+  int start, end;
+  bool someWait;
+
+  static __device__ __forceinline__ UnitRange of(const AttentionParams& p, const WorkerRecord& worker) {
+    const bool here = p.mergePatience > 0;
+    return {worker.unitStart, here ? worker.unitEnd() : worker.unitStart, here && worker.someWait()};
+  }
+  __device__ __forceinline__ bool none() const { return start >= end && !someWait; }
+};
+
 /** One thread of 128 announces that a slot is written, to each job that it feeds. The writes lie before a barrier. */
 __device__ __forceinline__ void announceSlot(const AttentionParams& p, const PieceRecord& piece, int slot, int h, int thread) {
+  if (piece.job == kAtWorkersEnd) return;
   if (piece.job >= 0) {
     if (thread == 0) ptx::announceArrival(p.counters + piece.job);
     return;
@@ -27,77 +41,124 @@ __device__ __forceinline__ void announceSlot(const AttentionParams& p, const Pie
   for (int i = start + thread; i < end; i += kThreads) ptx::announceArrival(p.counters + p.slotJobs[i]);
 }
 
-/** Brings a worker's first unit to shared memory; mergeUnits waits for it. */
-__device__ __forceinline__ void prefetchUnit(const AttentionParams& p, MergeUnit* target, int unitStart, int unitEnd, int thread) {
+/** Brings `count` units, at most kNearbyUnits, to shared memory; mergeUnits waits for them. */
+__device__ __forceinline__ void prefetchUnits(const AttentionParams& p, MergeUnit* target, int unitStart, int count, int thread) {
   constexpr int quads = sizeof(MergeUnit) / 16;
-  if (unitStart < unitEnd && thread < quads) {
+  if (thread < min(count, kNearbyUnits) * quads) {
     ptx::copyAsync16(ptx::sharedAddress(target) + thread * 16, reinterpret_cast<const uint4*>(p.units + unitStart) + thread, true,
                      ptx::policyEvictNormal());
   }
 }
 
-/** Does the units [unitStart, unitEnd) as four warps. Returns the first that is not done since its slots did not come. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __forceinline__ int mergeUnits(const AttentionParams& p, const Shared& shared, MergeUnit unit, int unitStart, int unitEnd,
+__device__ __forceinline__ void mergeUnit(const AttentionParams& p, const Shared& shared, const MergeUnit& unit, int warp, int lane,
+                                          uint32_t startCycle) {
+  uint64_t startNs = 0;
+  uint32_t cycle = 0;
+  if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
+  const auto rowOf = [&](int s, int row) {
+    if (unit.list < 0) return (s < unit.firstRun ? unit.firstRow : unit.secondRow) + s * p.slotRows + unit.rowOffset + row;
+    const SourceRecord source = p.sources[unit.list + s];
+    return source.slot * p.slotRows + source.slotRow + unit.rowOffset + row;
+  };
+  if (unit.slice >= 0) {
+    mergeSlice<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.slice, unit.sources, warp, lane,
+                     [&](int s) { return rowOf(s, 0); });
+  } else if (unit.rowCount > 2 * kWarps && unit.sources <= 4) {
+    mergeManyRows<T, D, 4>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
+  } else if (unit.rowCount > kWarps && unit.sources <= 8) {
+    mergeManyRows<T, D, 8>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
+  } else {
+    mergeRows<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
+  }
+  if constexpr (kTimed) {
+    shared.sync();
+    // A merge of several units is shown as its first.
+    if (shared.thread() == 0 && unit.rowOffset == 0 && unit.slice <= 0) {
+      p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
+                                  {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+    }
+  }
+}
+
+/**
+ * Lane l of one warp waits for the slots of unit first + l, until the first has all or patience ends. Whether this lane's unit
+ * and all before it have: units are done in order, as many as can be behind one look.
+ */
+__device__ __forceinline__ bool awaitSlots(const AttentionParams& p, const MergeUnit* units, int first, int count, int patience, int lane) {
+  const bool isMine = lane >= first && lane < count;
+  const MergeUnit& mine = units[isMine ? lane : first];
+  for (int looks = 0; looks < patience; looks++) {
+    const uint32_t missing = __ballot_sync(0xffffffffu, isMine && ptx::arrivalsSoFar(p.counters + mine.job) < mine.arrivals);
+    const int firstMissing = missing == 0 ? count : __ffs(missing) - 1;
+    if (firstMissing > first) return isMine && lane < firstMissing;
+    __nanosleep(20);
+  }
+  return false;
+}
+
+/**
+ * Does the units [unitStart, unitEnd) as four warps; `fetched`: prefetchUnits was called for the first. Returns the first unit that
+ * is not done since its slots did not come.
+ */
+template <class T, int D, bool kTimed, class Shared>
+__device__ __forceinline__ int mergeUnits(const AttentionParams& p, const Shared& shared, int unitStart, int unitEnd, bool fetched,
                                           int patience, int warp, int lane, uint32_t startCycle) {
 #pragma unroll 1
-  for (int u = unitStart;;) {
-    MergeUnit next = unit;
-    if (u + 1 < unitEnd) next = p.units[u + 1];
-    int32_t* const counter = p.counters + unit.job;
-    int looks = 0;
-    if (warp == 0) {
-      while (ptx::arrivalsSoFar(counter) < unit.arrivals && ++looks < patience) __nanosleep(20);
-    }
-    if (shared.syncOr(looks == patience)) return u;
-    int before = 0;
-    if (shared.thread() == 0) before = ptx::countRelaxed(counter);
-    uint64_t startNs = 0;
-    uint32_t cycle = 0;
-    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-    const auto rowOf = [&](int s, int row) {
-      if (unit.list < 0) return (s < unit.firstRun ? unit.firstRow : unit.secondRow) + s * p.slotRows + unit.rowOffset + row;
-      const SourceRecord source = p.sources[unit.list + s];
-      return source.slot * p.slotRows + source.slotRow + unit.rowOffset + row;
-    };
-    if (unit.slice >= 0) {
-      mergeSlice<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.slice, unit.sources, warp, lane,
-                       [&](int s) { return rowOf(s, 0); });
-    } else if (unit.rowCount > 2 * kWarps && unit.sources <= 4) {
-      mergeManyRows<T, D, 4>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    } else if (unit.rowCount > kWarps && unit.sources <= 8) {
-      mergeManyRows<T, D, 8>(p, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    } else {
-      mergeRows<T, D>(p, shared, unit.queryStart, unit.head, unit.rowStart, unit.rowCount, unit.sources, warp, lane, rowOf);
-    }
-    if (shared.thread() == 0 && before == unit.arrivals + unit.units - 1) *counter = 0;
-    if constexpr (kTimed) {
+  for (int base = unitStart; base < unitEnd; base += kNearbyUnits) {
+    const int count = min(kNearbyUnits, unitEnd - base);
+    if (!fetched || base > unitStart) {
       shared.sync();
-      // A merge of several units is shown as its first.
-      if (shared.thread() == 0 && unit.rowOffset == 0 && unit.slice <= 0) {
-        p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
-                                    {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-      }
+      prefetchUnits(p, shared.units, base, count, shared.thread());
     }
-    if (++u == unitEnd) return u;
-    unit = next;
+    ptx::copyAsyncWaitAll();
+    shared.sync();
+#pragma unroll 1
+    for (int done = 0; done < count;) {
+      const bool byLast = shared.units[done].units == 0;
+      const MergeUnit& counted = shared.units[byLast ? done : lane & (kNearbyUnits - 1)];
+      int before = -1;
+      bool ready = false;
+      if (byLast) {
+        if (shared.thread() == 0) {
+          before = ptx::countArrival(p.counters + counted.job);
+          ready = before == counted.arrivals - 1;
+        }
+      } else if (warp == 0) {
+        ready = awaitSlots(p, shared.units, done, count, patience, lane);
+        if (ready) before = ptx::countRelaxed(p.counters + counted.job);
+      }
+      const int run = shared.syncCount(ready);
+      if (run == 0) {
+        if (!byLast) return base + done;
+        done++;
+        continue;
+      }
+#pragma unroll 1
+      for (const int end = done + run; done < end; done++) {
+        mergeUnit<T, D, kTimed>(p, shared, shared.units[done], warp, lane, startCycle);
+      }
+      if (ready && before == counted.arrivals + counted.units - 1) p.counters[counted.job] = 0;
+    }
   }
+  return unitEnd;
 }
 
 /** Takes the units that a worker left, if no other did. All slots are written or on their way. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void takeLeftUnits(const AttentionParams& p, const Shared& shared, int worker, uint32_t startCycle) {
+__device__ __noinline__ void takeLeftUnits(const AttentionParams& p, const Shared shared, int worker, uint32_t startCycle) {
   shared.sync();
-  if (shared.thread() == 0) shared.unit->reserved = ptx::exchangeOrdered(p.leftUnits + worker, -1);
+  if (shared.thread() == 0) shared.units[0].reserved = ptx::exchangeOrdered(p.leftUnits + worker, -1);
   shared.sync();
-  const int start = shared.unit->reserved, end = p.workers[worker].unitEnd;
+  const int start = shared.units[0].reserved;
   if (start < 0) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, end, INT_MAX, shared.thread() >> 5, shared.thread() & 31, startCycle);
+  mergeUnits<T, D, kTimed>(p, shared, start, p.workers[worker].unitEnd(), false, INT_MAX, shared.thread() >> 5, shared.thread() & 31,
+                           startCycle);
 }
 
 /** A worker whose patience ended. Where all have ended their pieces meanwhile, there is nobody to leave the rest to. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared& shared, int firstLeft, uint32_t startCycle) {
+__device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared shared, int firstLeft, uint32_t startCycle) {
   bool alone = false;
   if (shared.thread() == 0) {
     ptx::exchangeOrdered(p.leftUnits + shared.worker(), firstLeft);
@@ -110,24 +171,23 @@ __device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared& 
 
 /** The worker that ended its pieces last does what others left. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared& shared, uint64_t leavers, uint32_t startCycle) {
+__device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared shared, uint64_t leavers, uint32_t startCycle) {
   if (shared.thread() == 0) ptx::addOrdered(p.progress, 0 - leavers * kOneLeaver);
   for (int w = 0; w < p.workerCount; w++) takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
 }
 
-/** The end of a worker, its pieces done: its units, the first of which was prefetched. All four warps call it. */
+/** The end of a worker, its pieces done and its first units prefetched. All four warps call it. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared& shared, int unitStart, int unitEnd, int warp, int lane,
+__device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared& shared, const UnitRange& units, int warp, int lane,
                                           uint32_t startCycle) {
   // Looked at when the units are done: the count is on its way meanwhile.
   uint64_t progress = 0;
-  if (shared.thread() == 0) progress = ptx::countRelaxed(p.progress);
-  if (unitStart < unitEnd) {
-    ptx::copyAsyncWaitAll();
-    shared.sync();
-    const int next = mergeUnits<T, D, kTimed>(p, shared, *shared.unit, unitStart, unitEnd, p.mergePatience, warp, lane, startCycle);
-    if (next < unitEnd) leaveUnits<T, D, kTimed>(p, shared, next, startCycle);
+  if (units.someWait && shared.thread() == 0) progress = ptx::countRelaxed(p.progress);
+  if (units.start < units.end) {
+    const int next = mergeUnits<T, D, kTimed>(p, shared, units.start, units.end, true, p.mergePatience, warp, lane, startCycle);
+    if (next < units.end) leaveUnits<T, D, kTimed>(p, shared, next, startCycle);
   }
+  if (!units.someWait) return;
   const bool isLast = progress >= kOneLeaver && (progress + 1) % kOneLeaver % uint64_t(p.workerCount) == 0;
   if (shared.syncOr(isLast)) takeAllLeftUnits<T, D, kTimed>(p, shared, progress / kOneLeaver, startCycle);
 }

@@ -153,9 +153,8 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
 
 /** The end of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory& shared, int unitStart, int unitEnd,
-                                           uint32_t startCycle) {
-  endWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, units, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
 }
 
 #endif
@@ -167,7 +166,8 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * stages];
-  __shared__ MergeUnit units[2];
+  __shared__ MergeUnit nearbyUnits[2 * kNearbyUnits];
+  __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
   PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
@@ -200,18 +200,21 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, units + group}, 1 + group,
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group * kNearbyUnits}, 1 + group,
                            2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
-    const bool exists = int(shared.currentWorker) < workers && p.mergePatience > 0;
-    const WorkerRecord& own = p.workers[exists ? shared.currentWorker : 0];
-    const bool merges = exists && own.unitStart >= 0;
-    const int unitStart = own.unitStart, unitEnd = merges ? own.unitEnd : unitStart;
-    prefetchUnit(p, shared.unit, unitStart, unitEnd, shared.thread());
+    if (int(shared.currentWorker) < workers) {
+      const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
+      prefetchUnits(p, shared.units, units.start, units.end - units.start, shared.thread());
+      if (shared.thread() == 0) ranges[group] = units;
+    }
     if (recordCount > 0) consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
     else ptx::waitForPreviousLaunch();
     shared.currentWorker = 2 * blockIdx.x + group;
-    if (merges) endTallWorker<T, D, kTimed>(p, shared, unitStart, unitEnd, startCycle);
+    if (int(shared.currentWorker) < workers) {
+      shared.sync();
+      endTallWorker<T, D, kTimed>(p, shared, ranges[group], startCycle);
+    }
   }
 #endif
 }
