@@ -217,7 +217,7 @@ Napi::Value check(const Napi::CallbackInfo& info) {
     const ImageLayout layout = imageLayout(planWords(plan));
     std::vector<uint8_t> image(layout.total);
     ImageScratch imageScratch;
-    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data()).bytes));
+    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, true, imageScratch, image.data()).bytes));
   });
 }
 

@@ -80,10 +80,10 @@ struct UnitDealer {
 
 /**
  * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns
- * their number; `needsList` is set where a unit's sources are not two runs of slots.
+ * their number; `lastMerges`: whoever writes a worker's last piece also ends that worker; `needsList` is set where a unit's sources are not two runs of slots.
  */
 inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity,
-                              WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
+                              bool lastMerges, WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
   // The workers that each job ends, in CSR form.
   auto& ends = scratch.jobWorkerIndptr;
@@ -123,7 +123,7 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
         const int32_t* m = plan.merge(i);
         jobUnits += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], coarseness);
       }
-      if (byLast != (jobUnits == 1 && finisherCount == job.arrivals)) continue;
+      if (byLast != (lastMerges && jobUnits == 1 && finisherCount == job.arrivals)) continue;
       someWait |= !byLast;
       for (int i = job.mergeStart; i < job.mergeEnd; i++) {
         const int32_t* m = plan.merge(i);

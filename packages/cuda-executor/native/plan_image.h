@@ -103,8 +103,8 @@ struct ImageUse {
   int64_t start, bytes, listStart, listBytes;
 };
 
-/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). */
-inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
+/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `lastMerges`: see listMergeUnits. */
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool lastMerges, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
@@ -204,7 +204,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
   const int32_t capacity = int32_t(unitCapacity(plan.words));
   auto* units = reinterpret_cast<MergeUnit*>(out + at.units);
   // Trees are finished by whoever comes last (invariant.cuh), which reads the lists.
-  const int32_t unitCount = isCanonical ? 0 : listMergeUnits(plan, jobs, pieces, capacity, table, scratch.units, units, needsLists);
+  const int32_t unitCount = isCanonical ? 0 : listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, needsLists);
   needsLists |= isCanonical && slots > 0;
   const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(MergeUnit));
   const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));

@@ -14,8 +14,6 @@ namespace isochron {
 
 /** PieceRecord::job: the slot is counted with the worker's first unit, which whoever counts last does. */
 constexpr int32_t kAtWorkersEnd = -2;
-/** Units that a worker has in shared memory at a time. Chosen: mostly all of them. */
-constexpr int32_t kNearbyUnits = 8;
 
 /** One piece record with its request: 64 bytes, four 16-byte loads. */
 struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {

@@ -230,6 +230,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   }
   session->context = context;
   session->layout_ = imageLayout(h);
+  // A CTA that does two workers' pieces takes them in turn, whoever they belong to.
+  session->workersPerCta_ = needs.workersPerCta;
   session->largestTile_ = !tall ? 16 : needs.largestTile;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
@@ -305,7 +307,7 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   context->check(ready, "checking a staging slot");
   nextSlot_ = (nextSlot_ + 1) % kSlots;
   context->makeCurrent();
-  const ImageUse use = buildImage(PlanView{plan}, layout_, imageScratch_, slot.staging);
+  const ImageUse use = buildImage(PlanView{plan}, layout_, workersPerCta_ == 1, imageScratch_, slot.staging);
   lastImageBytes = use.bytes + use.listBytes;
   auto copy = [&](int64_t start, int64_t count) {
     uint8_t* target = static_cast<uint8_t*>(image_->pointer) + start;

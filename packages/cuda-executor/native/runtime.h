@@ -160,6 +160,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int largestTile_ = 64;
   bool tall_ = true, canonical_ = false;
   int workers_ = 0;          // of every launch
+  int workersPerCta_ = 1;
   bool mergesHere_ = false;  // workers may wait for each other
   Memory image_, partialOutput_, partialState_, counters_, progress_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;

@@ -26,6 +26,12 @@ constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr float kLog2e = 1.4426950408889634f;
 
+/** A worker's first merge unit; of its warps, those that would leave their units; and what one left. */
+struct alignas(16) UnitMemory {
+  MergeUnit first;
+  int32_t votes, left;
+};
+
 template <int D>
 struct Shape {
   /**
@@ -42,7 +48,7 @@ struct Shape {
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int ringBytes = stages * stageBytes;
   static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
-  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + kNearbyUnits * int(sizeof(MergeUnit));
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + int(sizeof(UnitMemory));
 };
 
 /** What the four warps of a piece share: here those of a CTA. */
@@ -51,7 +57,7 @@ struct SharedMemory {
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
-  MergeUnit* units;      // [kNearbyUnits], the worker's first merge units
+  UnitMemory* units;
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
@@ -520,7 +526,7 @@ __device__ __forceinline__ void walkPieces(const AttentionParams& p, const Share
       cursor.advance(p, records, warp, lane);
     }
   }
-  prefetchUnits(p, shared.units, units.start, units.end - units.start, shared.thread());
+  prefetchUnit(p, shared.units, units, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
   block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
@@ -599,7 +605,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   uint8_t* const states = combine + Shape<D>::combineBytes;
   uint8_t* const nearby = states + Shape<D>::stateBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<MergeUnit*>(nearby + Shape<D>::recordBytes)};
+                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes)};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint64_t beginNs = 0;
@@ -612,7 +618,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   if (recordCount > 0) {
     walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, units, warp, lane, beginNs, startCycle);
   } else {
-    prefetchUnits(p, shared.units, units.start, units.end - units.start, threadIdx.x);
+    prefetchUnit(p, shared.units, units, threadIdx.x);
     ptx::waitForPreviousLaunch();
   }
   endWorker<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
@@ -623,13 +629,14 @@ template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
   __shared__ float combine[kWarps * D];
   __shared__ float2 states[kWarps * 16];
-  __shared__ MergeUnit units[kNearbyUnits];
-  const SharedMemory shared{0, combine, states, nullptr, units};
+  const SharedMemory shared{0, combine, states, nullptr, nullptr};
   ptx::waitForPreviousLaunch();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  mergeUnits<T, D, kTimed>(p, shared, worker.unitStart, worker.unitEnd(), false, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
+  const int start = worker.unitStart, end = worker.unitEnd();
+  if (start >= end) return;
+  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, end, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
 }
 
 }  // namespace isochron

@@ -41,13 +41,14 @@ __device__ __forceinline__ void announceSlot(const AttentionParams& p, const Pie
   for (int i = start + thread; i < end; i += kThreads) ptx::announceArrival(p.counters + p.slotJobs[i]);
 }
 
-/** Brings `count` units, at most kNearbyUnits, to shared memory; mergeUnits waits for them. */
-__device__ __forceinline__ void prefetchUnits(const AttentionParams& p, MergeUnit* target, int unitStart, int count, int thread) {
+/** Brings a worker's first unit to shared memory; endWorker waits for it. */
+__device__ __forceinline__ void prefetchUnit(const AttentionParams& p, UnitMemory* target, const UnitRange& units, int thread) {
   constexpr int quads = sizeof(MergeUnit) / 16;
-  if (thread < min(count, kNearbyUnits) * quads) {
-    ptx::copyAsync16(ptx::sharedAddress(target) + thread * 16, reinterpret_cast<const uint4*>(p.units + unitStart) + thread, true,
+  if (units.start < units.end && thread < quads) {
+    ptx::copyAsync16(ptx::sharedAddress(&target->first) + thread * 16, reinterpret_cast<const uint4*>(p.units + units.start) + thread, true,
                      ptx::policyEvictNormal());
   }
+  if (thread == 0) target->votes = 0;
 }
 
 template <class T, int D, bool kTimed, class Shared>
@@ -82,78 +83,74 @@ __device__ __forceinline__ void mergeUnit(const AttentionParams& p, const Shared
 }
 
 /**
- * Lane l of one warp waits for the slots of unit first + l, until the first has all or patience ends. Whether this lane's unit
- * and all before it have: units are done in order, as many as can be behind one look.
+ * One lane of each warp, its patience ended: true where all four warps give up this unit, false once its slots are there. The
+ * fourth vote is given after another look: who is a unit ahead has seen this one's slots, so that all four give up the same.
  */
-__device__ __forceinline__ bool awaitSlots(const AttentionParams& p, const MergeUnit* units, int first, int count, int patience, int lane) {
-  const bool isMine = lane >= first && lane < count;
-  const MergeUnit& mine = units[isMine ? lane : first];
-  for (int looks = 0; looks < patience; looks++) {
-    const uint32_t missing = __ballot_sync(0xffffffffu, isMine && ptx::arrivalsSoFar(p.counters + mine.job) < mine.arrivals);
-    const int firstMissing = missing == 0 ? count : __ffs(missing) - 1;
-    if (firstMissing > first) return isMine && lane < firstMissing;
-    __nanosleep(20);
+static __device__ __noinline__ bool giveUp(int32_t* votes, const int32_t* counter, int arrivals) {
+  bool voted = false;
+  for (;; __nanosleep(200)) {
+    const int others = atomicAdd(votes, 0) - int(voted);
+    if (voted && others == kWarps - 1) return true;
+    const bool isThere = ptx::arrivalsSoFar(counter) >= arrivals;
+    if (isThere && (!voted || atomicCAS(votes, others + 1, others) == others + 1)) return false;
+    if (!isThere && !voted) voted = atomicCAS(votes, others, others + 1) == others;
   }
-  return false;
+}
+
+/** Waits for the slots of a unit; false where all four warps gave it up. */
+__device__ __forceinline__ bool awaitSlots(const int32_t* counter, int arrivals, int patience, int32_t* votes, int lane) {
+  int looks = 0;
+  while (ptx::arrivalsSoFar(counter) < arrivals) {
+    if (++looks == patience) {
+      bool gaveUp = false;
+      if (lane == 0) gaveUp = giveUp(votes, counter, arrivals);
+      if (__any_sync(0xffffffffu, gaveUp)) return false;
+      looks = 0;
+    } else {
+      __nanosleep(20);
+    }
+  }
+  return true;
 }
 
 /**
- * Does the units [unitStart, unitEnd) as four warps; `fetched`: prefetchUnits was called for the first. Returns the first unit that
- * is not done since its slots did not come.
+ * Does the units [unitStart, unitEnd) as four warps, each on its own way where a unit does not need them together. Returns the
+ * first that is not done since its slots did not come.
  */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __forceinline__ int mergeUnits(const AttentionParams& p, const Shared& shared, int unitStart, int unitEnd, bool fetched,
+__device__ __forceinline__ int mergeUnits(const AttentionParams& p, const Shared& shared, MergeUnit unit, int unitStart, int unitEnd,
                                           int patience, int warp, int lane, uint32_t startCycle) {
 #pragma unroll 1
-  for (int base = unitStart; base < unitEnd; base += kNearbyUnits) {
-    const int count = min(kNearbyUnits, unitEnd - base);
-    if (!fetched || base > unitStart) {
-      shared.sync();
-      prefetchUnits(p, shared.units, base, count, shared.thread());
+  for (int u = unitStart;;) {
+    MergeUnit next = unit;
+    if (u + 1 < unitEnd) next = p.units[u + 1];
+    int32_t* const counter = p.counters + unit.job;
+    bool isMine = true;
+    int before = -1;
+    if (unit.units == 0) {
+      if (shared.thread() == 0) before = ptx::countArrival(counter);
+      isMine = shared.syncOr(before == unit.arrivals - 1);
+    } else {
+      if (!awaitSlots(counter, unit.arrivals, patience, &shared.units->votes, lane)) return u;
+      if (lane == 0) before = ptx::countRelaxed(counter);
     }
-    ptx::copyAsyncWaitAll();
-    shared.sync();
-#pragma unroll 1
-    for (int done = 0; done < count;) {
-      const bool byLast = shared.units[done].units == 0;
-      const MergeUnit& counted = shared.units[byLast ? done : lane & (kNearbyUnits - 1)];
-      int before = -1;
-      bool ready = false;
-      if (byLast) {
-        if (shared.thread() == 0) {
-          before = ptx::countArrival(p.counters + counted.job);
-          ready = before == counted.arrivals - 1;
-        }
-      } else if (warp == 0) {
-        ready = awaitSlots(p, shared.units, done, count, patience, lane);
-        if (ready) before = ptx::countRelaxed(p.counters + counted.job);
-      }
-      const int run = shared.syncCount(ready);
-      if (run == 0) {
-        if (!byLast) return base + done;
-        done++;
-        continue;
-      }
-#pragma unroll 1
-      for (const int end = done + run; done < end; done++) {
-        mergeUnit<T, D, kTimed>(p, shared, shared.units[done], warp, lane, startCycle);
-      }
-      if (ready && before == counted.arrivals + counted.units - 1) p.counters[counted.job] = 0;
-    }
+    if (isMine) mergeUnit<T, D, kTimed>(p, shared, unit, warp, lane, startCycle);
+    if (lane == 0 && before == unit.arrivals + unit.units * kWarps - 1) *counter = 0;
+    if (++u == unitEnd) return u;
+    unit = next;
   }
-  return unitEnd;
 }
 
 /** Takes the units that a worker left, if no other did. All slots are written or on their way. */
 template <class T, int D, bool kTimed, class Shared>
 __device__ __noinline__ void takeLeftUnits(const AttentionParams& p, const Shared shared, int worker, uint32_t startCycle) {
   shared.sync();
-  if (shared.thread() == 0) shared.units[0].reserved = ptx::exchangeOrdered(p.leftUnits + worker, -1);
+  if (shared.thread() == 0) shared.units->left = ptx::exchangeOrdered(p.leftUnits + worker, -1);
   shared.sync();
-  const int start = shared.units[0].reserved;
+  const int start = shared.units->left;
   if (start < 0) return;
-  mergeUnits<T, D, kTimed>(p, shared, start, p.workers[worker].unitEnd(), false, INT_MAX, shared.thread() >> 5, shared.thread() & 31,
-                           startCycle);
+  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, p.workers[worker].unitEnd(), INT_MAX, shared.thread() >> 5,
+                           shared.thread() & 31, startCycle);
 }
 
 /** A worker whose patience ended. Where all have ended their pieces meanwhile, there is nobody to leave the rest to. */
@@ -176,7 +173,7 @@ __device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Sh
   for (int w = 0; w < p.workerCount; w++) takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
 }
 
-/** The end of a worker, its pieces done and its first units prefetched. All four warps call it. */
+/** The end of a worker, its pieces done and its first unit prefetched. All four warps call it. */
 template <class T, int D, bool kTimed, class Shared>
 __device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared& shared, const UnitRange& units, int warp, int lane,
                                           uint32_t startCycle) {
@@ -184,7 +181,9 @@ __device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared
   uint64_t progress = 0;
   if (units.someWait && shared.thread() == 0) progress = ptx::countRelaxed(p.progress);
   if (units.start < units.end) {
-    const int next = mergeUnits<T, D, kTimed>(p, shared, units.start, units.end, true, p.mergePatience, warp, lane, startCycle);
+    ptx::copyAsyncWaitAll();
+    shared.sync();
+    const int next = mergeUnits<T, D, kTimed>(p, shared, shared.units->first, units.start, units.end, p.mergePatience, warp, lane, startCycle);
     if (next < units.end) leaveUnits<T, D, kTimed>(p, shared, next, startCycle);
   }
   if (!units.someWait) return;

@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * stages];
-  __shared__ MergeUnit nearbyUnits[2 * kNearbyUnits];
+  __shared__ UnitMemory nearbyUnits[2];
   __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
@@ -200,12 +200,12 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group * kNearbyUnits}, 1 + group,
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
                            2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
     if (int(shared.currentWorker) < workers) {
       const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
-      prefetchUnits(p, shared.units, units.start, units.end - units.start, shared.thread());
+      prefetchUnit(p, shared.units, units, shared.thread());
       if (shared.thread() == 0) ranges[group] = units;
     }
     if (recordCount > 0) consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
