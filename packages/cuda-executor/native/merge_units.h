@@ -66,15 +66,18 @@ inline void describeSources(const PlanView& plan, const int32_t* m, MergeUnit& u
   unit.secondRow = int32_t(secondRow);
 }
 
-/** Hands out a job's units: to the workers that it ends, evenly; the rest to all in turn. */
+/** Hands out a job's units: to the workers that it ends, evenly; the rest to all that have pieces, in turn. */
 struct UnitDealer {
+  const WorkerRecord* table;
   int32_t workers, turn = 0;
 
   int32_t owner(const int32_t* finishers, int32_t finisherCount, int32_t index, int32_t units) {
     if (index < finisherCount) return finishers[units >= finisherCount ? index : int64_t(index) * finisherCount / units];
-    const int32_t next = turn;
-    turn = turn + 1 == workers ? 0 : turn + 1;
-    return next;
+    // Who has no pieces is gone before anybody could tell it that slots are there.
+    do {
+      turn = turn + 1 < workers ? turn + 1 : 0;
+    } while (table[turn].start >= table[turn].end);
+    return turn;
   }
 };
 
@@ -88,11 +91,13 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
   // The workers that each job ends, in CSR form.
   auto& ends = scratch.jobWorkerIndptr;
   ends.assign(jobCount + 1, 0);
+  int32_t starters = 0;
   const auto lastJob = [&](int w) {
     return table[w].start < table[w].end ? pieces[table[w].end - 1].job : -1;
   };
   for (int w = 0; w < workers; w++) {
     if (lastJob(w) >= 0) ends[lastJob(w) + 1]++;
+    starters += table[w].start < table[w].end ? 1 : 0;
   }
   for (int j = 0; j < jobCount; j++) ends[j + 1] += ends[j];
   scratch.jobWorkers.resize(ends[jobCount]);
@@ -111,7 +116,7 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
   const int32_t coarseness = int32_t(std::min<int64_t>((extra + room - 1) / std::max<int64_t>(room, 1), 1 << 15)) + (extra == 0);
   scratch.units.clear();
   scratch.owners.clear();
-  UnitDealer dealer{workers};
+  UnitDealer dealer{table, workers};
   bool someWait = false;
   // A worker's first unit is the one that it does if it counts last.
   for (const bool byLast : {true, false}) {
@@ -162,7 +167,8 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
   for (int w = 0; w < plan[header::workerCapacity]; w++) {
     const int32_t start = next[std::min(w, workers)], end = next[std::min(w + 1, workers)];
     table[w].unitStart = capacity - count + start;
-    table[w].units = (end - start) | (someWait ? WorkerRecord::kSomeWait : 0);
+    table[w].unitEnd = capacity - count + end;
+    table[w].starters = someWait ? starters : 0;
   }
   for (int32_t u = 0; u < count; u++) out[capacity - count + next[scratch.owners[u]]++] = scratch.units[u];
   return count;

@@ -198,7 +198,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
     const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;
     table[w].start = start;
     table[w].end = end;
-    table[w].unitStart = table[w].units = 0;
+    table[w].unitStart = table[w].unitEnd = table[w].starters = 0;
     if (start < end) table[w].first = pieces[start];
   }
   const int32_t capacity = int32_t(unitCapacity(plan.words));

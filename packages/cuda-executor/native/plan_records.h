@@ -29,12 +29,9 @@ struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
 
 /** Pieces [start, end) and merge units of one worker, and a copy of the first piece. */
 struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
-  int32_t start, end, unitStart, units;  // units: kSomeWait where a worker of the plan waits for slots, and their number
+  int32_t start, end, unitStart, unitEnd;
+  int32_t starters, reserved[3];  // workers of the plan that have pieces, where one of them may wait for another's; else 0
   PieceRecord first;
-
-  static constexpr int32_t kSomeWait = 1 << 30;
-  ISOCHRON_DEVICE int unitEnd() const { return unitStart + (units & (kSomeWait - 1)); }
-  ISOCHRON_DEVICE bool someWait() const { return (units & kSomeWait) != 0; }
 };
 
 /** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */

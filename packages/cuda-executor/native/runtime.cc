@@ -240,9 +240,9 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);
   context->check(cudaMemsetAsync(session->counters_->pointer, 0, std::max<size_t>(session->counters_->bytes, 16), context->stream),
                  "clearing counters");
-  session->progress_ = context->allocate(sizeof(uint64_t) + session->workers_ * sizeof(int32_t));
-  context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(uint64_t), context->stream), "clearing the progress");
-  context->check(cudaMemsetAsync(static_cast<uint64_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
+  session->progress_ = context->allocate((1 + session->workers_) * sizeof(int32_t));
+  context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(int32_t), context->stream), "clearing the progress");
+  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
                  "clearing the progress");
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;
@@ -384,7 +384,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
   p.counters = static_cast<int32_t*>(counters_->pointer);
-  p.progress = static_cast<uint64_t*>(progress_->pointer);
+  p.progress = static_cast<uint32_t*>(progress_->pointer);
   p.leftUnits = reinterpret_cast<int32_t*>(p.progress + 1);
   p.workerCount = workers_;
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;

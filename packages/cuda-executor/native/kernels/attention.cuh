@@ -480,9 +480,9 @@ __device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceR
 
 namespace isochron {
 
-/** Walks the pieces of one worker, of which there is at least one. */
+/** Walks the pieces of one worker, of which there is at least one. Returns what countBeginning said. */
 template <class T, int D, bool kTimed, bool kTall>
-__device__ __forceinline__ void walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
+__device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
                                            const UnitRange& units, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   uint32_t cycles[4] = {};
@@ -528,6 +528,7 @@ __device__ __forceinline__ void walkPieces(const AttentionParams& p, const Share
   }
   prefetchUnit(p, shared.units, units, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
+  const uint32_t begun = countBeginning(p, units, shared.thread());
   block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
@@ -587,7 +588,7 @@ __device__ __forceinline__ void walkPieces(const AttentionParams& p, const Share
           p.pieceTrace[current.firstPiece + h] = {startNs, endNs, ptx::smId(), blockIdx.x, {cycles[0], cycles[1], cycles[2], cycles[3]}};
         }
       }
-      if (last) return;
+      if (last) return begun;
       if (lastHead) break;
     }
   }
@@ -613,15 +614,10 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   if constexpr (kTimed) beginNs = ptx::globalTimerNs(), startCycle = clock();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   const int recordCount = worker.end - worker.start;
+  if (recordCount <= 0) return;
   const UnitRange units = UnitRange::of(p, worker);
-  if (recordCount <= 0 && units.none()) return;
-  if (recordCount > 0) {
-    walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, units, warp, lane, beginNs, startCycle);
-  } else {
-    prefetchUnit(p, shared.units, units, threadIdx.x);
-    ptx::waitForPreviousLaunch();
-  }
-  endWorker<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
+  const uint32_t begun = walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, units, warp, lane, beginNs, startCycle);
+  endWorker<T, D, kTimed>(p, shared, units, begun, warp, lane, startCycle);
 }
 
 /** The merge units alone, behind a launch of more CTAs than are resident at a time. */
@@ -634,7 +630,7 @@ __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant
   const WorkerRecord& worker = p.workers[blockIdx.x];
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  const int start = worker.unitStart, end = worker.unitEnd();
+  const int start = worker.unitStart, end = worker.unitEnd;
   if (start >= end) return;
   mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, end, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
 }

@@ -4,8 +4,8 @@
 // workers, whoever counts last merges. Else the image names a worker for each unit, who waits until all slots are there and
 // then counts too; the last resets the counter for the next launch. Nobody waits for ever, because a CTA that waits may hold
 // the place of one that it waits for (where other kernels or a tool take places): a worker whose patience ends leaves its
-// units to the worker that ends its pieces last. That one is known, since every worker counts itself when its pieces are
-// done; what is still on its way then needs no place to arrive.
+// units to the worker that begins last. That one is known, since every worker counts itself when it begins, and when it
+// ends its pieces, what is still on its way needs no place to arrive.
 #pragma once
 #include <climits>
 
@@ -13,21 +13,23 @@
 
 namespace isochron {
 
-/** AttentionParams::progress: workers that ended their pieces since the session began; from this bit on, those that left units. */
-constexpr int kLeaversBit = 48;
-constexpr uint64_t kOneLeaver = 1ull << kLeaversBit;
+/** AttentionParams::progress: workers that began; from this bit on, those that left units. Both 0 between launches. */
+constexpr uint32_t kOneLeaver = 1u << 16;
 
-/** What a worker does behind its pieces: units [start, end); `someWait`: some worker of the plan may wait. */
+/** What a worker does behind its pieces: units [start, end); `starters`: as the worker record says, and 0 in launches without units. */
 struct UnitRange {
-  int start, end;
-  bool someWait;
+  int start, end, starters;
 
   static __device__ __forceinline__ UnitRange of(const AttentionParams& p, const WorkerRecord& worker) {
     const bool here = p.mergePatience > 0;
-    return {worker.unitStart, here ? worker.unitEnd() : worker.unitStart, here && worker.someWait()};
+    return {worker.unitStart, here ? worker.unitEnd : worker.unitStart, here ? worker.starters : 0};
   }
-  __device__ __forceinline__ bool none() const { return start >= end && !someWait; }
 };
+
+/** One thread of a worker counts it, the previous launch done. Looked at when the worker ends: see endWorker. */
+__device__ __forceinline__ uint32_t countBeginning(const AttentionParams& p, const UnitRange& units, int thread) {
+  return units.starters > 0 && thread == 0 ? ptx::countRelaxed(p.progress) : 0;
+}
 
 /** One thread of 128 announces that a slot is written, to each job that it feeds. The writes lie before a barrier. */
 __device__ __forceinline__ void announceSlot(const AttentionParams& p, const PieceRecord& piece, int slot, int h, int thread) {
@@ -149,46 +151,43 @@ __device__ __noinline__ void takeLeftUnits(const AttentionParams& p, const Share
   shared.sync();
   const int start = shared.units->left;
   if (start < 0) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, p.workers[worker].unitEnd(), INT_MAX, shared.thread() >> 5,
+  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, p.workers[worker].unitEnd, INT_MAX, shared.thread() >> 5,
                            shared.thread() & 31, startCycle);
 }
 
-/** A worker whose patience ended. Where all have ended their pieces meanwhile, there is nobody to leave the rest to. */
+/** A worker whose patience ended. Where all have begun meanwhile, there is nobody to leave the rest to, and no need. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared shared, int firstLeft, uint32_t startCycle) {
-  bool alone = false;
+__device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared shared, int firstLeft, int starters, uint32_t startCycle) {
+  bool haveAllBegun = false;
   if (shared.thread() == 0) {
     ptx::exchangeOrdered(p.leftUnits + shared.worker(), firstLeft);
-    const uint64_t before = ptx::addOrdered(p.progress, kOneLeaver);
-    alone = before % kOneLeaver % uint64_t(p.workerCount) == 0;
-    if (alone) ptx::addOrdered(p.progress, 0 - kOneLeaver);
+    const uint32_t begun = ptx::addOrdered(p.progress, kOneLeaver) % kOneLeaver;
+    haveAllBegun = begun == starters || begun == 0;  // 0: the last of them has cleared the count
+    if (haveAllBegun) ptx::addOrdered(p.progress, 0 - kOneLeaver);
   }
-  if (shared.syncOr(alone)) takeLeftUnits<T, D, kTimed>(p, shared, shared.worker(), startCycle);
+  if (shared.syncOr(haveAllBegun)) takeLeftUnits<T, D, kTimed>(p, shared, shared.worker(), startCycle);
 }
 
-/** The worker that ended its pieces last does what others left. */
+/** The worker that began last does what others left. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared shared, uint64_t leavers, uint32_t startCycle) {
-  if (shared.thread() == 0) ptx::addOrdered(p.progress, 0 - leavers * kOneLeaver);
+__device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared shared, uint32_t startCycle) {
   for (int w = 0; w < p.workerCount; w++) takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
 }
 
-/** The end of a worker, its pieces done and its first unit prefetched. All four warps call it. */
+/** The end of a worker, its pieces done and its first unit prefetched; `begun` from countBeginning. All four warps call it. */
 template <class T, int D, bool kTimed, class Shared>
-__device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared& shared, const UnitRange& units, int warp, int lane,
-                                          uint32_t startCycle) {
-  // Looked at when the units are done: the count is on its way meanwhile.
-  uint64_t progress = 0;
-  if (units.someWait && shared.thread() == 0) progress = ptx::countRelaxed(p.progress);
+__device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared& shared, const UnitRange& units, uint32_t begun, int warp,
+                                          int lane, uint32_t startCycle) {
   if (units.start < units.end) {
     ptx::copyAsyncWaitAll();
     shared.sync();
     const int next = mergeUnits<T, D, kTimed>(p, shared, shared.units->first, units.start, units.end, p.mergePatience, warp, lane, startCycle);
-    if (next < units.end) leaveUnits<T, D, kTimed>(p, shared, next, startCycle);
+    if (next < units.end) leaveUnits<T, D, kTimed>(p, shared, next, units.starters, startCycle);
   }
-  if (!units.someWait) return;
-  const bool isLast = progress >= kOneLeaver && (progress + 1) % kOneLeaver % uint64_t(p.workerCount) == 0;
-  if (shared.syncOr(isLast)) takeAllLeftUnits<T, D, kTimed>(p, shared, progress / kOneLeaver, startCycle);
+  if (units.starters == 0) return;
+  const bool isLast = shared.thread() == 0 && begun % kOneLeaver + 1 == units.starters;
+  if (isLast) ptx::addOrdered(p.progress, 0 - (begun + 1));
+  if (shared.syncOr(isLast && begun >= kOneLeaver)) takeAllLeftUnits<T, D, kTimed>(p, shared, startCycle);
 }
 
 }  // namespace isochron

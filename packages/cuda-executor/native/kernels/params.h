@@ -36,7 +36,7 @@ struct AttentionParams {
   float* partialOutput;        // [slot][slotRows][headDim], unnormalised
   float2* partialState;        // [slot][slotRows]: maximum (base-2 logits) and sum of exponentials
   int32_t* counters;           // [job], slots written so far, then units begun; 0 between launches
-  uint64_t* progress;          // workers that ended their pieces, and those that left units: merge_units.cuh
+  uint32_t* progress;          // workers that began, and those that left units: merge_units.cuh
   int32_t* leftUnits;          // [worker], the first unit that it left, or −1; all −1 between launches
   TraceRecord* pieceTrace;     // null where the launch is not timed
   TraceRecord* mergeTrace;

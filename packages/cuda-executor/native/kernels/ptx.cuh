@@ -158,15 +158,15 @@ __device__ __forceinline__ int countRelaxed(int32_t* counter) {
   asm volatile("atom.add.relaxed.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
   return before;
 }
-__device__ __forceinline__ uint64_t countRelaxed(uint64_t* counter) {
-  uint64_t before;
-  asm volatile("atom.add.relaxed.gpu.global.u64 %0, [%1], 1;" : "=l"(before) : "l"(counter) : "memory");
+__device__ __forceinline__ uint32_t countRelaxed(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
   return before;
 }
 /** Adds at device scope, ordered as countArrival. */
-__device__ __forceinline__ uint64_t addOrdered(uint64_t* counter, uint64_t summand) {
-  uint64_t before;
-  asm volatile("atom.add.acq_rel.gpu.global.u64 %0, [%1], %2;" : "=l"(before) : "l"(counter), "l"(summand) : "memory");
+__device__ __forceinline__ uint32_t addOrdered(uint32_t* counter, uint32_t summand) {
+  uint32_t before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(summand) : "memory");
   return before;
 }
 __device__ __forceinline__ int exchangeOrdered(int32_t* target, int value) {

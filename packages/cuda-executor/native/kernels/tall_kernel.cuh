@@ -153,8 +153,9 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
 
 /** The end of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
 template <class T, int D, bool kTimed>
-__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t startCycle) {
-  endWorker<T, D, kTimed>(p, shared, units, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t begun,
+                                           uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
 }
 
 #endif
@@ -180,6 +181,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   const int start = one.start, middle = one.end;
   const int end = int(2 * blockIdx.x + 1) < workers ? max(middle, p.workers[2 * blockIdx.x + 1].end) : middle;
   const int recordCount = end - start;
+  if (recordCount <= 0) return;
   const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords)};
   constexpr int quads = sizeof(PieceRecord) / 16;
   for (int i = threadIdx.x; i < records.count * quads; i += kTallThreads) {
@@ -195,7 +197,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   __syncthreads();
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
-    if (recordCount > 0) produceTiles<T, D>(p, records, recordCount, ring, full, empty);
+    produceTiles<T, D>(p, records, recordCount, ring, full, empty);
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
@@ -203,17 +205,20 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
                             reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
                            2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
-    if (int(shared.currentWorker) < workers) {
+    uint32_t begun = 0;
+    const bool hasPieces = group == 0 ? start < middle : middle < end;
+    if (hasPieces) {
       const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
       prefetchUnit(p, shared.units, units, shared.thread());
       if (shared.thread() == 0) ranges[group] = units;
+      ptx::waitForPreviousLaunch();
+      begun = countBeginning(p, units, shared.thread());
     }
-    if (recordCount > 0) consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
-    else ptx::waitForPreviousLaunch();
+    consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
     shared.currentWorker = 2 * blockIdx.x + group;
-    if (int(shared.currentWorker) < workers) {
+    if (hasPieces) {
       shared.sync();
-      endTallWorker<T, D, kTimed>(p, shared, ranges[group], startCycle);
+      endTallWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
     }
   }
 #endif
