@@ -242,7 +242,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
                  "clearing counters");
   session->progress_ = context->allocate((1 + session->workers_) * sizeof(int32_t));
   context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(int32_t), context->stream), "clearing the progress");
-  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
+  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t),
+                                 context->stream),
                  "clearing the progress");
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;

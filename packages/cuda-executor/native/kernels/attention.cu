@@ -110,7 +110,8 @@ cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, 
   for (const bool timed : {false, true}) {
     int perSm = 0;
     if (error == cudaSuccess) {
-      error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&perSm, attentionFunction(headDim, dtype, tall, timed, needs), needs.threads, needs.sharedBytes);
+      error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&perSm, attentionFunction(headDim, dtype, tall, timed, needs), needs.threads,
+                                                            needs.sharedBytes);
     }
     *resident &= int64_t(perSm) * smCount * needs.workersPerCta >= workers;
   }
