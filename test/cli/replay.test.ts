@@ -4,6 +4,7 @@ import { type Report, reportSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { badTraces, unsortedTrace, writeBadTrace } from "../support/bad-traces.ts";
 import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { SAMPLES, samplesDirectory } from "../support/trace-samples.ts";
 
 /** A report without what is allowed to differ from run to run. */
 function deterministic({ wallClock: _, ...rest }: Report): unknown {
@@ -194,6 +195,24 @@ describe("isochron replay", () => {
     const report = await replayReport([path]);
     expect(report.warnings).toContain("1 request was out of order and was sorted");
     expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
+  });
+
+  it.each(SAMPLES.map((sample) => [sample.file, sample] as const))("replays %s", async (file, sample) => {
+    const report = await replayReport([join(samplesDirectory, file), "--limit", "3"]);
+    const requests = Math.min(3, sample.rows.length);
+    expect(report.trace).toMatchObject({ format: sample.format, requestsUsed: requests, linesSkipped: 0 });
+    expect(report.metrics).toMatchObject({ completed: requests, rejected: 0, unfinished: 0 });
+  });
+
+  it("says of a bad line how to go on without it, and of a bad file nothing of the kind", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,-1,5\n`);
+    expect((await isochron(["replay", path])).stderr).toMatch(
+      /ContextTokens is "-1", expected .*; --skip-invalid leaves such lines out\n$/,
+    );
+    expect((await isochron(["replay", path, "--skip-invalid"])).stdout).toMatch(/1 invalid line skipped, the first: /);
+    writeFileSync(path, "");
+    expect((await isochron(["replay", path])).stderr).not.toContain("--skip-invalid");
   });
 
   it("shows progress on a terminal, and nothing of it elsewhere", async () => {
