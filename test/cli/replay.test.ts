@@ -94,6 +94,8 @@ describe("isochron replay", () => {
     const report = await replayReport(["azure-conv-2023", "--limit", "100", "--concurrency", "4"]);
     expect(report.metrics.completed).toBe(100);
     expect(report.metrics.peakConcurrency).toBe(4);
+    const { stdout } = await isochron(["replay", "azure-conv-2023", "--limit", "9", "--concurrency", "4"]);
+    expect(stdout).toMatch(/^azure-conv-2023 \(9 requests, closed loop of 4\)$/m);
   });
 
   it("splits replicas into those that compute prompts and those that go on", async () => {
@@ -139,7 +141,7 @@ describe("isochron replay", () => {
     expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
     const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+    expect(stderr).toMatch(/--router: found random, expected one that looks at replicas/);
   });
 
   it("writes every step and request as trace events, and the same report as without", async () => {

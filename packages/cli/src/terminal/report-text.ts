@@ -41,22 +41,29 @@ export function reportText(report: Report, paint: Painter): string {
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
       ["step time", shares(metrics)],
     ]),
-    ...report.warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
+    ...warnings(report.warnings, paint),
   ].join("\n");
 }
 
+/** One block of lines, or none. */
+function warnings(all: readonly string[], paint: Painter): string[] {
+  return all.length === 0 ? [] : [all.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`).join("")];
+}
+
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
-  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
+  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate, concurrency } =
+    deployment;
   const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;
   const stale = routerStalenessMs === undefined ? "" : ` (signals every ${routerStalenessMs} ms)`;
+  const loop = concurrency === undefined ? "" : `, closed loop of ${integer(concurrency)}`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   // The closed form knows no attention policies.
   const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
-    `${trace.name} (${count(trace.requestsUsed, "request")}${speed})`,
+    `${trace.name} (${count(trace.requestsUsed, "request")}${speed}${loop})`,
     `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
