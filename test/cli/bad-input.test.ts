@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
 
 const small = join(repository, "docs/examples/small.json");
 const replay = ["replay", "azure-conv-2023", "--limit", "5"];
@@ -208,6 +209,28 @@ describe("where nothing can be written", () => {
     writeFileSync(path, content);
     expect(await refusal(["traces", "convert", path, path])).toContain("is the trace itself");
     expect(readFileSync(path, "utf8")).toBe(content);
+  });
+
+  it.skipIf(process.platform === "win32")("a full disk costs the file, not the result, which is printed", async () => {
+    const folder = temporaryFolder();
+    const command = ["replay", "azure-conv-2023", "--limit", "2000"];
+    for (const [flag, name] of [
+      ["--out", "results"],
+      ["--html", "page.html"],
+      ["--trace-events", "events.json"],
+    ] as const) {
+      const path = join(folder, flag, name);
+      // Files of at most 8 blocks; a process that ignores the signal is told by the write that fails.
+      const limited = `trap '' XFSZ; ulimit -f 8; exec "$@"`;
+      const args = ["-c", limited, "sh", process.execPath, binary, ...command, flag, path];
+      const { status, stdout, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
+      expect(stderr).toMatch(/^isochron: [^\n]+: cannot be written \(the file is larger than may be written here\)\n$/);
+      expect(stderr).toContain(path);
+      expect(stdout).toMatch(/^completed +2,000 requests$/m);
+      expect(stdout).not.toContain("wrote");
+      expect(status).toBe(2);
+      expect(readdirSync(flag === "--out" ? path : join(path, ".."))).toEqual([]);
+    }
   });
 
   it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {

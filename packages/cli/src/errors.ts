@@ -80,6 +80,8 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EEXIST: "exists and is not a directory",
   EROFS: "the file system is read-only",
   ENOSPC: "no space left on the device",
+  EDQUOT: "no space left in the quota",
+  EFBIG: "the file is larger than may be written here",
   EMFILE: "too many open files",
   ENAMETOOLONG: "the name is too long",
   EADDRINUSE: "the address is in use",
