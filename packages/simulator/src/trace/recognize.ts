@@ -1,5 +1,6 @@
 // Which format a file has, from its first line, and how large its prefix blocks are, from some more.
 
+import { cellsOf } from "./csv-line.ts";
 import { type Line, readLines } from "./read-lines.ts";
 import { LineError, shorten, TraceError } from "./trace-error.ts";
 import type { JsonRecord, TraceFormat } from "./trace-format.ts";
@@ -47,7 +48,7 @@ export async function recognizeFormat(file: string, asked: TraceFormatName | und
     throw fail("keys", keys, describe(candidates, "jsonl"));
   }
 
-  const header = text.split(",").map(unquote);
+  const header = headerCells(text);
   for (const name of candidates) {
     const format: TraceFormat = TRACE_FORMATS[name];
     if (format.kind === "csv" && format.columns.every((column) => header.includes(column))) {
@@ -93,6 +94,11 @@ function describe(candidates: readonly TraceFormatName[], kind: TraceFormat["kin
   return descriptions.join(" or ");
 }
 
-function unquote(cell: string): string {
-  return cell.trim().replace(/^"(.*)"$/, "$1");
+/** As it stands where its quotes are broken: then no format has it. */
+function headerCells(text: string): string[] {
+  try {
+    return cellsOf(text).map((cell) => cell.trim());
+  } catch {
+    return [text];
+  }
 }
