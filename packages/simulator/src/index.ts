@@ -25,6 +25,7 @@ export type {
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export { Draft } from "./draft.ts";
 export type { DeploymentOptions, DisaggregationOptions, SpeculationOptions } from "./engine/deployment.ts";
 export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
 export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";

@@ -397,6 +397,7 @@ class ReplayRun {
         endUs,
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
+        kvTransfers: this.#transfers?.summary(endUs, this.#entryReplicas.length),
       },
       utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
     );
@@ -430,15 +431,24 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const { model } = this.#options.deployment;
+    const { model, gpu } = this.#options.deployment;
+    const text = (value: number): string => value.toLocaleString("en-US");
     const warnings = [
       ...this.#options.trace.warnings(),
       ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
     ];
     const { limits, description } = this.#deployment;
+    const timer = this.#timers[0]!.name;
+    if (gpu.calibrated === false && (timer === "analytic" || timer === "kernel")) {
+      warnings.push(`${gpu.name}: step times from data sheets, not from measurements`);
+    }
+    if (limits.maxContextTokens > model.maxContextTokens) {
+      warnings.push(
+        `${model.name}: made for ${text(model.maxContextTokens)} tokens, not ${text(limits.maxContextTokens)}`,
+      );
+    }
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
-      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
         `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );

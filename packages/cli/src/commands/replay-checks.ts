@@ -64,6 +64,7 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
 
 /** The simulator's names of what flags set. */
 const FLAGS: Readonly<Record<string, string>> = {
+  gpu: "--gpu",
   tensorParallel: "--tp",
   replicas: "--replicas",
   router: "--router",

@@ -105,6 +105,11 @@ export interface Metrics {
   readonly recomputedTokens: number;
   /** Drafts that were verified, and those that became output; absent where there were none. */
   readonly speculation?: { readonly draftTokens: number; readonly acceptedTokens: number } | undefined;
+  /**
+   * From the first token on a prefill replica until the KV cache has arrived at another, and the share of time in which a
+   * prefill replica's link sends; absent where replicas hand nothing over.
+   */
+  readonly kvTransfers?: { readonly meanMs: number; readonly maxMs: number; readonly linkUse: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
   readonly kvUsage: { readonly mean: number; readonly max: number };
@@ -299,6 +304,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     preemptions: number,
     recomputedTokens: number,
     speculation: z.strictObject({ draftTokens: number, acceptedTokens: number }).optional(),
+    kvTransfers: z.strictObject({ meanMs: number, maxMs: number, linkUse: share }).optional(),
     prefixHitRatio: share,
     kvUsage: spread,
     meanConcurrency: number,

@@ -56,6 +56,7 @@ export interface ReplayCounts {
   readonly endUs: number;
   readonly kvBlocks: number;
   readonly hasSlo: boolean;
+  readonly kvTransfers: Metrics["kvTransfers"];
 }
 
 export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: UtilisationPeaks): Metrics {
@@ -98,6 +99,7 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     ...(observer.draftTokens === 0
       ? {}
       : { speculation: { draftTokens: observer.draftTokens, acceptedTokens: observer.acceptedTokens } }),
+    ...(counts.kvTransfers === undefined ? {} : { kvTransfers: counts.kvTransfers }),
     prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
     kvUsage: {
       mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),
