@@ -6,7 +6,12 @@ import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
 import { BATCHING_POLICIES } from "./batching/policies.ts";
 import type { Report } from "./documents/report.ts";
 import { checkBlockSizes, contentIn } from "./engine/block-content.ts";
-import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import {
+  DeploymentError,
+  type DeploymentOptions,
+  type ResolvedDeployment,
+  resolveDeployment,
+} from "./engine/deployment.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -64,6 +69,8 @@ export interface ReplayOptions {
 
 /** Chosen: a breath every few milliseconds of real time, so that signals and progress get through. */
 const STEPS_PER_TURN = 10_000;
+/** Beyond it a float64 no longer tells two microseconds apart. */
+const MAX_CLOCK_US = 2 ** 53;
 const BREATH_MS = 40;
 
 /**
@@ -291,8 +298,15 @@ class ReplayRun {
     else this.#nowUs = this.#observer.lastTokenUs;
   }
 
-  /** Also looks for the signal to stop. */
+  /** Also looks for the signal to stop, and whether the clock still resolves a step. */
   #isBreathDue(): boolean {
+    if (this.#nowUs > MAX_CLOCK_US) {
+      throw new DeploymentError(
+        "the simulated clock",
+        `${this.#nowUs} µs`,
+        "at most 285 years: steps or arrivals less far apart",
+      );
+    }
     if (this.#options.signal?.aborted === true) this.#isPartial = true;
     return performance.now() - this.#breathMs > BREATH_MS;
   }
@@ -416,7 +430,11 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const warnings = [...this.#options.trace.warnings()];
+    const { model } = this.#options.deployment;
+    const warnings = [
+      ...this.#options.trace.warnings(),
+      ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
+    ];
     const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;

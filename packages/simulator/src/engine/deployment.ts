@@ -246,16 +246,22 @@ function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInput
   const available = inputs.utilization * gpu.memoryBytes - weightBytes - layerBytes - logitBytes - RESERVE_BYTES;
   const blocks = Math.floor(available / (rankKvBytesPerToken(model, tensorParallel) * inputs.blockSizeTokens));
   if (blocks < 2) {
-    const needed = (weightBytes / 2 ** 30).toFixed(1);
-    const expected = `more memory or tensor parallelism: ${model.name} takes ${needed} GiB of weights on each of ${tensorParallel} GPUs`;
-    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+    const gib = (size: number): string => (size / 2 ** 30).toFixed(1);
+    const expected = [
+      `more memory or tensor parallelism: of a share of ${inputs.utilization},`,
+      `${model.name} takes ${gib(weightBytes)} GiB of weights on each GPU${tensorParallel === 1 ? "" : ` of ${tensorParallel}`},`,
+      `${gib(layerBytes + logitBytes)} GiB for steps of ${maxBatchedTokens} tokens and ${maxRunningRequests} requests,`,
+      `and the engine ${gib(RESERVE_BYTES)} GiB, which leaves no two KV blocks of ${inputs.blockSizeTokens} tokens`,
+    ];
+    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected.join(" "));
   }
   return blocks;
 }
 
 function integer(field: string, value: number, least: number): number {
-  if (!Number.isInteger(value) || value < least || value > 2 ** 31 - 1) {
-    throw new DeploymentError(field, value, `an integer of at least ${least}`);
+  const most = 2 ** 31 - 1;
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new DeploymentError(field, value, `an integer from ${least} to ${most}`);
   }
   return value;
 }
