@@ -91,6 +91,9 @@ export class DeploymentError extends Error {
   }
 }
 
+/** A model that leaves no room for KV in the memory of its GPUs. */
+export class DoesNotFitError extends DeploymentError {}
+
 /** @throws DeploymentError at the first option that is out of its range or contradicts another */
 export function resolveDeployment(options: DeploymentOptions): ResolvedDeployment {
   const { model, gpu } = options;
@@ -248,7 +251,7 @@ function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInput
   if (blocks < 2) {
     const needed = (weightBytes / 2 ** 30).toFixed(1);
     const expected = `more memory or tensor parallelism: ${model.name} takes ${needed} GiB of weights on each of ${tensorParallel} GPUs`;
-    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+    throw new DoesNotFitError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
   }
   return blocks;
 }
