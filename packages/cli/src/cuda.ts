@@ -35,6 +35,7 @@ interface Calibration {
     readonly p10: number;
     readonly p90: number;
   }[];
+  readonly notes: readonly string[];
   readonly durationS: number;
 }
 

@@ -1,6 +1,8 @@
-// What every check is given.
+// What checks share: what each is given, the usual attention shape, and when a result is close enough.
 
 import type { CudaExecutor } from "@isochron/cuda-executor";
+import type { AttentionShape } from "@isochron/planner";
+import type { Comparison } from "./bed.ts";
 
 export interface CheckContext {
   readonly executor: CudaExecutor;
@@ -8,4 +10,28 @@ export interface CheckContext {
   /** A fraction of the full work, for runs under a memory checker. */
   readonly scale: number;
   readonly report: (line: string) => void;
+}
+
+export const MODEL: AttentionShape = {
+  queryHeads: 32,
+  kvHeads: 8,
+  headDim: 128,
+  dtype: "bf16",
+  kvDtype: "bf16",
+  pageSize: 16,
+  mask: { kind: "causal" },
+};
+
+const TOLERANCE = { bf16: 5e-3, fp16: 1e-3, fp32: 0 } as const;
+const LSE_TOLERANCE = 1e-3;
+
+/** Throws where output or log-sum-exp are further from float64 attention than 16-bit tensors explain. */
+export function assertClose(attention: AttentionShape, found: Comparison, what: string): void {
+  const tolerance = TOLERANCE[attention.dtype];
+  const isClose = found.relativeError <= tolerance && found.lseError <= LSE_TOLERANCE && found.unwritten === 0;
+  if (!isClose) {
+    throw new Error(
+      `${what}: relative error ${found.relativeError}, lse error ${found.lseError}, ${found.unwritten} unwritten`,
+    );
+  }
 }

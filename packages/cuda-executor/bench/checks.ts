@@ -1,18 +1,16 @@
 // Correctness on the device: every check is a row of one table, run by `test:gpu` and by the bundle's `run.sh test`.
 
-import { CudaExecutor, CudaOutOfMemoryError, PlanRejectedError } from "@isochron/cuda-executor";
+import { CudaExecutor } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, ExecutorClosedError, type PolicyName } from "@isochron/planner";
+import { hostileInput, outOfMemory, refusals, secondProcess, slotRing } from "./bad-input.ts";
 import { Bed, type Comparison, replayAndCompare, sampleRows } from "./bed.ts";
-import type { CheckContext } from "./check-context.ts";
+import { assertClose, type CheckContext, MODEL } from "./check-context.ts";
 import { invariance } from "./invariance.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
 /** Multiplications that one reference comparison may cost: about half a second. */
 const REFERENCE_BUDGET = 1.5e8;
-const TOLERANCE = { bf16: 5e-3, fp16: 1e-3, fp32: 0 } as const;
-const LSE_TOLERANCE = 1e-3;
-
 export interface Check {
   readonly name: string;
   run(context: CheckContext): Promise<void>;
@@ -27,19 +25,15 @@ export const CHECKS: readonly Check[] = [
   { name: "invariant: a request's bits depend on no neighbour and no partition", run: invariance },
   { name: "tensors beyond 2^32 elements are addressed", run: hugeCache },
   { name: "a plan of another budget or shape is refused, and the executor goes on", run: refusals },
+  {
+    name: "mutated plans, short tensors and closed handles are typed errors, and the executor goes on",
+    run: hostileInput,
+  },
+  { name: "replays queued faster than the device runs them never share a plan slot", run: slotRing },
+  { name: "a second process on the device disturbs nothing", run: secondProcess },
   { name: "lack of memory is a typed error, and the executor goes on", run: outOfMemory },
   { name: "create, run and close leave nothing behind", run: cycles },
 ];
-
-function assertClose(attention: AttentionShape, found: Comparison, what: string): void {
-  const tolerance = TOLERANCE[attention.dtype];
-  const isClose = found.relativeError <= tolerance && found.lseError <= LSE_TOLERANCE && found.unwritten === 0;
-  if (!isClose) {
-    throw new Error(
-      `${what}: relative error ${found.relativeError}, lse error ${found.lseError}, ${found.unwritten} unwritten`,
-    );
-  }
-}
 
 function tokensOf(batch: HostBatch): number {
   return batch.qoLens.reduce((sum, length) => sum + length, 0);
@@ -191,16 +185,6 @@ async function grid(context: CheckContext): Promise<void> {
     `${cases} cases; worst bf16 ${worst.bf16.toExponential(2)}, fp16 ${worst.fp16.toExponential(2)}, lse ${worst.lse.toExponential(2)}`,
   );
 }
-
-const MODEL: AttentionShape = {
-  queryHeads: 32,
-  kvHeads: 8,
-  headDim: 128,
-  dtype: "bf16",
-  kvDtype: "bf16",
-  pageSize: 16,
-  mask: { kind: "causal" },
-};
 
 async function policies(context: CheckContext): Promise<void> {
   const random = seededRandom(context.seed + 1);
@@ -378,44 +362,6 @@ async function hugeCache(context: CheckContext): Promise<void> {
   graph.close();
   for (const tensor of [key, value, pageIndices]) tensor.close();
   bed.close();
-}
-
-async function refusals(context: CheckContext): Promise<void> {
-  const { executor } = context;
-  const device = executor.plannerDevice(MODEL);
-  const budget = { maxRequests: 4, maxQueryTokens: 4 };
-  const planner = createPlanner({ attention: MODEL, device, budget });
-  const other = createPlanner({ attention: MODEL, device, budget: { maxRequests: 5, maxQueryTokens: 5 } });
-  const shaped = createPlanner({ attention: { ...MODEL, mask: { kind: "full" } }, device, budget });
-  const batch = { qoLens: [1], kvLens: [100] };
-  const bed = await Bed.create(executor, MODEL, 16, 4, false, 1);
-  await bed.shufflePages(seededRandom(1));
-  const graph = executor.capture(planner.plan(batch), [bed.layer]);
-  const rejects = async (call: () => Promise<unknown>, what: string): Promise<void> => {
-    const error = await call().then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    if (!(error instanceof PlanRejectedError)) throw new Error(`${what} was not refused but gave ${String(error)}`);
-  };
-  await rejects(() => graph.replay(other.plan(batch)), "another budget");
-  await rejects(() => graph.replay(shaped.plan(batch)), "another mask");
-  await rejects(() => graph.replay(planner.plan({ qoLens: [1], kvLens: [16 * 17] })), "a page table that is too short");
-  assertClose(MODEL, await replayAndCompare(bed, graph, planner.plan(batch), batch, () => true), "after refusals");
-  graph.close();
-  bed.close();
-}
-
-async function outOfMemory(context: CheckContext): Promise<void> {
-  const { executor } = context;
-  try {
-    executor.tensor(1e15);
-    throw new Error("a petabyte was allocated");
-  } catch (error) {
-    if (!(error instanceof CudaOutOfMemoryError)) throw error;
-    if (error.requested !== 1e15) throw new Error(`requested is ${error.requested}`);
-  }
-  await refusals(context);
 }
 
 /** Shape of a cycle: the smallest, so that ten thousand of them are cheap. */

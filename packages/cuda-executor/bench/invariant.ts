@@ -1,17 +1,18 @@
 // What batch invariance costs: the same cases under `invariant` and under `balanced`, one after the other.
 //   node invariant.js [--cases FILE] [--heads 32/8] [--pages 16] [--match TEXT] [--out FILE]
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, type PolicyName } from "@isochron/planner";
+import { readCases, SECTIONS } from "./case-file.ts";
 import { machine } from "./machine.ts";
-import { type Case, coldCase, createPool } from "./pool.ts";
+import { coldCase, createPool } from "./pool.ts";
 
 const { values } = parseArgs({
   options: {
     cases: { type: "string" },
-    kinds: { type: "string", default: "decode,prefill,mixed" },
+    sections: { type: "string", default: "decode,prefill,mixed" },
     heads: { type: "string", default: "32/8" },
     pages: { type: "string", default: "16" },
     match: { type: "string", default: "" },
@@ -19,15 +20,8 @@ const { values } = parseArgs({
     out: { type: "string" },
   },
 });
-interface Row {
-  readonly id: string;
-  readonly kv_lens: number[];
-  readonly qo_lens?: number[];
-}
 const WARM_UPS = 5;
-const document = JSON.parse(
-  readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as Record<string, Row[]>;
+const cases = readCases(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url));
 const executor = CudaExecutor.open();
 const pool = createPool(executor, 1);
 const results: Record<string, unknown>[] = [];
@@ -39,9 +33,8 @@ for (const heads of values.heads.split(",")) {
     const mask = { kind: "causal" } as const;
     const dtype = "bf16";
     const attention: AttentionShape = { queryHeads, kvHeads, headDim: 128, dtype, kvDtype: dtype, pageSize, mask };
-    for (const kind of values.kinds.split(",")) {
-      for (const { id, kv_lens, qo_lens } of (document[kind] ?? []).filter((one) => one.id.includes(values.match))) {
-        const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
+    for (const kind of SECTIONS.filter((section) => values.sections.split(",").includes(section))) {
+      for (const one of (cases.get(kind) ?? []).filter(({ id }) => id.includes(values.match))) {
         const cold = await coldCase(executor, pool, attention, one, kind === "prefill" ? 3 : 128);
         const measure = async (policy: PolicyName): Promise<{ us: number; slots: number; workspaceBytes: number }> => {
           const device = executor.plannerDevice(attention, policy);
@@ -57,7 +50,7 @@ for (const heads of values.heads.split(",")) {
         const ratio = invariant.us / balanced.us;
         ratios.set(kind, [...(ratios.get(kind) ?? []), ratio]);
         results.push({
-          case: id,
+          case: one.id,
           kind,
           heads,
           pageSize,
@@ -69,7 +62,7 @@ for (const heads of values.heads.split(",")) {
         });
         console.log(
           [
-            id.padEnd(34),
+            one.id.padEnd(34),
             heads.padStart(5),
             String(pageSize).padStart(2),
             (cold.kvBytes / 1e6).toFixed(1).padStart(8),

@@ -5,19 +5,15 @@
 
 import { createRequire } from "node:module";
 import type { CudaExecutor, DeviceTensor, LayerTensors } from "@isochron/cuda-executor";
-import type { AttentionShape } from "@isochron/planner";
+import type { AttentionBatch, AttentionShape } from "@isochron/planner";
+import type { Case } from "./case-file.ts";
 import { permutation, seededRandom } from "./random.ts";
 
 const CHUNK = 2 ** 28;
 const QUERY_ELEMENTS = 2 ** 29;
+const LSE_ROWS = 2 ** 24;
 /** A case is copied until its KV is at least this large. */
 const COLD_BYTES = 512 * 2 ** 20;
-
-export interface Case {
-  readonly id: string;
-  readonly qoLens: readonly number[];
-  readonly kvLens: readonly number[];
-}
 
 export interface Pool {
   readonly key: DeviceTensor;
@@ -31,8 +27,9 @@ export interface Pool {
 export interface ColdCase {
   readonly layers: readonly LayerTensors[];
   readonly copies: number;
-  readonly pagesPerCopy: number;
-  /** Bytes of K and V that one launch must read. */
+  /** Entries of the page table. */
+  readonly entriesPerCopy: number;
+  /** Bytes of K and V that one launch must read, a prefix once. */
   readonly kvBytes: number;
   readonly pageTokens: Uint16Array;
   readonly pageIndices: DeviceTensor;
@@ -47,7 +44,7 @@ export function createPool(executor: CudaExecutor, share: number): Pool {
     value: executor.tensor(elements * 2),
     query: executor.tensor(QUERY_ELEMENTS * 2),
     output: executor.tensor(QUERY_ELEMENTS * 2),
-    lse: executor.tensor(2 ** 24 * 4),
+    lse: executor.tensor(LSE_ROWS * 4),
   };
   for (let at = 0, i = 0; at < elements; at += CHUNK, i++) {
     pool.key.fillNormal(1000 + i, "bf16", at, CHUNK);
@@ -57,48 +54,89 @@ export function createPool(executor: CudaExecutor, share: number): Pool {
   return pool;
 }
 
+/** Pages that all requests of a case have in common: the whole ones of its prefix. */
+function sharedPagesOf({ prefixTokens }: Case, pageSize: number): number {
+  return Math.floor(prefixTokens / pageSize);
+}
+
+/** The batch of a case, with its prefix as the planner takes it. */
+export function batchOf(one: Case, pageSize: number): AttentionBatch {
+  const { qoLens, kvLens } = one;
+  const kvLen = sharedPagesOf(one, pageSize) * pageSize;
+  return kvLen === 0
+    ? { qoLens, kvLens }
+    : { qoLens, kvLens, prefixes: [{ requests: kvLens.map((_, r) => r), kvLen }] };
+}
+
+/** Throws a RangeError where one copy of the case does not fit the pool. */
 export async function coldCase(
   executor: CudaExecutor,
   pool: Pool,
   attention: AttentionShape,
-  { id, qoLens, kvLens }: Case,
+  one: Case,
   maxCopies: number,
 ): Promise<ColdCase> {
+  const { id, qoLens, kvLens } = one;
   const { queryHeads, kvHeads, headDim, pageSize } = attention;
   const tokenElements = kvHeads * headDim;
   const poolPages = Math.floor(pool.key.byteLength / 2 / (pageSize * tokenElements));
-  const kvTokens = kvLens.reduce((sum, length) => sum + length, 0);
   const queryTokens = qoLens.reduce((sum, length) => sum + length, 0);
-  const kvBytes = kvTokens * tokenElements * 4;
+  const shared = sharedPagesOf(one, pageSize);
+  const pagesOf = kvLens.map((length) => Math.ceil(length / pageSize));
+  const ownPages = pagesOf.reduce((sum, n) => sum + n - shared, 0);
+  const ownTokens = kvLens.reduce((sum, length) => sum + length - shared * pageSize, 0);
+  const kvBytes = (shared * pageSize + ownTokens) * tokenElements * 4;
   const pageTokens = Uint16Array.from(
     kvLens.flatMap((length) =>
       Array.from({ length: Math.ceil(length / pageSize) }, (_, p) => Math.min(pageSize, length - p * pageSize)),
     ),
   );
-  const pages = pageTokens.length;
-  const copies = Math.max(1, Math.min(maxCopies, Math.ceil(COLD_BYTES / kvBytes), Math.floor(poolPages / pages)));
+  const entries = pageTokens.length;
+  const distinct = shared + ownPages;
+  const largest = Math.max(1, queryTokens) * queryHeads * headDim;
+  if (distinct > poolPages) throw new RangeError(`${id} has ${distinct} pages, the pool ${poolPages}`);
+  if (largest > QUERY_ELEMENTS) throw new RangeError(`${id} has ${largest} query elements, the pool ${QUERY_ELEMENTS}`);
+  const coldBytes = ownTokens * tokenElements * 4;
+  const wanted = Math.ceil(COLD_BYTES / Math.max(1, coldBytes));
+  const copies = Math.max(1, Math.min(maxCopies, wanted, Math.floor(poolPages / Math.max(1, distinct))));
   const seed = crc32(`${id}|${queryHeads}|${kvHeads}|${pageSize}`);
-  const order = permutation(copies * pages, seededRandom(seed));
-  const pageIndices = await executor.upload(order);
+  const order = permutation(copies * distinct, seededRandom(seed));
+  const table = new Int32Array(copies * entries);
+  for (let copy = 0, at = 0; copy < copies; copy++) {
+    const first = copy * distinct;
+    let next = first + shared;
+    for (const count of pagesOf) {
+      for (let p = 0; p < count; p++) table[at++] = order[p < shared ? first + p : next++]!;
+    }
+  }
+  const pageIndices = await executor.upload(table);
   const elements = queryTokens * queryHeads * headDim;
   const rows = queryTokens * queryHeads;
   const layers = Array.from({ length: copies }, (_, copy): LayerTensors => {
-    const slot = copy % Math.floor(QUERY_ELEMENTS / elements);
+    const slot = copy % Math.floor(QUERY_ELEMENTS / Math.max(1, elements));
     return {
       ...pool,
       pageIndices,
       offsets: {
         query: slot * elements,
         output: slot * elements,
-        lse: (copy % Math.floor(2 ** 24 / rows)) * rows,
-        pageIndices: copy * pages,
+        lse: (copy % Math.floor(LSE_ROWS / Math.max(1, rows))) * rows,
+        pageIndices: copy * entries,
       },
       queryTokens,
       pages: poolPages,
-      pageTableLength: pages,
+      pageTableLength: entries,
     };
   });
-  return { layers, copies, pagesPerCopy: pages, kvBytes, pageTokens, pageIndices, close: () => pageIndices.close() };
+  return {
+    layers,
+    copies,
+    entriesPerCopy: entries,
+    kvBytes,
+    pageTokens,
+    pageIndices,
+    close: () => pageIndices.close(),
+  };
 }
 
 /** The floor: µs of one gather read of the case, for each replay of a graph of all copies. */
@@ -119,7 +157,7 @@ export async function timeFloor(
     pool.value.handle,
     cold.pageIndices.handle,
     pageTokens.handle,
-    cold.pagesPerCopy,
+    cold.entriesPerCopy,
     cold.copies,
     attention.pageSize,
     attention.kvHeads * attention.headDim * 2,

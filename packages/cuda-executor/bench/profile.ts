@@ -1,11 +1,11 @@
 // Where the time of one launch goes: quantiles over its pieces of every phase, from the instrumented kernel.
 //   node profile.js [--cases FILE] [--match TEXT] [--heads 32/8] [--pages 16] [--policy P]
 
-import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { CudaExecutor } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, Piece, type PolicyName } from "@isochron/planner";
-import { type Case, coldCase, createPool } from "./pool.ts";
+import { readCases } from "./case-file.ts";
+import { batchOf, coldCase, createPool } from "./pool.ts";
 
 const { values } = parseArgs({
   options: {
@@ -18,21 +18,7 @@ const { values } = parseArgs({
     copies: { type: "string", default: "6" },
   },
 });
-interface Row {
-  readonly id: string;
-  readonly kv_lens: number[];
-  readonly qo_lens?: number[];
-  /** Tokens of a prefix that all requests share. */
-  readonly shared?: number;
-}
-const document = JSON.parse(
-  readFileSync(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url), "utf8"),
-) as {
-  decode: Row[];
-  prefill: Row[];
-  mixed: Row[];
-  shared_prefix?: { id: string; shared: number; unique: number[] }[];
-};
+const sections = readCases(values.cases ?? new URL("../../bench/data/cases.json", import.meta.url));
 const [queryHeads, kvHeads] = values.heads.split("/").map(Number) as [number, number];
 const attention: AttentionShape = {
   queryHeads,
@@ -46,25 +32,16 @@ const attention: AttentionShape = {
 const executor = CudaExecutor.open();
 const pool = createPool(executor, Number(values.pool));
 const GHZ = 1.98; // the boost clock, for reading cycles as µs at a glance
-const prefixRows = (document.shared_prefix ?? []).map(
-  ({ id, shared, unique }): Row => ({ id, shared, kv_lens: unique.map((length) => shared + length) }),
-);
-const rowsOfAll = [...document.decode, ...(document.prefill ?? []), ...(document.mixed ?? []), ...prefixRows];
-for (const { id, kv_lens, qo_lens, shared } of rowsOfAll.filter((one) =>
-  values.match.split(",").some((m) => one.id === m),
-)) {
-  const one: Case = { id, kvLens: kv_lens, qoLens: qo_lens ?? kv_lens.map(() => 1) };
+const wanted = values.match.split(",");
+for (const one of [...sections.values()].flat().filter(({ id }) => wanted.includes(id))) {
   const plan = createPlanner({
     attention,
     device: executor.plannerDevice(attention),
     policy: values.policy as PolicyName,
-  }).plan({
-    ...one,
-    ...(shared === undefined ? {} : { prefixes: [{ requests: kv_lens.map((_, r) => r), kvLen: shared }] }),
-  });
+  }).plan(batchOf(one, attention.pageSize));
   const cold = await coldCase(executor, pool, attention, one, Number(values.copies));
   const trace = await executor.trace(plan, [...cold.layers, ...cold.layers]);
-  console.log(`${id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);
+  console.log(`${one.id}: event time ${trace.durationUs.toFixed(1)} µs, ${plan.stats.pieces} pieces`);
   const rows = (data: Float64Array, f: (at: number) => number): number[] =>
     Array.from({ length: data.length / 8 }, (_, i) => f(i * 8));
   const print = (name: string, list: number[]): void => {

@@ -2,18 +2,25 @@
 
 import { readFileSync } from "node:fs";
 
-export interface RecordedTimes {
-  /** Microseconds by kernel name. */
-  readonly us: ReadonlyMap<string, number>;
-}
-
-/** Kernels that run a whole decode: what "best of six" chooses from. */
-const DECODE_KERNELS = ["fi_cuda", "fi_tc", "fi_holistic", "fi_xqa", "fi_cuda_cg", "fi_tc_cg", "fi_fa3"];
+/** Kernels that run a whole batch of a section: what "best" chooses from. Names that end in `_` stand for all that begin so. */
+const KERNELS: Readonly<Record<string, readonly string[]>> = {
+  decode: ["fi_cuda", "fi_tc", "fi_holistic", "fi_xqa", "fi_cuda_cg", "fi_tc_cg", "fi_fa3"],
+  prefill: ["fi_fa2_paged", "fi_fa3_paged", "fi_holistic"],
+  mixed: ["2stream_", "sep_", "fi_"],
+  shared_prefix: ["cascade_", "single_"],
+};
 
 /** Sections of the file that were taken as data/NOTICE.md says; others time single launches or repeat cases. */
 const SECTIONS = ["decode", "mixed", "prefill", "prefix"];
 
-/** Recorded times by "case|heads|pageSize". */
+/** The device of the recorded times. */
+const RECORDED_DEVICE = "NVIDIA H100 80GB HBM3";
+
+export function isRecordedDevice(device: string): boolean {
+  return device === RECORDED_DEVICE;
+}
+
+/** Recorded times by "case|heads|pageSize", then by kernel; µs. */
 export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMap<string, number>> {
   const [head, ...lines] = readFileSync(path, "utf8").trim().split("\n");
   const columns = head!.split(",");
@@ -38,8 +45,11 @@ export function readRecorded(path: string | URL): ReadonlyMap<string, ReadonlyMa
   return bySetting;
 }
 
-/** The fastest recorded decode kernel of a setting, or undefined. */
-export function bestDecode(times: ReadonlyMap<string, number> | undefined): number | undefined {
-  const candidates = DECODE_KERNELS.flatMap((kernel) => times?.get(kernel) ?? []);
+/** The fastest recorded kernel that runs all of a section's batch, in µs; undefined where there is none. */
+export function bestOf(section: string, times: ReadonlyMap<string, number>): number | undefined {
+  const names = KERNELS[section] ?? [];
+  const runsAll = (kernel: string): boolean =>
+    names.some((name) => (name.endsWith("_") ? kernel.startsWith(name) : kernel === name));
+  const candidates = [...times].filter(([kernel]) => runsAll(kernel)).map(([, us]) => us);
   return candidates.length > 0 ? Math.min(...candidates) : undefined;
 }

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <exception>
 
+#include "cublas.h"
+#include "replays.h"
 #include "runtime.h"
 
 namespace {
@@ -39,6 +41,8 @@ Napi::Value toError(Napi::Env env, const std::exception_ptr& failure) {
     return error;
   } catch (const Unsupported& e) {
     return make("UNSUPPORTED", e.what());
+  } catch (const MissingLibrary& e) {
+    return make("MISSING_LIBRARY", e.what());
   } catch (const std::exception& e) {
     return make("INVALID_ARGUMENT", e.what());
   }
@@ -493,16 +497,7 @@ Napi::Value time(const Napi::CallbackInfo& info) {
     const int warmUps = info[2].As<Napi::Number>().Int32Value(), repetitions = info[3].As<Napi::Number>().Int32Value();
     if (!graph->upload(planWords(plan), plan.length)) return env.Null();
     return runAsync(env, graph->session->context, [graph, warmUps, repetitions]() -> Finish {
-      Stopwatch watch(graph->session->context);
-      std::vector<double> us;
-      for (int i = 0; i < warmUps + repetitions; i++) {
-        watch.start();
-        graph->launch();
-        watch.stop();
-        const double t = watch.waitUs();
-        if (i >= warmUps) us.push_back(t);
-      }
-      return timesOf(std::move(us));
+      return timesOf(timeLaunches(graph->session->context, warmUps, repetitions, [&graph] { graph->launch(); }));
     });
   });
 }
@@ -522,28 +517,45 @@ Napi::Value timeGather(const Napi::CallbackInfo& info) {
     const int warmUps = number(10), repetitions = number(11);
     return runAsync(env, context, [=]() -> Finish {
       Memory sink = context->allocate(16);
-      context->check(cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
-      for (int c = 0; c < copies; c++) {
-        launchGatherRead(key->pointer, value->pointer, static_cast<int32_t*>(pages->pointer) + int64_t(c) * entries,
-                         static_cast<uint16_t*>(tokens->pointer), entries, pageSize, bytesPerToken, ctas,
-                         static_cast<uint32_t*>(sink->pointer), context->stream);
-      }
-      cudaGraph_t recorded = nullptr;
-      cudaGraphExec_t exec = nullptr;
-      context->check(cudaStreamEndCapture(context->stream, &recorded), "ending a capture");
-      context->check(cudaGraphInstantiate(&exec, recorded, 0), "instantiating a graph");
-      cudaGraphDestroy(recorded);
-      Stopwatch watch(context);
-      std::vector<double> us;
-      for (int i = 0; i < warmUps + repetitions; i++) {
-        watch.start();
-        context->check(cudaGraphLaunch(exec, context->stream), "launching a graph");
-        watch.stop();
-        const double t = watch.waitUs();
-        if (i >= warmUps) us.push_back(t);
-      }
-      cudaGraphExecDestroy(exec);
-      return timesOf(std::move(us));
+      return timesOf(timeRecorded(context, warmUps, repetitions, [&] {
+        for (int c = 0; c < copies; c++) {
+          launchGatherRead(key->pointer, value->pointer, static_cast<int32_t*>(pages->pointer) + int64_t(c) * entries,
+                           static_cast<uint16_t*>(tokens->pointer), entries, pageSize, bytesPerToken, ctas,
+                           static_cast<uint32_t*>(sink->pointer), context->stream);
+        }
+      }));
+    });
+  });
+}
+
+/**
+ * timeGemm(context, x, w, y, rows, n, k, isHalf, copies, warmUps, reps): a graph of `copies` products y = x·Wᵀ, each with the
+ * next n × k weights of `w`; resolves to µs of each replay.
+ */
+Napi::Value timeGemm(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto context = unwrap<Context>(info[0], "context");
+    Memory x = unwrap<Allocation>(info[1], "x"), w = unwrap<Allocation>(info[2], "w"), y = unwrap<Allocation>(info[3], "y");
+    auto number = [&info](int i) { return info[i].As<Napi::Number>().Int32Value(); };
+    const int64_t rows = number(4), n = number(5), k = number(6), copies = number(8);
+    const bool isHalf = info[7].ToBoolean();
+    const int warmUps = number(9), repetitions = number(10);
+    auto require = [](const char* name, const Memory& memory, int64_t bytes) {
+      if (bytes <= 0 || int64_t(memory->bytes) < bytes) throw std::invalid_argument(std::string(name) + " has less than " + std::to_string(bytes) + " bytes");
+    };
+    require("x", x, rows * k * 2);
+    require("w", w, copies * n * k * 2);
+    require("y", y, rows * n * 2);
+    return runAsync(env, context, [=]() -> Finish {
+      Cublas cublas(context);
+      auto product = [&](int64_t copy) {
+        return Gemm{x->pointer, static_cast<uint16_t*>(w->pointer) + copy * n * k, y->pointer, int(rows), int(n), int(k), isHalf};
+      };
+      cublas.queue(product(0));  // cuBLAS loads its kernels at first use, which a capture may not
+      return timesOf(timeRecorded(context, warmUps, repetitions, [&] {
+        for (int64_t c = 0; c < copies; c++) cublas.queue(product(c));
+      }));
     });
   });
 }
@@ -596,6 +608,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       {"queue", queue},
       {"time", time},
       {"timeGather", timeGather},
+      {"timeGemm", timeGemm},
       {"drain", drain},
   };
   for (const auto& [name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name));

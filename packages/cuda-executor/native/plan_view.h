@@ -212,7 +212,9 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
   ISOCHRON_REQUIRE_FIELD(slotRows, 0, 32767);
   const bool isCanonical = words[header::mergeOrder] == int(MergeOrder::canonicalTree);
   if (isCanonical) {
-    ISOCHRON_REQUIRE_FIELD(groupCount, 0, 0);
+    if (words[header::groupCount] != 0) {
+      return fail("header.groupCount", -1, words[header::groupCount], "0: no kernel has canonical merge trees of shared prefixes");
+    }
     ISOCHRON_REQUIRE_FIELD(mergeGridTokens, kKernelTileTokens, 1 << 16);
     if (words[header::mergeGridTokens] % kKernelTileTokens != 0) {
       return fail("header.mergeGridTokens", -1, words[header::mergeGridTokens], "a multiple of " + std::to_string(kKernelTileTokens));

@@ -55,6 +55,11 @@ struct Unsupported : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/** A library that a call needs and this machine has not. */
+struct MissingLibrary : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Context;
 
 /** Device memory, freed with its last owner, on the context's thread. */

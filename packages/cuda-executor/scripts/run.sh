@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the executor's checks and benchmarks from the bundle. Needs a driver; with ISOCHRON_REBUILD=1 also nvcc and cmake.
-#   run.sh test [--scale F] [--only TEXT] | bench [--cases FILE] [--match TEXT] | append | prefix | host | invariant | profile | calibrate [--out FILE] | replay TRACE … | timelines [FILE] | node SCRIPT …
+#   run.sh test [--scale F] [--only TEXT] | bench [--cases FILE] [--sections LIST] [--match TEXT] [--out FILE] | gather | host | invariant | profile | calibrate [--out FILE] | replay TRACE … | timelines [FILE] | node SCRIPT …
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
@@ -22,11 +22,11 @@ command=${1:-test}
 [ $# -gt 0 ] && shift
 case $command in
   test) exec ./node "$package/dist/bench/test.js" "$@" ;;
-  bench) exec ./node "$package/dist/bench/decode.js" "$@" ;;
-  append | prefix | host | invariant | profile) exec ./node "$package/dist/bench/$command.js" "$@" ;;
+  bench) exec ./node "$package/dist/bench/bench.js" "$@" ;;
+  gather | host | invariant | profile) exec ./node "$package/dist/bench/$command.js" "$@" ;;
   calibrate) exec ./node "$here/node_modules/isochron/bin/isochron.js" calibrate "$@" ;;
   replay) exec ./node "$here/node_modules/isochron/bin/isochron.js" replay --step-timer cuda "$@" ;;
   timelines) exec ./node "$here/timelines.mjs" "$@" ;;
   node) exec ./node "$@" ;;
-  *) echo "run.sh: unknown command $command, expected test, bench, append, prefix, host, invariant, profile, calibrate, replay, timelines or node" >&2; exit 2 ;;
+  *) echo "run.sh: unknown command $command, expected test, bench, gather, host, invariant, profile, calibrate, replay, timelines or node" >&2; exit 2 ;;
 esac

@@ -31,7 +31,7 @@ for (const c of [...load("cases.json", "decode"), ...load("trace-steps.json", "d
     pageSize: 16,
     mask: { kind: "causal" },
   };
-  const one = { id: c.id, kvLens: c.kv_lens, qoLens: c.kv_lens.map(() => 1) };
+  const one = { id: c.id, kvLens: c.kv_lens, qoLens: c.kv_lens.map(() => 1), prefixTokens: 0 };
   const plan = createPlanner({ attention, device: executor.plannerDevice(attention) }).plan(one);
   const cold = await coldCase(executor, pool, attention, one, 8);
   const bytes = new Uint8Array(plan.buffer);

@@ -104,6 +104,20 @@ export interface NativeAddon {
     warmUps: number,
     repetitions: number,
   ): Promise<Float64Array>;
+  /** Rejects with MISSING_LIBRARY where the machine has no cuBLAS. */
+  timeGemm(
+    context: ContextHandle,
+    x: MemoryHandle,
+    w: MemoryHandle,
+    y: MemoryHandle,
+    rows: number,
+    n: number,
+    k: number,
+    isHalf: boolean,
+    copies: number,
+    warmUps: number,
+    repetitions: number,
+  ): Promise<Float64Array>;
   drain(context: ContextHandle): Promise<void>;
 }
 
@@ -139,9 +153,24 @@ export function requireCuda(): NativeAddon {
   if (status.driverVersion === 0) {
     throw new CudaUnavailableError("driver", "no NVIDIA driver is installed", "install the driver for your GPU");
   }
+  if (isDriverTooOld(status)) {
+    const { driverVersion, runtimeVersion } = status;
+    const reason = `the driver supports CUDA ${cudaVersion(driverVersion)}, the addon was built with ${cudaVersion(runtimeVersion)}`;
+    throw new CudaUnavailableError("driver", reason, "update the driver, or rebuild the addon with an older toolkit");
+  }
   if (status.deviceCount === 0) {
     const reason = `no CUDA device is usable (${status.error})`;
     throw new CudaUnavailableError("device", reason, "check `nvidia-smi` and CUDA_VISIBLE_DEVICES");
   }
   return addon;
+}
+
+/** Drivers run what was built with any toolkit of their own major version or an older one (CUDA's minor version compatibility). */
+export function isDriverTooOld(status: { driverVersion: number; runtimeVersion: number }): boolean {
+  return Math.floor(status.driverVersion / 1000) < Math.floor(status.runtimeVersion / 1000);
+}
+
+/** 13000 → "13.0". */
+export function cudaVersion(encoded: number): string {
+  return `${Math.floor(encoded / 1000)}.${Math.floor((encoded % 1000) / 10)}`;
 }

@@ -3,10 +3,13 @@
 // Everything comes from plans that the executor itself runs: equal requests on n workers at two lengths give bandwidth (the
 // slope) and launch with start and end (the intercept); the instrumented kernel gives what one piece spends before its
 // first tile and after its last; empty plans give launches. Inputs rotate over more memory than L2 holds. What is not
-// measured (GEMM, collectives, host, data sheet) is the base profile's, under the base's own sources. Clocks are recorded, never set.
+// measured (collectives, host, data sheet; GEMM where there is no cuBLAS) is the base profile's, under the base's own sources.
+// Clocks are recorded, never set.
 
 import { type AttentionShape, createPlanner, type Device, Merge, type Plan } from "@isochron/planner";
 import type { NativeTrace } from "./binding.ts";
+import { calibrateGemm, type GemmCalibration, type GemmShape } from "./calibrate-gemm.ts";
+import { MissingLibraryError } from "./errors.ts";
 import type { CudaExecutor } from "./executor.ts";
 import type { LayerTensors } from "./graph.ts";
 import type { DeviceTensor } from "./tensors.ts";
@@ -27,6 +30,7 @@ export interface BaseProfile {
   readonly attention: object;
   readonly merge: object;
   readonly launch: object;
+  readonly gemm: { readonly shapes: readonly GemmShape[] };
 }
 
 /** A measured number: median of its repetitions, and their 10 % and 90 % quantiles. */
@@ -41,6 +45,8 @@ export interface Calibration {
   /** A `gpu-profile/1` document. */
   readonly profile: BaseProfile & Readonly<Record<string, unknown>>;
   readonly measurements: readonly Measurement[];
+  /** What could not be measured here and why: a sentence each. */
+  readonly notes: readonly string[];
   readonly durationS: number;
 }
 
@@ -65,8 +71,9 @@ const WARM_UPS = 3;
 const REPETITIONS = 21;
 const SOURCE = "calibrated";
 const KERNEL_SOURCE = "kernel";
+const GEMM_SOURCE = "calibratedGemm";
 
-/** Measures the executor's device, about ten seconds. Throws what the executor throws. */
+/** Measures the executor's device, about ten seconds; GEMM of the base profile's shapes where the machine has cuBLAS. Throws what the executor throws. */
 export async function calibrate(executor: CudaExecutor, base: BaseProfile): Promise<Calibration> {
   const startedMs = performance.now();
   const bench = await Bench.create(executor);
@@ -118,6 +125,14 @@ export async function calibrate(executor: CudaExecutor, base: BaseProfile): Prom
     const graphNodeUs = record("graphNodeUs", node(await bench.emptyGraph(64, false), 64));
     record("dependent graphNodeUs", node(await bench.emptyGraph(64, true), 64));
 
+    const notes: string[] = [];
+    const gemm = await bench.gemm(base.gemm.shapes, notes);
+    if (gemm !== undefined) {
+      record("GEMM fixedUs", [gemm.fixedUs]);
+      record("GEMM memoryGBps", [gemm.memoryGBps]);
+      record("GEMM TFLOP/s", [gemm.tflops]);
+    }
+
     const { properties } = executor;
     const when = new Date().toISOString().slice(0, 10);
     const measured = (value: number): Quantity => ({ value: Math.max(value, 0), source: SOURCE });
@@ -142,6 +157,16 @@ export async function calibrate(executor: CudaExecutor, base: BaseProfile): Prom
           by: "isochron calibrate",
           when,
         },
+        ...(gemm === undefined
+          ? {}
+          : {
+              [GEMM_SOURCE]: {
+                basis: "measured",
+                what: `isochron calibrate on ${properties.name}: bf16 products of cuBLAS in graph replays, weights from memory; the line through m ≤ 64 gives fixed and bandwidth, the median of m ≥ 1024 throughput`,
+                by: "isochron calibrate",
+                when,
+              },
+            }),
       },
       device: {
         ...base.device,
@@ -178,8 +203,18 @@ export async function calibrate(executor: CudaExecutor, base: BaseProfile): Prom
         graphNodeUs: measured(graphNodeUs),
         graphUs: measured(graphUs),
       },
+      ...(gemm === undefined
+        ? {}
+        : {
+            gemm: {
+              shapes: gemm.shapes.map((shape) => ({ ...shape, source: GEMM_SOURCE })),
+              fixedUs: { value: gemm.fixedUs, source: GEMM_SOURCE },
+              tflops: { value: gemm.tflops, source: GEMM_SOURCE },
+              memoryGBps: { value: gemm.memoryGBps, source: GEMM_SOURCE },
+            },
+          }),
     };
-    return { profile, measurements, durationS: (performance.now() - startedMs) / 1000 };
+    return { profile, measurements, notes, durationS: (performance.now() - startedMs) / 1000 };
   } finally {
     bench.close();
   }
@@ -330,6 +365,19 @@ class Bench {
   async emptyGraph(nodes: number, dependent: boolean): Promise<number[]> {
     const plan = this.plan({ smCount: 1, ctasPerSm: 1 }, 0, 0, 0);
     return await this.time(plan, this.layers(plan, 1, 1, nodes).slice(0, nodes), dependent);
+  }
+
+  /** Tables of cuBLAS's products, or a note that there is no cuBLAS. */
+  async gemm(shapes: readonly GemmShape[], notes: string[]): Promise<GemmCalibration | undefined> {
+    if (shapes.length === 0) return undefined;
+    const { key: activations, value: weights } = this.tensors;
+    try {
+      return await calibrateGemm(this.executor, shapes, { activations, weights, coldBytes: COLD_BYTES });
+    } catch (error) {
+      if (!(error instanceof MissingLibraryError)) throw error;
+      notes.push(`GEMM was not measured: ${error.message}`);
+      return undefined;
+    }
   }
 
   private device(size: { readonly smCount: number; readonly ctasPerSm: number }): Device {

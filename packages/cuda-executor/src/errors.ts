@@ -72,6 +72,11 @@ export class UnsupportedPlanError extends Error {
   }
 }
 
+/** A library that is opened at run time and that this machine has not. */
+export class MissingLibraryError extends Error {
+  override readonly name = "MissingLibraryError";
+}
+
 /** What the addon throws. */
 interface NativeError extends Error {
   readonly code?: string;
@@ -97,6 +102,8 @@ export function typedError(error: unknown): unknown {
       return new CudaError(native.message, native.name, native.sticky!);
     case "UNSUPPORTED":
       return new UnsupportedPlanError(native.message);
+    case "MISSING_LIBRARY":
+      return new MissingLibraryError(native.message);
     case "INVALID_ARGUMENT":
       return new RangeError(native.message);
     default:

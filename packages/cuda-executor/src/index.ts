@@ -4,6 +4,7 @@ export {
   CudaError,
   CudaOutOfMemoryError,
   CudaUnavailableError,
+  MissingLibraryError,
   PlanRejectedError,
   UnsupportedPlanError,
 } from "./errors.ts";

@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { loadAddon, type NativeAddon } from "./binding.ts";
+import { cudaVersion, isDriverTooOld, loadAddon, type NativeAddon } from "./binding.ts";
 
 /** One thing that the executor needs. */
 export interface CudaStatusItem {
@@ -43,19 +43,31 @@ export function cudaStatus(): readonly CudaStatusItem[] {
   const hasDriver = status.driverVersion > 0;
   return [
     toolkit,
-    { name: "addon", ok: true, found: `built with CUDA ${version(status.runtimeVersion)}` },
-    hasDriver
-      ? { name: "driver", ok: true, found: `supports CUDA ${version(status.driverVersion)}` }
-      : { name: "driver", ok: false, found: "no NVIDIA driver", advice: "install the driver for your GPU" },
+    { name: "addon", ok: true, found: `built with CUDA ${cudaVersion(status.runtimeVersion)}` },
+    driverItem(status),
     status.deviceCount > 0
       ? { name: "device", ok: true, found: deviceNames(addon, status.deviceCount) }
       : {
           name: "device",
           ok: false,
           found: status.error,
-          advice: hasDriver ? "check `nvidia-smi` and CUDA_VISIBLE_DEVICES" : "install the driver first",
+          advice:
+            hasDriver && !isDriverTooOld(status)
+              ? "check `nvidia-smi` and CUDA_VISIBLE_DEVICES"
+              : "see to the driver first",
         },
   ];
+}
+
+function driverItem(status: ReturnType<NativeAddon["status"]>): CudaStatusItem {
+  const name = "driver";
+  if (status.driverVersion === 0) {
+    return { name, ok: false, found: "no NVIDIA driver", advice: "install the driver for your GPU" };
+  }
+  const supports = `supports CUDA ${cudaVersion(status.driverVersion)}`;
+  if (!isDriverTooOld(status)) return { name, ok: true, found: supports };
+  const found = `${supports}, the addon needs ${cudaVersion(status.runtimeVersion)}`;
+  return { name, ok: false, found, advice: "update the driver, or rebuild the addon with an older toolkit" };
 }
 
 function deviceNames(addon: NativeAddon, count: number): string {
@@ -70,11 +82,6 @@ function deviceNames(addon: NativeAddon, count: number): string {
     }
   }
   return names.join(", ");
-}
-
-/** 13000 → "13.0". */
-function version(encoded: number): string {
-  return `${Math.floor(encoded / 1000)}.${Math.floor((encoded % 1000) / 10)}`;
 }
 
 /** Path of nvcc, or undefined. The same places as scripts/install.mjs. */

@@ -22,14 +22,18 @@ export function addCalibrateCommand(program: Command, context: Context): void {
     summary: "measure this machine's GPU and write a GPU profile",
     examples: ["isochron calibrate --out my-gpu.json", "isochron simulate batch.json --gpu my-gpu.json"],
   })
-    .option("--gpu <name>", "profile that gives what is not measured: GEMM, collectives, host", "h100-sxm")
+    .option(
+      "--gpu <name>",
+      "profile that gives what is not measured: collectives, host, GEMM without cuBLAS",
+      "h100-sxm",
+    )
     .option("--out <file>", "write the profile", pathOption("--out"))
     .action(async (options: CalibrateOptions) => {
       const base = findProfile(options.gpu);
       const { CudaExecutor, calibrate } = await loadCuda();
       const executor = CudaExecutor.open();
       try {
-        const { profile, measurements, durationS } = await calibrate(executor, base);
+        const { profile, measurements, notes, durationS } = await calibrate(executor, base);
         const parsed = gpuProfileSchema.safeParse(profile);
         if (!parsed.success) {
           const issue = parsed.error.issues[0]!;
@@ -45,7 +49,8 @@ export function addCalibrateCommand(program: Command, context: Context): void {
             { title: "90 %", align: "right", value: (one: (typeof measurements)[number]) => fixed(one.p90, 3) },
           ] as const;
           const hint = options.out === undefined ? "" : `written to ${options.out}: use it with --gpu ${options.out}\n`;
-          return `${table(measurements, columns, paint, width)}${written.title} in ${fixed(durationS, 1)} s\n${hint}`;
+          const lines = notes.map((note) => `${note}: it stays that of ${options.gpu}\n`).join("");
+          return `${table(measurements, columns, paint, width)}${lines}${written.title} in ${fixed(durationS, 1)} s\n${hint}`;
         });
       } finally {
         await executor.close();
