@@ -1,13 +1,27 @@
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { reportSchema, type SweepResults, type SweepRow, sweepResultsSchema } from "@isochron/simulator";
+import {
+  LATENCY_METRICS,
+  reportSchema,
+  STATISTICS,
+  type SweepResults,
+  type SweepRow,
+  sweepResultsSchema,
+} from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { createProgram } from "../../packages/cli/src/program.ts";
 import { checkFields, commandOf, quietContext, replayOf } from "../../packages/cli/src/sweep/replay-fields.ts";
 import type { Finished } from "../../packages/cli/src/sweep/task.ts";
 import { startThreads } from "../../packages/cli/src/sweep/threads.ts";
-import { isochron, isochronJson, type Result, type RunOptions, temporaryFolder } from "../support/command.ts";
+import {
+  isochron,
+  isochronJson,
+  type Result,
+  type RunOptions,
+  repository,
+  temporaryFolder,
+} from "../support/command.ts";
 
 /** Twelve configurations: eight that run, two that do not fit, two that cannot be. */
 const SWEEP = {
@@ -372,5 +386,32 @@ describe("threads", () => {
       error: { message: expect.stringMatching(/died 3 times/) },
     });
     expect(runs).toBe(3);
+  });
+});
+
+describe("documents of sweeps", () => {
+  const blockOf = (file: string): object =>
+    JSON.parse(
+      /```json\n(\{\n {2}"isochron": "sweep\/1"[\s\S]*?)```/.exec(readFileSync(join(repository, file), "utf8"))![1]!,
+    );
+  const example = JSON.parse(readFileSync(join(repository, "docs/examples/sweep.json"), "utf8"));
+
+  it("are ones that run: the example, the same in docs/sweeps.md, and that of the command's README", async () => {
+    expect(blockOf("docs/sweeps.md")).toEqual(example);
+    for (const document of [example, blockOf("packages/cli/README.md")]) {
+      const folder = temporaryFolder();
+      writeSweep(folder, { ...document, base: { ...document.base, limit: 20 } });
+      const { exitCode, stdout } = await sweep(folder);
+      expect([exitCode, stdout]).toEqual([
+        0,
+        expect.stringMatching(/\d+ of \d+ deployments on the front[\s\S]*smallest within/),
+      ]);
+    }
+  });
+
+  it("name every objective, default and file of theirs", () => {
+    const page = readFileSync(join(repository, "docs/sweeps.md"), "utf8");
+    for (const name of [...FILES, "journal.jsonl", ...LATENCY_METRICS, ...STATISTICS])
+      expect(page).toContain(`\`${name}\``);
   });
 });

@@ -36,7 +36,7 @@ export interface SweepRequest {
   /** Folder of whole reports; none are kept without it. */
   readonly reports: string | undefined;
   /** Made when there is something to run. */
-  readonly runner: (context: Context) => Promise<Runner>;
+  readonly runner: () => Promise<Runner>;
 }
 
 export interface SweepRun {
@@ -71,7 +71,7 @@ export async function runSweep(request: SweepRequest, context: Context): Promise
   const reused = keys.filter((key) => !tasks.has(key)).length;
   const fresh = new Set<string>();
   if (tasks.size > 0) {
-    await runTasks([...tasks.values()], await request.runner(context), context, (finished) => {
+    await runTasks([...tasks.values()], await request.runner(), context, (finished) => {
       // The report first: a line of the journal says that it is there.
       if (finished.report !== undefined) keepReport(join(reports!, reportFile(finished.key)), finished.report);
       journal.add(finished);
