@@ -23,6 +23,7 @@ import {
   type SpeculationOptions,
   STEP_TIMER_KINDS,
   type StepTimer,
+  type StepTimerKind,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
@@ -57,12 +58,13 @@ import { inFlags, refuseContradictions } from "./replay-checks.ts";
 import { viewHint, writeFiles } from "./replay-files.ts";
 
 /** The simulator's own, and hardware in the loop. */
-const STEP_TIMERS = [...STEP_TIMER_KINDS, "measured", "cuda"] as const;
+const STEP_TIMERS: readonly StepTimerName[] = [...STEP_TIMER_KINDS, "measured", "cuda"];
+type StepTimerName = StepTimerKind | "measured" | "cuda";
 
 /** What the measured engine's steps are drawn with: its own kernel under captured graphs. */
 const MEASURED_ATTENTION: PolicyName = "fa2-paged-graph";
 
-interface ReplayOptions extends CommonOptions {
+export interface ReplayOptions extends CommonOptions {
   readonly model: string;
   readonly gpu: string;
   readonly weights?: WeightDtype;
@@ -75,7 +77,7 @@ interface ReplayOptions extends CommonOptions {
   readonly routerStalenessMs: number;
   readonly batching: BatchingName;
   readonly attention: PolicyName;
-  readonly stepTimer: (typeof STEP_TIMERS)[number];
+  readonly stepTimer: StepTimerName;
   readonly layerTimes?: string;
   readonly limit?: number;
   readonly rate: number;
@@ -113,6 +115,14 @@ const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 
 export function addReplayCommand(program: Command, context: Context): void {
+  const command = replayCommand(program, context);
+  command.action((nameOrPath: string, options: ReplayOptions) =>
+    runReplay(nameOrPath, checkedOptions(command, options), context),
+  );
+}
+
+/** The command with its options, which does nothing yet. */
+export function replayCommand(program: Command, context: Context): Command {
   const command = newCommand(program, {
     usage: "replay <trace>",
     summary: "replay a trace on a deployment and report what its users would feel",
@@ -123,7 +133,7 @@ export function addReplayCommand(program: Command, context: Context): void {
   });
   deploymentOptions(command);
   traceOptions(command);
-  command
+  return command
     .option(
       "--step-timer <name>",
       `how long a step takes: ${names(STEP_TIMERS)}`,
@@ -148,12 +158,13 @@ export function addReplayCommand(program: Command, context: Context): void {
       "write every step and request as Chrome trace events, for ui.perfetto.dev",
       pathOption("--trace-events"),
     )
-    .addHelpText("after", policyHelp(context))
-    .action((nameOrPath: string, options: ReplayOptions) => {
-      refuseContradictions(options, (option) => isGiven(command, option));
-      const isMeasured = options.stepTimer === "measured";
-      return runReplay(nameOrPath, isMeasured ? { ...options, attention: MEASURED_ATTENTION } : options, context);
-    });
+    .addHelpText("after", policyHelp(context));
+}
+
+/** What was parsed, once nothing in it contradicts. Throws InputError. */
+export function checkedOptions(command: Command, options: ReplayOptions): ReplayOptions {
+  refuseContradictions(options, (option) => isGiven(command, option));
+  return options.stepTimer === "measured" ? { ...options, attention: MEASURED_ATTENTION } : options;
 }
 
 function deploymentOptions(command: Command): void {
@@ -266,7 +277,19 @@ function traceOptions(command: Command): void {
     );
 }
 
-async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
+/** One replay and its report: nothing is written or printed. The simulator's errors pass as they are. */
+export async function replayReport(
+  nameOrPath: string,
+  options: ReplayOptions,
+  context: Context,
+  open: typeof openTrace = openTrace,
+): Promise<Report> {
+  const { model, profile } = modelAndGpu(options);
+  const trace = await openTraceOf(nameOrPath, options, open);
+  return replayWithProgress(trace, model, profile, options, context, undefined);
+}
+
+function modelAndGpu(options: ReplayOptions): { readonly model: ModelConfig; readonly profile: GpuProfile } {
   const model = withPrecision(findServedModel(options.model), {
     weights: options.weights,
     kv: options.kvDtype === undefined ? undefined : KV_DTYPES[options.kvDtype],
@@ -275,6 +298,11 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.expertImbalance !== undefined && model.moe === undefined) {
     throw new InputError(`--expert-imbalance: expected a mixture of experts, ${model.name} is dense`);
   }
+  return { model, profile };
+}
+
+async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
+  const { model, profile } = modelAndGpu(options);
   const trace = await openTraceOf(nameOrPath, options);
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
@@ -308,10 +336,10 @@ async function openHardware(
   return { executor, runner: await CudaAttentionRunner.open(executor, attention, { policy, seed: seed + 1 }) };
 }
 
-async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<Trace> {
+async function openTraceOf(nameOrPath: string, options: ReplayOptions, open = openTrace): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
   const { format, limit, rate, spreadTicks, skipInvalid } = options;
-  return openTrace(file, { name, format, limit, rate, spreadTicks, skipInvalid });
+  return open(file, { name, format, limit, rate, spreadTicks, skipInvalid });
 }
 
 function stepTimerOf(

@@ -91,6 +91,9 @@ export class DeploymentError extends Error {
   }
 }
 
+/** A model that leaves no room for KV in the memory of its GPUs. */
+export class DoesNotFitError extends DeploymentError {}
+
 /** @throws DeploymentError at the first option that is out of its range or contradicts another */
 export function resolveDeployment(options: DeploymentOptions): ResolvedDeployment {
   const { model, gpu } = options;
@@ -253,7 +256,7 @@ function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInput
       `${gib(layerBytes + logitBytes)} GiB for steps of ${maxBatchedTokens} tokens and ${maxRunningRequests} requests,`,
       `and the engine ${gib(RESERVE_BYTES)} GiB, which leaves no two KV blocks of ${inputs.blockSizeTokens} tokens`,
     ];
-    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected.join(" "));
+    throw new DoesNotFitError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected.join(" "));
   }
   return blocks;
 }
