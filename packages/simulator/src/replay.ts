@@ -431,6 +431,7 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
+    const { batchingPolicy } = this.#options;
     const { model, gpu } = this.#options.deployment;
     const text = (value: number): string => value.toLocaleString("en-US");
     const warnings = [
@@ -447,8 +448,17 @@ class ReplayRun {
         `${model.name}: made for ${text(model.maxContextTokens)} tokens, not ${text(limits.maxContextTokens)}`,
       );
     }
+    const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+    const contextBlocks = Math.ceil(limits.maxContextTokens / description.blockSizeTokens);
+    const contexts = Math.max(1, Math.floor(this.#usableBlocks / contextBlocks));
+    const { reservesContext } = BATCHING_POLICIES[this.#deployment.batching];
+    if (reservesContext === true && batchingPolicy === undefined && contexts < limits.maxRunningRequests) {
+      const reserved = `the ${text(limits.maxContextTokens)} tokens of a context are reserved for each request`;
+      warnings.push(
+        `${this.#deployment.batching}: ${reserved}, so ${contexts} run at a time; a shorter one lets more in`,
+      );
+    }
     if (this.#rejected > 0) {
-      const kvTokens = this.#usableBlocks * description.blockSizeTokens;
       warnings.push(
         `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );
