@@ -60,9 +60,9 @@ export class RequestTable {
     return slot;
   }
 
+  /** The slot keeps what it says until it is used again: a step's batch still names the requests that ended with it. */
   remove(slot: number): void {
     this.count--;
-    this.id[slot] = -1;
     this.#freed.push(slot);
   }
 
