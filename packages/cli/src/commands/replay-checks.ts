@@ -65,6 +65,7 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
 /** The simulator's names of what flags set. */
 const FLAGS: Readonly<Record<string, string>> = {
   tensorParallel: "--tp",
+  pipelineParallel: "--pp",
   replicas: "--replicas",
   router: "--router",
   batching: "--batching",
