@@ -66,6 +66,7 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
 const FLAGS: Readonly<Record<string, string>> = {
   gpu: "--gpu",
   tensorParallel: "--tp",
+  pipelineParallel: "--pp",
   replicas: "--replicas",
   router: "--router",
   batching: "--batching",
