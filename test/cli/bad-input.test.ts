@@ -1,7 +1,8 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
 
 const small = join(repository, "docs/examples/small.json");
 const replay = ["replay", "azure-conv-2023", "--limit", "5"];
@@ -61,6 +62,21 @@ describe("options that contradict each other", () => {
     [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
     [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
     [["--expert-parallel"], "--expert-parallel: found --tp 1"],
+    [["--attention", "tight"], "--attention: found --step-timer analytic, which plans no attention"],
+    [["--html", "x.html", "--trace-events", "./x.html"], "--trace-events: found ./x.html, expected another file"],
+    [["--slo", "ttft=1,tpot=2,ttft=3"], "--slo: found ttft twice"],
+    [
+      ["--speculative-tokens", "9000", "--acceptance-rate", "0.5"],
+      "--speculative-tokens: found 9000, expected less than --max-batched-tokens (8192)",
+    ],
+    [
+      ["--speculative-tokens", "3", "--acceptance-rate", "0.5", "--batching", "orca"],
+      "--batching: found orca, expected vllm-v1",
+    ],
+    [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
+    [["--pp", "0"], "--pp"],
+    [["--pp", "2", "--batching", "orca"], "--batching: found orca, expected vllm-v1 where layers are a pipeline"],
+    [["--pp", "2", "--speculative-tokens", "2", "--acceptance-rate", "0.5"], "--pp: found 2, expected 1"],
   ])("replay %j", async (options, words) => {
     expect(await refusal([...replay, ...options])).toContain(words);
   });
@@ -85,6 +101,36 @@ describe("options that contradict each other", () => {
 describe("an error speaks of what was typed", () => {
   it("a flag, where the simulator finds the number wrong", async () => {
     expect(await refusal([...replay, "--tp", "3"])).toMatch(/^--tp: found 3, expected a divisor of the 32 query heads/);
+  });
+
+  it("a number that is too large, by how large it may be", async () => {
+    expect(await refusal([...replay, "--kv-blocks", "1e12"])).toMatch(
+      /^--kv-blocks: .*an integer from 2 to 2147483647$/,
+    );
+    expect(await refusal([...replay, "--limit", "1e20"])).toMatch(/^--limit: .*an integer from 1 to 9007199254740991$/);
+    for (const options of [
+      ["--rate", "1e-300"],
+      ["--speculative-tokens", "1", "--acceptance-rate", "0.5", "--draft-us", "1e300"],
+    ]) {
+      expect(await refusal([...replay, ...options])).toMatch(/^the simulated clock is .*expected at most 285 years/);
+    }
+  });
+
+  it("what takes the memory, where no KV cache is left", async () => {
+    expect(await refusal([...replay, "--max-running", "1000000"])).toMatch(
+      /^gpu is h100-sxm \(80 GiB\).* 15\.0 GiB of weights on each GPU, 717\.3 GiB for steps of 8192 tokens and 1000000 requests/,
+    );
+  });
+
+  it("a path that is not there", async () => {
+    for (const flag of ["--model", "--gpu"]) {
+      expect(await refusal([...replay, flag, "./nope.json"])).toMatch(
+        /^\.\/nope\.json: no such file, expected one or a/,
+      );
+    }
+    expect(await refusal(["replay", "-"])).toBe(
+      "-: found standard input, expected a file: a trace is read more than once",
+    );
   });
 
   it("an empty path", async () => {
@@ -167,6 +213,28 @@ describe("where nothing can be written", () => {
     writeFileSync(path, content);
     expect(await refusal(["traces", "convert", path, path])).toContain("is the trace itself");
     expect(readFileSync(path, "utf8")).toBe(content);
+  });
+
+  it.skipIf(process.platform === "win32")("a full disk costs the file, not the result, which is printed", async () => {
+    const folder = temporaryFolder();
+    const command = ["replay", "azure-conv-2023", "--limit", "2000"];
+    for (const [flag, name] of [
+      ["--out", "results"],
+      ["--html", "page.html"],
+      ["--trace-events", "events.json"],
+    ] as const) {
+      const path = join(folder, flag, name);
+      // Files of at most 8 blocks; a process that ignores the signal is told by the write that fails.
+      const limited = `trap '' XFSZ; ulimit -f 8; exec "$@"`;
+      const args = ["-c", limited, "sh", process.execPath, binary, ...command, flag, path];
+      const { status, stdout, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
+      expect(stderr).toMatch(/^isochron: [^\n]+: cannot be written \(the file is larger than may be written here\)\n$/);
+      expect(stderr).toContain(path);
+      expect(stdout).toMatch(/^completed +2,000 requests$/m);
+      expect(stdout).not.toContain("wrote");
+      expect(status).toBe(2);
+      expect(readdirSync(flag === "--out" ? path : join(path, ".."))).toEqual([]);
+    }
   });
 
   it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {

@@ -4,6 +4,7 @@ import { type Report, reportSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { badTraces, unsortedTrace, writeBadTrace } from "../support/bad-traces.ts";
 import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { SAMPLES, samplesDirectory } from "../support/trace-samples.ts";
 
 /** A report without what is allowed to differ from run to run. */
 function deterministic({ wallClock: _, ...rest }: Report): unknown {
@@ -93,6 +94,8 @@ describe("isochron replay", () => {
     const report = await replayReport(["azure-conv-2023", "--limit", "100", "--concurrency", "4"]);
     expect(report.metrics.completed).toBe(100);
     expect(report.metrics.peakConcurrency).toBe(4);
+    const { stdout } = await isochron(["replay", "azure-conv-2023", "--limit", "9", "--concurrency", "4"]);
+    expect(stdout).toMatch(/^azure-conv-2023 \(9 requests, closed loop of 4\)$/m);
   });
 
   it("splits replicas into those that compute prompts and those that go on", async () => {
@@ -128,6 +131,23 @@ describe("isochron replay", () => {
     }
   });
 
+  it("splits a model that one GPU cannot hold over the stages of a pipeline", async () => {
+    const args = ["azure-conv-2023", "--limit", "60", "--model", "llama-3.1-70b"];
+    const { stderr, exitCode } = await isochron(["replay", ...args]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("more memory or tensor or pipeline parallelism");
+    const events = join(temporaryFolder(), "events.json");
+    const staged = [...args, "--pp", "3", "--tp", "2", "--replicas", "2"];
+    const report = await replayReport([...staged, "--trace-events", events]);
+    expect(report.deployment).toMatchObject({ pipelineParallel: 3, tensorParallel: 2, gpus: 12 });
+    expect(report.metrics.completed).toBe(60);
+    expect(report.metrics.stageIdle).toHaveLength(3);
+    expect(readFileSync(events, "utf8")).toContain('"stage 3 of 3"');
+    const { stdout } = await isochron(["replay", ...staged]);
+    expect(stdout).toContain("llama-3.1-70b on 3 stages of 2 × h100-sxm");
+    expect(stdout).toMatch(/idle by stage +\d/);
+  });
+
   it("routes by what replicas were like at the last poll, if asked to", async () => {
     const args = ["azure-conv-2023", "--limit", "200", "--replicas", "4", "--rate", "8", "--router"];
     const fresh = await replayReport([...args, "least-kv"]);
@@ -138,7 +158,7 @@ describe("isochron replay", () => {
     expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
     const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+    expect(stderr).toMatch(/--router: found random, expected one that looks at replicas/);
   });
 
   it("writes every step and request as trace events, and the same report as without", async () => {
@@ -194,6 +214,24 @@ describe("isochron replay", () => {
     const report = await replayReport([path]);
     expect(report.warnings).toContain("1 request was out of order and was sorted");
     expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
+  });
+
+  it.each(SAMPLES.map((sample) => [sample.file, sample] as const))("replays %s", async (file, sample) => {
+    const report = await replayReport([join(samplesDirectory, file), "--limit", "3"]);
+    const requests = Math.min(3, sample.rows.length);
+    expect(report.trace).toMatchObject({ format: sample.format, requestsUsed: requests, linesSkipped: 0 });
+    expect(report.metrics).toMatchObject({ completed: requests, rejected: 0, unfinished: 0 });
+  });
+
+  it("says of a bad line how to go on without it, and of a bad file nothing of the kind", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,-1,5\n`);
+    expect((await isochron(["replay", path])).stderr).toMatch(
+      /ContextTokens is "-1", expected .*; --skip-invalid leaves such lines out\n$/,
+    );
+    expect((await isochron(["replay", path, "--skip-invalid"])).stdout).toMatch(/1 invalid line skipped, the first: /);
+    writeFileSync(path, "");
+    expect((await isochron(["replay", path])).stderr).not.toContain("--skip-invalid");
   });
 
   it("shows progress on a terminal, and nothing of it elsewhere", async () => {

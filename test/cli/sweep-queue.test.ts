@@ -184,7 +184,8 @@ describe.skipIf(!hasRedis)("a sweep over a queue", () => {
     const interrupt = new AbortController();
     const running = isochron(args, { interrupt: interrupt.signal, isTerminal: true });
     await until(async () => (await jobs())["wait"] === TOTAL);
-    await wait(500);
+    // Time to look for workers, and to say so.
+    await wait(2000);
     interrupt.abort();
     const { exitCode, stdout, stderr } = await running;
     expect(exitCode).toBe(130);

@@ -93,4 +93,23 @@ describe("mlfq", () => {
     };
     expect(await shortEnds("mlfq")).toBeLessThan(0.5 * (await shortEnds("vllm-v1")));
   });
+
+  it("gets on under overload: who rises after a long wait does more than it has to compute again", async () => {
+    // 300 prompts of six iterations, and room for ten of them.
+    const requests = Array.from({ length: 300 }, (_, i) => ({
+      arrivalUs: i * 1000,
+      inputTokens: 3000,
+      outputTokens: 200,
+    }));
+    const durationS = async (batching: BatchingName): Promise<number> => {
+      const { report } = await run(batching, requests, {
+        kvBlocks: 2000,
+        maxContextTokens: 4000,
+        maxBatchedTokens: 2048,
+      });
+      expect(report.metrics.completed).toBe(300);
+      return report.metrics.durationS;
+    };
+    expect(await durationS("mlfq")).toBeLessThan(1.5 * (await durationS("vllm-v1")));
+  });
 });

@@ -308,6 +308,17 @@ describe("the steps of a report", () => {
     expect(thin.metrics).toEqual(full.metrics);
   });
 
+  it("name the requests of a kept batch that ended with it", async () => {
+    // Step 35, which nothing else keeps, ends request 0 and gives request 1 the slower first token of the two.
+    const two = [
+      { arrivalUs: 0, inputTokens: 10, outputTokens: 36 },
+      { arrivalUs: 34_500, inputTokens: 10, outputTokens: 2 },
+    ];
+    const { stepBatches } = await run(two, {}, { stepTimer: timerOf(() => 1000) });
+    const slowest = stepBatches.find(({ reason }) => reason === "p99 TTFT");
+    expect(slowest).toMatchObject({ step: 35, requests: [0, 1], qoLens: [1, 10] });
+  });
+
   it("keep the batches worth looking into, as they were", async () => {
     const { timer, steps } = loggingTimer((step) => 200 + 10 * step.tokens);
     const report = await run(

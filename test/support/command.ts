@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly interrupt?: AbortSignal;
   /** Whether stderr is a terminal. */
   readonly isTerminal?: boolean;
+  /** Width of the terminal that stdout is; no terminal unless given. */
+  readonly columns?: number;
   readonly onStdout?: (text: string) => void;
   readonly onStderr?: () => void;
 }
@@ -31,6 +33,8 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
   let stderr = "";
   const exitCode = await main(args, {
     stdout: {
+      isTTY: options.columns !== undefined,
+      columns: options.columns,
       write: (text) => {
         stdout += text;
         options.onStdout?.(text);
@@ -44,7 +48,7 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
         options.onStderr?.();
       },
     },
-    env: options.env ?? {},
+    env: options.env ?? (options.columns === undefined ? {} : { NO_COLOR: "1" }),
     commandLine: `isochron ${args.join(" ")}`,
     interrupt: options.interrupt ?? new AbortController().signal,
     exitCode: 0,

@@ -6,7 +6,12 @@ import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
 import { BATCHING_POLICIES } from "./batching/policies.ts";
 import type { Report } from "./documents/report.ts";
 import { checkBlockSizes, contentIn } from "./engine/block-content.ts";
-import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import {
+  DeploymentError,
+  type DeploymentOptions,
+  type ResolvedDeployment,
+  resolveDeployment,
+} from "./engine/deployment.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -18,6 +23,7 @@ import { UNFINISHED } from "./metrics/request-series.ts";
 import { type ReplayedStep, StepObserver } from "./metrics/step-observer.ts";
 import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
 import { rankKvBytesPerToken } from "./model/model-cost.ts";
+import { modelStages } from "./model/model-stages.ts";
 import { RandomStream } from "./random.ts";
 import { leastOutstanding } from "./routing/least-outstanding.ts";
 import type { ReplicaSignals, Router } from "./routing/router.ts";
@@ -64,6 +70,8 @@ export interface ReplayOptions {
 
 /** Chosen: a breath every few milliseconds of real time, so that signals and progress get through. */
 const STEPS_PER_TURN = 10_000;
+/** Beyond it a float64 no longer tells two microseconds apart. */
+const MAX_CLOCK_US = 2 ** 53;
 const BREATH_MS = 40;
 
 /**
@@ -130,6 +138,7 @@ class ReplayRun {
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
+      stages: description.pipelineParallel ?? 1,
       expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
@@ -148,6 +157,7 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
+        stages: description.pipelineParallel ?? 1,
         stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
         speculation:
@@ -163,7 +173,13 @@ class ReplayRun {
     this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
     this.#entrySignals = this.#signals.slice(0, this.#entryReplicas.length);
     if (disaggregation !== undefined) {
-      const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
+      const { model } = options.deployment;
+      // All stages send at the same time.
+      const bytesPerToken = Math.max(
+        ...modelStages(model, description.pipelineParallel ?? 1).map((stage) =>
+          rankKvBytesPerToken(model, description.tensorParallel, stage),
+        ),
+      );
       const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
       for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
@@ -246,7 +262,7 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#replicas[event]!.end();
+      this.#replicas[event]!.end(this.#nowUs);
       this.#between.add(event);
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
@@ -291,8 +307,15 @@ class ReplayRun {
     else this.#nowUs = this.#observer.lastTokenUs;
   }
 
-  /** Also looks for the signal to stop. */
+  /** Also looks for the signal to stop, and whether the clock still resolves a step. */
   #isBreathDue(): boolean {
+    if (this.#nowUs > MAX_CLOCK_US) {
+      throw new DeploymentError(
+        "the simulated clock",
+        `${this.#nowUs} µs`,
+        "at most 285 years: steps or arrivals less far apart",
+      );
+    }
     if (this.#options.signal?.aborted === true) this.#isPartial = true;
     return performance.now() - this.#breathMs > BREATH_MS;
   }
@@ -324,7 +347,7 @@ class ReplayRun {
     const index = this.#router.route(this.#entrySignals, content, inputTokens);
     const replica = this.#replicas[index]!;
     if (this.#isCoupled) this.#wakeUp(replica);
-    else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
+    else if (replica.outstanding === 0 && !replica.isBusy) this.#wakes.push(arrivalUs, index);
     replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
@@ -384,7 +407,7 @@ class ReplayRun {
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
       },
-      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
+      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel, description.pipelineParallel ?? 1),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
@@ -416,7 +439,11 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const warnings = [...this.#options.trace.warnings()];
+    const { model } = this.#options.deployment;
+    const warnings = [
+      ...this.#options.trace.warnings(),
+      ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
+    ];
     const { limits, description } = this.#deployment;
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;

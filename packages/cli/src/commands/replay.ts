@@ -1,6 +1,6 @@
 // `isochron replay`: a production trace on a deployment that exists only as numbers.
 
-import type { AttentionShape, PolicyName, Timeline } from "@isochron/planner";
+import type { AttentionShape, PolicyName } from "@isochron/planner";
 import {
   type AttentionRunner,
   BATCHING_POLICIES,
@@ -13,7 +13,6 @@ import {
   type ModelConfig,
   openTrace,
   type ReplayedStep,
-  ReplayTraceEvents,
   type Report,
   ROUTERS,
   type RouterName,
@@ -31,15 +30,14 @@ import {
   WEIGHT_BYTES,
   type WeightDtype,
   withPrecision,
-  writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
 import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { type CudaExecutor, loadCuda } from "../cuda.ts";
-import { writePage } from "../documents/page.ts";
-import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
-import { explain, InputError } from "../errors.ts";
+import { TraceEventFile } from "../documents/trace-event-file.ts";
+import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import {
@@ -52,13 +50,12 @@ import {
   shareOption,
   unitOption,
 } from "../options.ts";
-import { quote } from "../quote.ts";
-import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
 import { inFlags, refuseContradictions } from "./replay-checks.ts";
+import { viewHint, writeFiles } from "./replay-files.ts";
 
 /** The simulator's own, and hardware in the loop. */
 const STEP_TIMERS: readonly StepTimerName[] = [...STEP_TIMER_KINDS, "measured", "cuda"];
@@ -73,6 +70,7 @@ export interface ReplayOptions extends CommonOptions {
   readonly weights?: WeightDtype;
   readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
+  readonly pp: number;
   readonly expertParallel?: true;
   readonly expertImbalance?: number;
   readonly replicas: number;
@@ -186,7 +184,13 @@ function deploymentOptions(command: Command): void {
         `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
       ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
-    .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
+    .option("--tp <number>", "GPUs that share every layer of one replica", integerOption("--tp", 1), 1)
+    .option(
+      "--pp <number>",
+      "stages that the layers of one replica are split over, --tp GPUs each",
+      integerOption("--pp", 1),
+      1,
+    )
     .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
     .option(
       "--expert-imbalance <cv>",
@@ -310,48 +314,23 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
-  const written: string[] = [];
-  const run = (onStep?: (step: ReplayedStep) => void) =>
-    replayWithProgress(trace, model, profile, options, context, onStep).catch((error: unknown) => {
+  const events = options.traceEvents === undefined ? undefined : new TraceEventFile(options.traceEvents);
+  const report = await replayWithProgress(trace, model, profile, options, context, events?.step).catch(
+    (error: unknown) => {
+      events?.discard();
       throw inFlags(error);
-    });
-  const report =
-    options.traceEvents === undefined ? await run() : await replayToTraceEvents(options.traceEvents, run, written);
-  if (options.out !== undefined) written.push(...(await writeReport(report, options.out)));
-  if (options.html !== undefined) {
-    writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
-    written.push(options.html);
-  }
+    },
+  );
+  const { written, failure } = await writeFiles(report, options, { events, model, profile, context });
   if (report.partial) {
     context.exitCode = ExitCode.interrupted;
     if (options.json === true) warn(context, "stopped before the end of the trace: the report is partial");
   }
-  print(context, options, report, (paint) => {
+  print(context, options, report, (paint, width) => {
     const files = written.map((path) => `wrote ${path}\n`).join("");
-    return `${reportText(report, paint)}${files === "" ? "" : `\n${files}${viewHint(options, context)}`}`;
+    return `${reportText(report, paint, width)}${files === "" ? "" : `\n${files}${viewHint(options, written, context)}`}`;
   });
-}
-
-/** The file grows as the replay goes on: a long one does not fit into memory. */
-async function replayToTraceEvents(
-  file: string,
-  run: (onStep: (step: ReplayedStep) => void) => Promise<Report>,
-  written: string[],
-): Promise<Report> {
-  prepareFile(file);
-  let report: Report | undefined;
-  await writeThrough(file, async (temporary) => {
-    const sink = openSink(temporary);
-    try {
-      const events = new ReplayTraceEvents(sink.write);
-      report = await run((step) => events.step(step));
-      events.end(report);
-    } finally {
-      sink.close();
-    }
-  });
-  written.push(file);
-  return report!;
+  if (failure !== undefined) throw failure;
 }
 
 /** The GPU of this machine as it runs the attention of each step. Throws CudaUnavailableError where there is none. */
@@ -381,6 +360,7 @@ function stepTimerOf(
     return new MeasuredTimer(model, profile, rankAttention(model, tp, pageSize), readLayerTimes(layerTimes!), {
       // vLLM captures graphs for up to twice as many tokens as requests may run (256 or more where not given), 512 at most.
       graphTokens: Math.min(2 * (options.maxRunning ?? 256), 512),
+      pipelineParallel: options.pp,
     });
   }
   return createStepTimer({
@@ -389,6 +369,7 @@ function stepTimerOf(
     model,
     profile,
     tensorParallel: tp,
+    pipelineParallel: options.pp,
     attentionPolicy: options.attention,
     expertParallel: options.expertParallel,
     expertShareCv: options.expertImbalance,
@@ -420,6 +401,7 @@ async function replayWithProgress(
         gpu: gpuFacts(profile),
         attention: options.attention,
         tensorParallel: options.tp,
+        pipelineParallel: options.pp,
         expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,
@@ -465,26 +447,6 @@ function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOpt
       ? ["--speculative-tokens", "--acceptance-rate"]
       : ["--acceptance-rate", "--speculative-tokens"];
   throw new InputError(`${given}: expected ${missing} with it`);
-}
-
-/** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */
-function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, context: Context): Timeline[] {
-  try {
-    return stepTimelines(report, model, profile);
-  } catch (error) {
-    warn(context, `the page has no timelines of steps: ${explain(error).line}`);
-    return [];
-  }
-}
-
-/** What to type to see it. Under `npm start` the command is not on the path. */
-function viewHint(options: ReplayOptions, context: Context): string {
-  const command = context.env["npm_lifecycle_event"] === undefined ? "isochron" : "npx isochron";
-  const hints = [
-    ...(options.out === undefined ? [] : [`${command} view ${quote(options.out)}`]),
-    ...(options.html === undefined ? [] : [`open ${options.html} in a browser`]),
-  ];
-  return hints.length === 0 ? "" : `look at it: ${hints.join(", or ")}\n`;
 }
 
 function names(all: readonly string[]): string {

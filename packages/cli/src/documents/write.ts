@@ -60,7 +60,8 @@ export async function writeThrough(path: string, write: (temporary: string) => P
     renameSync(temporary, path);
   } catch (error) {
     removeQuietly(temporary);
-    throw (error as NodeJS.ErrnoException).path === temporary ? cannotWrite(path, error) : error;
+    const { path: refused, syscall } = error as NodeJS.ErrnoException;
+    throw refused === temporary || syscall === "write" ? cannotWrite(path, error) : error;
   }
 }
 
@@ -68,8 +69,9 @@ export async function writeThrough(path: string, write: (temporary: string) => P
 const SINK_CHARACTERS = 2 ** 20;
 
 /** A file that takes text piece by piece, as fast as it comes. */
-export function openSink(path: string): { write: (text: string) => void; close: () => void } {
+export function openSink(path: string): { write: (text: string) => void; close: () => void; discard: () => void } {
   const descriptor = openSync(path, "w");
+  let isOpen = true;
   let pending: string[] = [];
   let length = 0;
   const flush = (): void => {
@@ -85,22 +87,24 @@ export function openSink(path: string): { write: (text: string) => void; close: 
       if (length > SINK_CHARACTERS) flush();
     },
     close: () => {
-      try {
-        flush();
-      } finally {
-        closeSync(descriptor);
-      }
+      flush();
+      closeSync(descriptor);
+      isOpen = false;
+    },
+    discard: () => {
+      if (isOpen) closeSync(descriptor);
+      isOpen = false;
     },
   };
 }
 
 /** Beside the target, so that the rename stays inside one file system. */
-function temporaryName(path: string): string {
+export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${process.pid}.part`);
 }
 
 /** The first error is the one to report. */
-function removeQuietly(path: string): void {
+export function removeQuietly(path: string): void {
   try {
     rmSync(path, { force: true });
   } catch {}
@@ -133,6 +137,7 @@ export function prepareFile(path: string): void {
   }
 }
 
-function cannotWrite(path: string, error: unknown): InputError {
+/** A refusal of the operating system by the path that the user gave. */
+export function cannotWrite(path: string, error: unknown): InputError {
   return new InputError(`${path}: cannot be written (${systemReason(error)})`);
 }

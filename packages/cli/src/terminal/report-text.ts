@@ -13,8 +13,8 @@ const LATENCIES: readonly (readonly [string, keyof Metrics & `${string}Ms`])[] =
   ["queue ms", "queueMs"],
 ];
 
-/** Ends with a line break. */
-export function reportText(report: Report, paint: Painter): string {
+/** Ends with a line break. `width` is that of the terminal, if any. */
+export function reportText(report: Report, paint: Painter, width?: number): string {
   const { metrics } = report;
   return [
     header(report, paint),
@@ -27,7 +27,7 @@ export function reportText(report: Report, paint: Painter): string {
       ["total tokens / s", fixed(metrics.totalTokenThroughput, 1)],
       ...(metrics.goodput === null ? [] : ([["goodput / s", fixed(metrics.goodput, 2)]] as const)),
     ]),
-    latencyTable(metrics, paint),
+    latencyTable(metrics, paint, width),
     facts([
       ["concurrency", `${fixed(metrics.meanConcurrency, 1)} mean, ${integer(metrics.peakConcurrency)} peak`],
       ["steps", `${integer(metrics.steps)}, ${fixed(metrics.tokensPerStep.mean, 1)} tokens each`],
@@ -39,24 +39,36 @@ export function reportText(report: Report, paint: Painter): string {
         : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
       ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
+      ...(metrics.stageIdle === undefined
+        ? []
+        : ([["idle by stage", metrics.stageIdle.map(percent).join(", ")]] as const)),
       ["step time", shares(metrics)],
     ]),
-    ...report.warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
+    ...warnings(report.warnings, paint),
   ].join("\n");
 }
 
+/** One block of lines, or none. */
+function warnings(all: readonly string[], paint: Painter): string[] {
+  return all.length === 0 ? [] : [all.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`).join("")];
+}
+
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
-  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
-  const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate, concurrency } =
+    deployment;
+  const { pipelineParallel = 1 } = deployment;
+  const group = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const gpus = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;
   const stale = routerStalenessMs === undefined ? "" : ` (signals every ${routerStalenessMs} ms)`;
+  const loop = concurrency === undefined ? "" : `, closed loop of ${integer(concurrency)}`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   // The closed form knows no attention policies.
   const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
-    `${trace.name} (${count(trace.requestsUsed, "request")}${speed})`,
+    `${trace.name} (${count(trace.requestsUsed, "request")}${speed}${loop})`,
     `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
@@ -79,9 +91,10 @@ function others({ rejected, unfinished }: Metrics): string {
   return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
 }
 
-function latencyTable(metrics: Metrics, paint: Painter): string {
-  const column = (title: string, key: keyof Summary) => ({
+function latencyTable(metrics: Metrics, paint: Painter, width: number | undefined): string {
+  const column = (title: string, key: keyof Summary, isExtra?: true) => ({
     title,
+    ...(isExtra === true ? { isExtra } : {}),
     align: "right" as const,
     value: ([, latency]: (typeof LATENCIES)[number]) => fixed(metrics[latency][key], 2),
   });
@@ -91,13 +104,14 @@ function latencyTable(metrics: Metrics, paint: Painter): string {
       { title: "", value: ([name]) => name },
       column("mean", "mean"),
       column("median", "median"),
-      column("p75", "p75"),
-      column("p90", "p90"),
-      column("p95", "p95"),
+      column("p75", "p75", true),
+      column("p90", "p90", true),
+      column("p95", "p95", true),
       column("p99", "p99"),
-      column("max", "max"),
+      column("max", "max", true),
     ],
     paint,
+    width,
   );
 }
 
@@ -119,13 +133,14 @@ function attentionFacts({ smBusyFraction, attentionImbalance }: Metrics): (reado
 
 /** Parts that took no time are left out. */
 function shares({ stepTimeShare }: Metrics): string {
-  const { attention, gemm, collective, other, host } = stepTimeShare;
+  const { attention, gemm, collective, other, host, wait = 0 } = stepTimeShare;
   const parts: readonly (readonly [string, number])[] = [
     ["attention", attention],
     ["GEMM", gemm],
     ["collectives", collective],
     ["other kernels", other],
     ["host", host],
+    ["waiting", wait],
   ];
   const named = parts.filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
   return named.length === 0 ? "–" : named.join(", ");
