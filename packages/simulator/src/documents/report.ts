@@ -3,7 +3,7 @@
 // Times are microseconds of simulated time since the first arrival; metric summaries are milliseconds, as serving
 // benchmarks print them.
 
-import type { Generator, Timeline } from "@isochron/planner";
+import type { Generator } from "@isochron/planner";
 import { z } from "zod";
 import { generatorSchema } from "./generator.ts";
 
@@ -371,15 +371,6 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
   warnings: z.array(z.string()),
   wallClock: z.strictObject({ startedAt: z.string(), durationMs: number, requestsPerSecond: number }),
 });
-
-/**
- * What a page of the viewer is given: documents side by side. A timeline of a replayed step carries the title
- * `stepTitle(replica, step)`, which is how the viewer finds it from the report.
- */
-export interface ViewerBundle {
-  readonly reports: readonly Report[];
-  readonly timelines: readonly Timeline[];
-}
 
 /** Title of the timeline of a replayed step. */
 export function stepTitle(replica: number, step: number): string {
