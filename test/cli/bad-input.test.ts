@@ -61,6 +61,10 @@ describe("options that contradict each other", () => {
     [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
     [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
     [["--expert-parallel"], "--expert-parallel: found --tp 1"],
+    [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
+    [["--pp", "0"], "--pp"],
+    [["--pp", "2", "--batching", "orca"], "--batching: found orca, expected vllm-v1 where layers are a pipeline"],
+    [["--pp", "2", "--speculative-tokens", "2", "--acceptance-rate", "0.5"], "--pp: found 2, expected 1"],
   ])("replay %j", async (options, words) => {
     expect(await refusal([...replay, ...options])).toContain(words);
   });

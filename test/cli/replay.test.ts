@@ -128,6 +128,23 @@ describe("isochron replay", () => {
     }
   });
 
+  it("splits a model that one GPU cannot hold over the stages of a pipeline", async () => {
+    const args = ["azure-conv-2023", "--limit", "60", "--model", "llama-3.1-70b"];
+    const { stderr, exitCode } = await isochron(["replay", ...args]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("more memory or tensor or pipeline parallelism");
+    const events = join(temporaryFolder(), "events.json");
+    const staged = [...args, "--pp", "3", "--tp", "2", "--replicas", "2"];
+    const report = await replayReport([...staged, "--trace-events", events]);
+    expect(report.deployment).toMatchObject({ pipelineParallel: 3, tensorParallel: 2, gpus: 12 });
+    expect(report.metrics.completed).toBe(60);
+    expect(report.metrics.stageIdle).toHaveLength(3);
+    expect(readFileSync(events, "utf8")).toContain('"stage 3 of 3"');
+    const { stdout } = await isochron(["replay", ...staged]);
+    expect(stdout).toContain("llama-3.1-70b on 3 stages of 2 × h100-sxm");
+    expect(stdout).toMatch(/idle by stage +\d/);
+  });
+
   it("routes by what replicas were like at the last poll, if asked to", async () => {
     const args = ["azure-conv-2023", "--limit", "200", "--replicas", "4", "--rate", "8", "--router"];
     const fresh = await replayReport([...args, "least-kv"]);

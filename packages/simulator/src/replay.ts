@@ -18,6 +18,7 @@ import { UNFINISHED } from "./metrics/request-series.ts";
 import { type ReplayedStep, StepObserver } from "./metrics/step-observer.ts";
 import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
 import { rankKvBytesPerToken } from "./model/model-cost.ts";
+import { modelStages } from "./model/model-stages.ts";
 import { RandomStream } from "./random.ts";
 import { leastOutstanding } from "./routing/least-outstanding.ts";
 import type { ReplicaSignals, Router } from "./routing/router.ts";
@@ -130,6 +131,7 @@ class ReplayRun {
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
+      stages: description.pipelineParallel ?? 1,
       expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
@@ -148,6 +150,7 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
+        stages: description.pipelineParallel ?? 1,
         stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
         speculation:
@@ -163,7 +166,13 @@ class ReplayRun {
     this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
     this.#entrySignals = this.#signals.slice(0, this.#entryReplicas.length);
     if (disaggregation !== undefined) {
-      const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
+      const { model } = options.deployment;
+      // All stages send at the same time.
+      const bytesPerToken = Math.max(
+        ...modelStages(model, description.pipelineParallel ?? 1).map((stage) =>
+          rankKvBytesPerToken(model, description.tensorParallel, stage),
+        ),
+      );
       const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
       for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
@@ -246,7 +255,7 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#replicas[event]!.end();
+      this.#replicas[event]!.end(this.#nowUs);
       this.#between.add(event);
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
@@ -324,7 +333,7 @@ class ReplayRun {
     const index = this.#router.route(this.#entrySignals, content, inputTokens);
     const replica = this.#replicas[index]!;
     if (this.#isCoupled) this.#wakeUp(replica);
-    else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
+    else if (replica.outstanding === 0 && !replica.isBusy) this.#wakes.push(arrivalUs, index);
     replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
@@ -384,7 +393,7 @@ class ReplayRun {
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
       },
-      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
+      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel, description.pipelineParallel ?? 1),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;

@@ -19,13 +19,17 @@ export interface Step {
   sampled: number;
 }
 
-/** Where the time of one step goes. All in microseconds; durationUs is what the clock moves by. */
+/**
+ * Where the time of one step goes. All in microseconds; durationUs is what the clock moves by, in a pipeline when no other
+ * step is in the way: host, stages and transfers one after the other.
+ */
 export interface StepTiming {
   durationUs: number;
   /** All layers' attention launches. */
   attentionUs: number;
   /** All layers' projections and MLPs, and the output head. */
   gemmUs: number;
+  /** All-reduces, and transfers between the stages of a pipeline. */
   collectiveUs: number;
   /** Norms, activations, rotary embeddings, KV append, sampling. */
   otherUs: number;
@@ -35,6 +39,10 @@ export interface StepTiming {
   attentionImbalance: number;
   /** Mean busy share of all SMs during attention; NaN where the timer does not know. */
   smBusyFraction: number;
+  /** What the GPUs of each stage of a pipeline take, in order; absent where one group of GPUs has all layers. */
+  stageUs?: Float64Array | undefined;
+  /** From each stage of a pipeline to the next; absent where there is one stage. */
+  transferUs?: number | undefined;
 }
 
 /** A replay does not know which implementation it has: analytic, kernel, or hardware in the loop. */

@@ -52,7 +52,9 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
 /** The simulator's names of what flags set. */
 const FLAGS: Readonly<Record<string, string>> = {
   tensorParallel: "--tp",
+  pipelineParallel: "--pp",
   replicas: "--replicas",
+  batching: "--batching",
   blockSizeTokens: "--block-size",
   kvBlocks: "--kv-blocks",
   maxRunningRequests: "--max-running",

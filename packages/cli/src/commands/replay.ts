@@ -71,6 +71,7 @@ interface ReplayOptions extends CommonOptions {
   readonly weights?: WeightDtype;
   readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
+  readonly pp: number;
   readonly expertParallel?: true;
   readonly expertImbalance?: number;
   readonly replicas: number;
@@ -175,7 +176,13 @@ function deploymentOptions(command: Command): void {
         `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
       ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
-    .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
+    .option("--tp <number>", "GPUs that share every layer of one replica", integerOption("--tp", 1), 1)
+    .option(
+      "--pp <number>",
+      "stages that the layers of one replica are split over, --tp GPUs each",
+      integerOption("--pp", 1),
+      1,
+    )
     .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
     .option(
       "--expert-imbalance <cv>",
@@ -353,6 +360,7 @@ function stepTimerOf(
     return new MeasuredTimer(model, profile, rankAttention(model, tp, pageSize), readLayerTimes(layerTimes!), {
       // vLLM captures graphs for up to twice as many tokens as requests may run (256 or more where not given), 512 at most.
       graphTokens: Math.min(2 * (options.maxRunning ?? 256), 512),
+      pipelineParallel: options.pp,
     });
   }
   return createStepTimer({
@@ -361,6 +369,7 @@ function stepTimerOf(
     model,
     profile,
     tensorParallel: tp,
+    pipelineParallel: options.pp,
     attentionPolicy: options.attention,
     expertParallel: options.expertParallel,
     expertShareCv: options.expertImbalance,
@@ -392,6 +401,7 @@ async function replayWithProgress(
         gpu: gpuFacts(profile),
         attention: options.attention,
         tensorParallel: options.tp,
+        pipelineParallel: options.pp,
         expertParallel: options.expertParallel,
         replicas: options.replicas,
         router: options.router,

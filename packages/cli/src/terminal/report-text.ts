@@ -39,6 +39,9 @@ export function reportText(report: Report, paint: Painter): string {
         : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
       ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
+      ...(metrics.stageIdle === undefined
+        ? []
+        : ([["idle by stage", metrics.stageIdle.map(percent).join(", ")]] as const)),
       ["step time", shares(metrics)],
     ]),
     ...report.warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
@@ -47,7 +50,9 @@ export function reportText(report: Report, paint: Painter): string {
 
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
   const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
-  const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const { pipelineParallel = 1 } = deployment;
+  const group = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const gpus = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;
@@ -119,13 +124,14 @@ function attentionFacts({ smBusyFraction, attentionImbalance }: Metrics): (reado
 
 /** Parts that took no time are left out. */
 function shares({ stepTimeShare }: Metrics): string {
-  const { attention, gemm, collective, other, host } = stepTimeShare;
+  const { attention, gemm, collective, other, host, wait = 0 } = stepTimeShare;
   const parts: readonly (readonly [string, number])[] = [
     ["attention", attention],
     ["GEMM", gemm],
     ["collectives", collective],
     ["other kernels", other],
     ["host", host],
+    ["waiting", wait],
   ];
   const named = parts.filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
   return named.length === 0 ? "–" : named.join(", ");

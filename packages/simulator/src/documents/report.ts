@@ -36,7 +36,12 @@ export interface Deployment {
   readonly weights?: string | undefined;
   /** Element type of the KV cache; absent where it is that of activations. */
   readonly kvDtype?: string | undefined;
+  /** GPUs of one replica that share every layer; those of a replica in all are pipelineParallel times as many. */
   readonly tensorParallel: number;
+  /** Stages that the layers are split over; absent where there is one. */
+  readonly pipelineParallel?: number | undefined;
+  /** Of all replicas; absent without a pipeline, where they are replicas × tensorParallel. */
+  readonly gpus?: number | undefined;
   /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
   readonly expertParallel?: boolean | undefined;
   readonly replicas: number;
@@ -116,15 +121,20 @@ export interface Metrics {
   /** Time-weighted over attention launches; null where the step timer does not know. */
   readonly smBusyFraction: number | null;
   readonly attentionImbalance: { readonly mean: number; readonly max: number } | null;
-  /** Model flops achieved / peak, and model bytes moved / peak bandwidth, over the time in which replicas were busy. */
+  /** Model flops achieved / peak, and model bytes moved / peak bandwidth, of all GPUs, over the time in which replicas were busy. */
   readonly mfu: number;
   readonly mbu: number;
+  /** Share of that time in which the GPUs of each stage of a pipeline had no step; absent without a pipeline. */
+  readonly stageIdle?: readonly number[] | undefined;
+  /** Of the durations of all steps. */
   readonly stepTimeShare: {
     readonly attention: number;
     readonly gemm: number;
     readonly collective: number;
     readonly other: number;
     readonly host: number;
+    /** Between the stages of a pipeline, behind the step before; absent without a pipeline. */
+    readonly wait?: number | undefined;
   };
 }
 
@@ -260,6 +270,8 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     weights: z.string().optional(),
     kvDtype: z.string().optional(),
     tensorParallel: number,
+    pipelineParallel: number.optional(),
+    gpus: number.optional(),
     expertParallel: z.boolean().optional(),
     replicas: number,
     router: z.string(),
@@ -310,7 +322,15 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     attentionImbalance: spread.nullable(),
     mfu: number,
     mbu: number,
-    stepTimeShare: z.strictObject({ attention: share, gemm: share, collective: share, other: share, host: share }),
+    stageIdle: z.array(share).optional(),
+    stepTimeShare: z.strictObject({
+      attention: share,
+      gemm: share,
+      collective: share,
+      other: share,
+      host: share,
+      wait: share.optional(),
+    }),
   }),
   itlCurveMs: z.strictObject({ shares: z.array(share), values: numbers }).optional(),
   steps: z.strictObject({

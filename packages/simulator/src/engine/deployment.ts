@@ -6,6 +6,7 @@ import type { Deployment } from "../documents/report.ts";
 import type { ServiceLevel } from "../metrics/step-observer.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { DTYPE_BYTES, rankKvBytesPerToken, rankWeightBytes } from "../model/model-cost.ts";
+import { modelStages } from "../model/model-stages.ts";
 import { ROUTERS, type RouterName } from "../routing/routers.ts";
 import type { GpuFacts } from "./gpu-facts.ts";
 
@@ -15,6 +16,8 @@ export interface DeploymentOptions {
   /** Name of the attention policy whose plans the step timer times; for the report. */
   readonly attention: string;
   readonly tensorParallel?: number | undefined;
+  /** Stages that the layers are split over, tensorParallel GPUs each. Default 1. */
+  readonly pipelineParallel?: number | undefined;
   /** Whole experts on each GPU of a replica, as the step timer has it; for the report. Default false. */
   readonly expertParallel?: boolean | undefined;
   readonly replicas?: number | undefined;
@@ -102,6 +105,10 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
   if (Math.max(model.kvHeads, tensorParallel) % Math.min(model.kvHeads, tensorParallel) !== 0) {
     throw new DeploymentError("tensorParallel", tensorParallel, `a divisor or multiple of ${model.kvHeads} KV heads`);
   }
+  const pipelineParallel = integer("pipelineParallel", options.pipelineParallel ?? 1, 1);
+  if (pipelineParallel > model.layers) {
+    throw new DeploymentError("pipelineParallel", pipelineParallel, `at most the ${model.layers} layers of the model`);
+  }
   const replicas = integer("replicas", options.replicas ?? 1, 1);
   const blockSizeTokens = integer("blockSizeTokens", options.blockSizeTokens ?? 16, 1);
   const maxRunningRequests = integer("maxRunningRequests", options.maxRunningRequests ?? (isLarge ? 1024 : 256), 1);
@@ -117,6 +124,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     options.kvBlocks === undefined
       ? fittingKvBlocks(model, gpu, {
           tensorParallel,
+          pipelineParallel,
           utilization,
           blockSizeTokens,
           maxBatchedTokens,
@@ -137,6 +145,12 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     );
   }
   const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
+  if (pipelineParallel > 1 && batching !== "vllm-v1") {
+    throw new DeploymentError("batching", batching, "vllm-v1 where layers are a pipeline");
+  }
+  if (pipelineParallel > 1 && options.speculation !== undefined) {
+    throw new DeploymentError("pipelineParallel", pipelineParallel, "1 with speculative decoding");
+  }
   const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
   const speculation = resolveSpeculation(options.speculation, maxBatchedTokens, batching);
   const slo = options.slo ?? {};
@@ -150,6 +164,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       ...(model.weightDtype === undefined ? {} : { weights: model.weightDtype }),
       ...(model.kvDtype === undefined ? {} : { kvDtype: model.kvDtype }),
       tensorParallel,
+      ...(pipelineParallel === 1 ? {} : { pipelineParallel, gpus: replicas * pipelineParallel * tensorParallel }),
       ...(options.expertParallel === true ? { expertParallel: true } : {}),
       replicas,
       router,
@@ -226,6 +241,7 @@ const RESERVE_BYTES = 0.88e9;
 
 interface KvBlockInputs {
   readonly tensorParallel: number;
+  readonly pipelineParallel: number;
   readonly utilization: number;
   readonly blockSizeTokens: number;
   readonly maxBatchedTokens: number;
@@ -233,24 +249,31 @@ interface KvBlockInputs {
 }
 
 /**
- * KV blocks of one replica: the used share of memory less weights, activations of the largest step and a reserve. An
- * estimate; an engine's own num_gpu_blocks is better where it is known.
+ * KV blocks of one replica: the used share of memory less weights, activations of the largest step and a reserve; in a
+ * pipeline, of the stage where fewest fit. An estimate; an engine's own num_gpu_blocks is better where it is known.
  */
 function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInputs): number {
-  const { tensorParallel, maxBatchedTokens, maxRunningRequests } = inputs;
+  const { tensorParallel, pipelineParallel, maxBatchedTokens, maxRunningRequests } = inputs;
   const bytes = DTYPE_BYTES[model.dtype];
   // The widest moment of a layer: residual, its copy and the gate and up projections; then 16- and 32-bit logits.
   const layerBytes = maxBatchedTokens * bytes * (3 * model.hiddenSize + (2 * model.intermediateSize) / tensorParallel);
   const logitBytes = maxRunningRequests * model.vocabSize * (bytes + 4);
-  const weightBytes = rankWeightBytes(model, tensorParallel);
-  const available = inputs.utilization * gpu.memoryBytes - weightBytes - layerBytes - logitBytes - RESERVE_BYTES;
-  const blocks = Math.floor(available / (rankKvBytesPerToken(model, tensorParallel) * inputs.blockSizeTokens));
-  if (blocks < 2) {
-    const needed = (weightBytes / 2 ** 30).toFixed(1);
-    const expected = `more memory or tensor parallelism: ${model.name} takes ${needed} GiB of weights on each of ${tensorParallel} GPUs`;
-    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+  let least = Number.POSITIVE_INFINITY;
+  for (const stage of modelStages(model, pipelineParallel)) {
+    const weightBytes = rankWeightBytes(model, tensorParallel, stage);
+    const headBytes = stage.hasHead ? logitBytes : 0;
+    const available = inputs.utilization * gpu.memoryBytes - weightBytes - layerBytes - headBytes - RESERVE_BYTES;
+    const blockBytes = rankKvBytesPerToken(model, tensorParallel, stage) * inputs.blockSizeTokens;
+    const blocks = Math.floor(available / blockBytes);
+    if (blocks < 2) {
+      const needed = (weightBytes / 2 ** 30).toFixed(1);
+      const gpus = tensorParallel * pipelineParallel;
+      const expected = `more memory or tensor or pipeline parallelism: ${model.name} takes ${needed} GiB of weights on one of ${gpus} GPUs`;
+      throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+    }
+    least = Math.min(least, blocks);
   }
-  return blocks;
+  return least;
 }
 
 function integer(field: string, value: number, least: number): number {

@@ -20,17 +20,24 @@ export interface UtilisationPeaks {
   readonly flopsPerToken: number;
   readonly headFlops: number;
   readonly attentionFlopsPerPair: number;
-  /** On each GPU, routed experts apart. */
+  /** On each GPU, routed experts apart; in a pipeline on one GPU of every stage together, as the two below it. */
   readonly weightBytesPerStep: number;
   readonly expertBytes: number;
   readonly kvBytesPerToken: number;
   /** Of each GPU. */
   readonly peakFlopsPerS: number;
   readonly peakBytesPerS: number;
+  /** Of a replica: `stages` times as many as share a layer. */
   readonly gpus: number;
+  readonly stages: number;
 }
 
-export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParallel: number): UtilisationPeaks {
+export function utilisationPeaks(
+  model: ModelConfig,
+  gpu: GpuFacts,
+  tensorParallel: number,
+  stages: number,
+): UtilisationPeaks {
   const expertBytes = rankExpertBytes(model, tensorParallel);
   const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
   return {
@@ -44,7 +51,8 @@ export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParall
     kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
     peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
     peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
-    gpus: tensorParallel,
+    gpus: tensorParallel * stages,
+    stages,
   };
 }
 
@@ -77,6 +85,8 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     other: observer.otherUs,
     host: observer.hostUs,
   };
+  const stepUs = observer.busyUs + observer.overlapUs;
+  const waitUs = Math.max(0, stepUs - Object.values(parts).reduce((sum, us) => sum + us, 0));
   return {
     completed: observer.completed,
     rejected: counts.rejected,
@@ -114,13 +124,17 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
         ? { mean: observer.imbalanceUs / observer.imbalanceKnownUs, max: observer.imbalanceMax }
         : null,
     mfu: ratio(flops, busyS * peaks.peakFlopsPerS * peaks.gpus),
-    mbu: ratio(bytes, busyS * peaks.peakBytesPerS),
+    mbu: ratio(bytes, busyS * peaks.peakBytesPerS * peaks.stages),
+    ...(peaks.stages === 1
+      ? {}
+      : { stageIdle: Array.from(observer.stageBusyUs, (us) => (observer.busyUs > 0 ? 1 - us / observer.busyUs : 0)) }),
     stepTimeShare: {
-      attention: ratio(parts.attention, observer.busyUs),
-      gemm: ratio(parts.gemm, observer.busyUs),
-      collective: ratio(parts.collective, observer.busyUs),
-      other: ratio(parts.other, observer.busyUs),
-      host: ratio(parts.host, observer.busyUs),
+      attention: ratio(parts.attention, stepUs),
+      gemm: ratio(parts.gemm, stepUs),
+      collective: ratio(parts.collective, stepUs),
+      other: ratio(parts.other, stepUs),
+      host: ratio(parts.host, stepUs),
+      ...(peaks.stages === 1 ? {} : { wait: ratio(waitUs, stepUs) }),
     },
   };
 }

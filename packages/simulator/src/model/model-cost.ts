@@ -3,6 +3,7 @@
 
 import type { KvDtype } from "@isochron/planner";
 import { type ModelConfig, rankKvHeads, type WeightDtype } from "./model-config.ts";
+import { type ModelStage, wholeModel } from "./model-stages.ts";
 
 export const DTYPE_BYTES: Readonly<Record<KvDtype, number>> = { bf16: 2, fp16: 2, fp32: 4, fp8_e4m3: 1, fp8_e5m2: 1 };
 
@@ -38,13 +39,17 @@ interface ParameterCounts {
 
 /** All parameters of the model. */
 export function parameterCount(model: ModelConfig): number {
-  const counts = countParameters(model);
+  const counts = countParameters(model, wholeModel(model));
   return counts.embeddings + counts.split + counts.perKvHead * model.kvHeads + counts.replicated;
 }
 
-/** Bytes of weights on each rank of a tensor-parallel group. */
-export function rankWeightBytes(model: ModelConfig, tensorParallel: number): number {
-  const counts = countParameters(model);
+/** Bytes of weights on each rank of a tensor-parallel group: of the whole model, or of one stage of a pipeline. */
+export function rankWeightBytes(
+  model: ModelConfig,
+  tensorParallel: number,
+  stage: ModelStage = wholeModel(model),
+): number {
+  const counts = countParameters(model, stage);
   const matrices = counts.split / tensorParallel + counts.perKvHead * rankKvHeads(model, tensorParallel);
   const others = counts.embeddings / tensorParallel + counts.replicated;
   return Math.ceil(matrices * weightBytes(model) + others * DTYPE_BYTES[model.dtype]);
@@ -58,13 +63,17 @@ export function rankExpertBytes(model: ModelConfig, tensorParallel: number): num
   return (parameters * weightBytes(model)) / tensorParallel;
 }
 
-/** Bytes of KV cache that one token takes on each rank of a tensor-parallel group, all layers. */
-export function rankKvBytesPerToken(model: ModelConfig, tensorParallel: number): number {
+/** Bytes of KV cache that one token takes on each rank of a tensor-parallel group: all layers, or those of one stage. */
+export function rankKvBytesPerToken(
+  model: ModelConfig,
+  tensorParallel: number,
+  stage: ModelStage = wholeModel(model),
+): number {
   const elements =
     model.mla === undefined
       ? 2 * rankKvHeads(model, tensorParallel) * model.headDim
       : model.mla.kvRank + model.mla.ropeHeadDim;
-  return model.layers * elements * DTYPE_BYTES[model.kvDtype ?? model.dtype];
+  return stage.layers * elements * DTYPE_BYTES[model.kvDtype ?? model.dtype];
 }
 
 /** Flops of one token outside attention and output head: two for each weight that it is multiplied with. */
@@ -93,19 +102,21 @@ export function attentionFlopsPerPair(model: ModelConfig): number {
   return 2 * model.layers * model.queryHeads * width;
 }
 
-function countParameters(model: ModelConfig): ParameterCounts {
+function countParameters(model: ModelConfig, stage: ModelStage): ParameterCounts {
   const { moe, hiddenSize } = model;
+  const { layers, denseLayers, hasEmbedding, hasHead } = stage;
   const dense = 3 * hiddenSize * model.intermediateSize;
-  const moeLayers = moe === undefined ? 0 : model.layers - moe.denseLayers;
+  const moeLayers = layers - denseLayers;
   const experts =
     moe === undefined ? 0 : (moe.experts + moe.sharedExperts) * 3 * hiddenSize * moe.expertIntermediateSize;
-  const embeddings = hiddenSize * model.vocabSize * (model.tiedEmbeddings ? 1 : 2);
+  const tables = (hasEmbedding ? 1 : 0) + (hasHead ? 1 : 0);
+  const embeddings = hiddenSize * model.vocabSize * (model.tiedEmbeddings ? Math.min(1, tables) : tables);
   const norms = 2 * hiddenSize + (model.queryKeyNorm ? 2 * model.headDim : 0) + latentNorms(model);
   return {
     embeddings,
-    split: model.layers * projectionParameters(model) + (model.layers - moeLayers) * dense + moeLayers * experts,
-    perKvHead: model.layers * keyValueParameters(model),
-    replicated: model.layers * norms + moeLayers * hiddenSize * (moe?.experts ?? 0) + hiddenSize,
+    split: layers * projectionParameters(model) + denseLayers * dense + moeLayers * experts,
+    perKvHead: layers * keyValueParameters(model),
+    replicated: layers * norms + moeLayers * hiddenSize * (moe?.experts ?? 0) + (hasHead ? hiddenSize : 0),
   };
 }
 

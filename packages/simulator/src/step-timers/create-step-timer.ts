@@ -73,7 +73,11 @@ export function createStepTimer(options: StepTimerOptions): StepTimer {
       `a divisor of the ${model.queryHeads} query heads of ${model.name}`,
     );
   }
-  const { expertParallel = false, expertShareCv = 0 } = options;
+  const { expertParallel = false, expertShareCv = 0, pipelineParallel = 1 } = options;
+  if (!Number.isInteger(pipelineParallel) || pipelineParallel < 1 || pipelineParallel > model.layers) {
+    const expected = `an integer from 1 to the ${model.layers} layers of ${model.name}`;
+    throw new StepTimerError("pipelineParallel", pipelineParallel, expected);
+  }
   if (expertParallel && (model.moe === undefined || model.moe.experts % tensorParallel !== 0)) {
     const expected = `false: ${model.name} has ${model.moe?.experts ?? "no"} experts to divide among ${tensorParallel} GPUs`;
     throw new StepTimerError("expertParallel", expertParallel, expected);

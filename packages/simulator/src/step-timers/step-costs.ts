@@ -1,23 +1,21 @@
 // Everything of a step but attention, on one rank of a tensor-parallel group (all ranks do the same, or wait for the one
-// with the busiest experts): projections and MLP of every layer, the output head for sampled tokens, two all-reduces per
-// layer, small kernels, host time.
+// with the busiest experts), in one stage of a pipeline: projections and MLP of every layer, the output head for sampled
+// tokens, two all-reduces per layer, small kernels, host time.
 //
 // Each is a function of the number of tokens, of sampled tokens or of requests. The per-token ones are memoised by
 // token count: the same numbers, found once.
 
-import { extrapolate } from "../gpu/curve.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import type { ModelConfig, WeightDtype } from "../model/model-config.ts";
 import { rankKvHeads } from "../model/model-config.ts";
 import { DTYPE_BYTES } from "../model/model-cost.ts";
+import type { ModelStage } from "../model/model-stages.ts";
 import { EXPERT_SHARE_CV, ExpertRouting } from "./expert-routing.ts";
 import { GemmTimes } from "./gemm-times.ts";
+import { LinkTimes } from "./link-times.ts";
 
 /** All-reduces of one layer: after the output projection and after the MLP. */
 const ALL_REDUCES_PER_LAYER = 2;
-
-/** Start-up of an all-reduce without a measured table, chosen: a little above the measured ones on NVLink. */
-const ALL_REDUCE_FIXED_US = 6;
 
 /** Token counts up to which costs are memoised: above any max_num_batched_tokens in use. */
 const MEMO_TOKENS = 32_768;
@@ -41,6 +39,8 @@ export interface HostTime {
 }
 
 export interface StepCostOptions extends ExpertOptions {
+  /** Stages of a pipeline that the layers are split over, each on GPUs of its own. Default 1. */
+  readonly pipelineParallel?: number | undefined;
   /** The engine's host; the profile's unless given. */
   readonly host?: HostTime | undefined;
 }
@@ -54,7 +54,9 @@ export class StepCosts {
   readonly model: ModelConfig;
   readonly profile: GpuProfile;
   readonly tensorParallel: number;
+  readonly stage: ModelStage;
   private readonly gemm: GemmTimes;
+  private readonly links: LinkTimes;
   /** Of activations. */
   private readonly elementBytes: number;
   private readonly weights: WeightDtype;
@@ -72,10 +74,18 @@ export class StepCosts {
   private readonly samplerBytes: number;
   private readonly elementwiseBytesPerUs: number;
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: StepCostOptions = {}) {
+  constructor(
+    model: ModelConfig,
+    profile: GpuProfile,
+    tensorParallel: number,
+    stage: ModelStage,
+    options: StepCostOptions,
+  ) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
+    this.stage = stage;
+    this.links = new LinkTimes(profile);
     this.host = options.host ?? { stepUs: profile.host.stepUs.value, requestUs: profile.host.requestUs.value };
     this.samplerFixedUs = profile.sampler.fixedUs.value;
     this.samplerBytes = model.vocabSize * profile.sampler.bytesPerLogit.value;
@@ -92,7 +102,7 @@ export class StepCosts {
     this.shapes = attentionShapes(model, tensorParallel);
   }
 
-  /** Projections and MLPs of all layers, and the output head for the sampled tokens. */
+  /** Projections and MLPs of the stage's layers, and the output head for the sampled tokens. */
   gemmUs(tokens: number, sampled: number): number {
     if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
     const { gemmMemo, headMemo } = this;
@@ -103,10 +113,11 @@ export class StepCosts {
 
   private headUs(sampled: number): number {
     const { model, tensorParallel } = this;
+    if (!this.stage.hasHead) return 0;
     return this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
   }
 
-  /** All-reduces of all layers; 0 on one GPU. */
+  /** All-reduces of the stage's layers; 0 on one GPU. */
   collectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
     if (tokens > MEMO_TOKENS) return this.layersAllReduceUs(tokens);
@@ -117,14 +128,16 @@ export class StepCosts {
 
   private layersAllReduceUs(tokens: number): number {
     const bytes = tokens * this.model.hiddenSize * this.elementBytes;
-    return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
+    return this.stage.layers * ALL_REDUCES_PER_LAYER * this.links.allReduceUs(this.tensorParallel, bytes);
   }
 
-  /** Norms, rotary embedding, KV append, activation of all layers; embedding, last norm and sampling. */
+  /** Norms, rotary embedding, KV append, activation of the stage's layers; embedding, last norm and sampling where it has them. */
   otherUs(tokens: number, sampled: number): number {
     if (tokens === 0) return 0;
     const samplerUs =
-      sampled === 0 ? 0 : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
+      sampled === 0 || !this.stage.hasHead
+        ? 0
+        : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
     if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
     const { otherMemo } = this;
     if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
@@ -140,18 +153,19 @@ export class StepCosts {
 
   private layersGemmUs(tokens: number): number {
     const { model, tensorParallel } = this;
+    const { layers, denseLayers } = this.stage;
     let projectionsUs = 0;
     for (const { n, k } of this.shapes) projectionsUs += this.gemm.us(tokens, n, k, this.weights);
     const moe = model.moe;
     const mlpUs = this.mlpUs(tokens, model.intermediateSize / tensorParallel);
-    if (moe === undefined) return model.layers * (projectionsUs + mlpUs);
+    if (moe === undefined) return layers * (projectionsUs + mlpUs);
     const expertsUs =
       this.routedExpertsUs(tokens) +
       this.gemm.us(tokens, moe.experts, model.hiddenSize, model.dtype) +
       (moe.sharedExperts > 0
         ? this.mlpUs(tokens, (moe.sharedExperts * moe.expertIntermediateSize) / tensorParallel)
         : 0);
-    return model.layers * projectionsUs + moe.denseLayers * mlpUs + (model.layers - moe.denseLayers) * expertsUs;
+    return layers * projectionsUs + denseLayers * mlpUs + (layers - denseLayers) * expertsUs;
   }
 
   /** Gate and up projection as one GEMM, then the down projection. */
@@ -178,7 +192,7 @@ export class StepCosts {
   }
 
   private smallKernelsUs(tokens: number): number {
-    const { model, tensorParallel, elementBytes } = this;
+    const { model, stage, tensorParallel, elementBytes } = this;
     const { fixedUs, memoryGBps } = this.profile.elementwise;
     const queryWidth = (model.queryHeads * model.headDim) / tensorParallel;
     const kvWidth =
@@ -197,18 +211,13 @@ export class StepCosts {
       5 + (model.queryKeyNorm === true || model.mla !== undefined ? 1 : 0) + (model.moe === undefined ? 0 : 2);
     const layerUs =
       kernelsPerLayer * fixedUs.value + (tokens * elementsPerToken * elementBytes) / (memoryGBps.value * 1e3);
-    // Embedding and last norm.
-    const edgesUs = 2 * fixedUs.value + (tokens * 6 * model.hiddenSize * elementBytes) / (memoryGBps.value * 1e3);
-    return model.layers * layerUs + edgesUs;
-  }
-
-  private allReduceUs(bytes: number): number {
-    const gpus = this.tensorParallel;
-    const table = this.profile.allReduce.find((candidate) => candidate.gpus === gpus);
-    if (table !== undefined) return extrapolate(table.rows, bytes);
-    // A ring sends 2·(g − 1)/g of the message over each link.
-    const sent = (2 * (gpus - 1) * bytes) / gpus;
-    return ALL_REDUCE_FIXED_US + sent / (this.profile.interconnectGBps.value * 1e3);
+    // Embedding, a row in and out; last norm, two rows in and two out.
+    const edgeKernels = (stage.hasEmbedding ? 1 : 0) + (stage.hasHead ? 1 : 0);
+    const edgeElements = (stage.hasEmbedding ? 2 : 0) + (stage.hasHead ? 4 : 0);
+    const edgesUs =
+      edgeKernels * fixedUs.value +
+      (tokens * edgeElements * model.hiddenSize * elementBytes) / (memoryGBps.value * 1e3);
+    return stage.layers * layerUs + edgesUs;
   }
 }
 

@@ -160,6 +160,7 @@ function readMetrics(field: Field): Metrics {
       collective: share.get("collective").number(0),
       other: share.get("other").number(0),
       host: share.get("host").number(0),
+      ...(share.get("wait").value === undefined ? {} : { wait: share.get("wait").number(0) }),
     },
   };
 }
