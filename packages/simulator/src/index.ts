@@ -72,7 +72,7 @@ export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";
-export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { Step, StepGroup, StepTimer, StepTiming } from "./step.ts";
 export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export { type AttentionRunner, ExecutorTimer } from "./step-timers/executor-timer.ts";

@@ -8,7 +8,6 @@ interface CheckedOptions {
   readonly router: string;
   readonly prefixCaching: boolean;
   readonly speculativeTokens?: number;
-  readonly expertParallel?: true;
   readonly tp: number;
   readonly stepTimer: string;
   readonly layerTimes?: string;
@@ -17,7 +16,7 @@ interface CheckedOptions {
 /** Options that undo each other, or do nothing alone, are a mistake that the numbers would hide. `isGiven`: by the user. */
 export function refuseContradictions(options: CheckedOptions, isGiven: (option: string) => boolean): void {
   const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens } = options;
-  const { expertParallel, tp, stepTimer, layerTimes } = options;
+  const { tp, stepTimer, layerTimes } = options;
   if (prefillReplicas === undefined && isGiven("kvTransfer")) {
     throw new InputError("--kv-transfer: found no --prefill-replicas, expected some that transfer");
   }
@@ -44,15 +43,13 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   if (stepTimer === "measured" && isGiven("attention")) {
     throw new InputError("--attention: found --step-timer measured, whose attention is the measured engine's own");
   }
-  if (expertParallel === true && tp === 1) {
-    throw new InputError("--expert-parallel: found --tp 1, expected several GPUs that share a replica");
-  }
 }
 
 /** The simulator's names of what flags set. */
 const FLAGS: Readonly<Record<string, string>> = {
   tensorParallel: "--tp",
   pipelineParallel: "--pp",
+  expertParallel: "--ep",
   replicas: "--replicas",
   batching: "--batching",
   blockSizeTokens: "--block-size",
