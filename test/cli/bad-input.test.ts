@@ -1,5 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { binary, isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
@@ -61,7 +70,6 @@ describe("options that contradict each other", () => {
     [["--concurrency", "3", "--rate", "2"], "cannot be used with option '--rate <factor>'"],
     [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
     [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
-    [["--expert-parallel"], "--expert-parallel: found --tp 1"],
     [["--attention", "tight"], "--attention: found --step-timer analytic, which plans no attention"],
     [["--html", "x.html", "--trace-events", "./x.html"], "--trace-events: found ./x.html, expected another file"],
     [["--slo", "ttft=1,tpot=2,ttft=3"], "--slo: found ttft twice"],
@@ -72,6 +80,17 @@ describe("options that contradict each other", () => {
     [
       ["--speculative-tokens", "3", "--acceptance-rate", "0.5", "--batching", "orca"],
       "--batching: found orca, expected vllm-v1",
+    ],
+    [["--ep", "1"], "--ep"],
+    [["--ep", "2"], "--ep: found 2, expected a mixture of experts: llama-3.1-8b is dense"],
+    [["--model", "mixtral-8x7b", "--tp", "4", "--ep", "6"], "--ep: found 6, expected a multiple of the 4 GPUs"],
+    [
+      ["--model", "mixtral-8x7b", "--tp", "2", "--ep", "4", "--replicas", "3"],
+      "--ep: found 4, expected the GPUs of so",
+    ],
+    [
+      ["--model", "mixtral-8x7b", "--ep", "2", "--replicas", "2", "--pp", "2"],
+      "--ep: found 2, expected 1 in a pipeline",
     ],
     [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
     [["--pp", "0"], "--pp"],
@@ -118,7 +137,7 @@ describe("an error speaks of what was typed", () => {
 
   it("what takes the memory, where no KV cache is left", async () => {
     expect(await refusal([...replay, "--max-running", "1000000"])).toMatch(
-      /^gpu is h100-sxm \(80 GiB\).* 15\.0 GiB of weights on each GPU, 717\.3 GiB for steps of 8192 tokens and 1000000 requests/,
+      /^--gpu: found h100-sxm \(80 GiB\).* 15\.0 GiB of weights on each GPU, 717\.3 GiB for steps of 8192 tokens and 1000000 requests/,
     );
   });
 
@@ -235,6 +254,41 @@ describe("where nothing can be written", () => {
       expect(status).toBe(2);
       expect(readdirSync(flag === "--out" ? path : join(path, ".."))).toEqual([]);
     }
+  });
+
+  it("standard output by the name of a dash is refused", async () => {
+    for (const flag of ["--html", "--trace-events"]) {
+      expect(await refusal([...replay, flag, "-"])).toMatch(/^-: found standard output, expected a file/);
+    }
+    expect(await refusal(["traces", "convert", "azure-conv-2023", "-"])).toMatch(/^-: found standard output/);
+  });
+
+  it.skipIf(process.platform === "win32")("a link stays a link, and its target is replaced", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "target.html"), "old");
+    const link = join(folder, "link.html");
+    symlinkSync("target.html", link);
+    expect((await isochron([...replay, "--html", link])).exitCode).toBe(0);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(folder, "target.html"), "utf8")).toContain("<html");
+    expect(readdirSync(folder).sort()).toEqual(["link.html", "target.html"]);
+  });
+
+  it.skipIf(process.platform === "win32")("a pipe is written as it is", () => {
+    const folder = temporaryFolder();
+    const pipe = join(folder, "pipe");
+    const both = `mkfifo pipe; cat pipe & "$0" "${binary}" traces convert azure-conv-2023 pipe --limit 2 --json > said; wait`;
+    const { stdout } = spawnSync("sh", ["-c", both, process.execPath], { cwd: folder, encoding: "utf8" });
+    expect(stdout.trimEnd().split("\n")).toHaveLength(3);
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
+    expect(readdirSync(folder).sort()).toEqual(["pipe", "said"]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("standard output that is full is named", () => {
+    const args = ["-c", 'exec "$@" > /dev/full', "sh", process.execPath, binary, ...replay];
+    const { status, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
+    expect(stderr).toBe("isochron: standard output: cannot be written (no space left on the device)\n");
+    expect(status).toBe(2);
   });
 
   it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {

@@ -73,6 +73,9 @@ describe("orca and static", () => {
       const many = Array.from({ length: 30 }, () => ({ arrivalUs: 0, inputTokens: 50, outputTokens: 50 }));
       const { report } = await run(batching, many, { maxContextTokens: 128, blockSizeTokens: 16, kvBlocks: 25 });
       expect(report.metrics.batchSize.max).toBe(3);
+      expect(report.warnings).toContain(
+        `${batching}: the 128 tokens of a context are reserved for each request, so 3 run at a time; a shorter one lets more in`,
+      );
       expect(report.metrics.preemptions).toBe(0);
       expect(report.metrics.completed).toBe(30);
     }

@@ -143,6 +143,9 @@ describe("a config.json of one's own", () => {
     expect(() => findModel("gpt-5")).toThrow(ModelError);
     const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
     writeFileSync(join(folder, "config.json"), "{");
-    expect(() => findModel(folder)).toThrow(/is not JSON/);
+    const file = join(folder, "config.json");
+    expect(() => findModel(folder)).toThrow(`${file}: is not JSON`);
+    writeFileSync(file, '{"model_type":"llama"}');
+    expect(() => findModel(folder)).toThrow(`${file}: num_hidden_layers is missing`);
   });
 });

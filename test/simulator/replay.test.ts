@@ -470,6 +470,8 @@ describe("prefill and decode on replicas of their own", () => {
     });
     expect(report.deployment.disaggregation).toEqual(disaggregation);
     expect(report.metrics.itlMs.max).toBe(6.16);
+    // Two were handed over; 5,120 µs of sending in 8,160.
+    expect(report.metrics.kvTransfers).toEqual({ meanMs: (2.6 + 5.16) / 2, maxMs: 5.16, linkUse: 5120 / 8160 });
     expect(reportSchema.safeParse(report).success).toBe(true);
   });
 
@@ -484,6 +486,8 @@ describe("prefill and decode on replicas of their own", () => {
   it("work in a closed loop too", async () => {
     const requests = Array.from({ length: 30 }, () => ({ arrivalUs: 0, inputTokens: 10, outputTokens: 5 }));
     const report = await run(requests, { replicas: 3, disaggregation }, { concurrency: 4 });
+    expect(report.metrics.kvTransfers!.linkUse).toBeGreaterThan(0.5);
+    expect(report.metrics.kvTransfers!.linkUse).toBeLessThanOrEqual(1);
     expect(report.metrics).toMatchObject({ completed: 30, peakConcurrency: 4 });
   });
 

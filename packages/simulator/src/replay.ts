@@ -12,6 +12,7 @@ import {
   type ResolvedDeployment,
   resolveDeployment,
 } from "./engine/deployment.ts";
+import { ExpertGroup } from "./engine/expert-group.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -74,6 +75,9 @@ const STEPS_PER_TURN = 10_000;
 const MAX_CLOCK_US = 2 ** 53;
 const BREATH_MS = 40;
 
+/** GPUs of one machine, which profiles' links are between (an HGX board; NVL72 has more). */
+const NVLINK_GPUS = 8;
+
 /**
  * @throws DeploymentError when the deployment cannot be
  * @throws TraceError when the trace cannot be read
@@ -105,7 +109,11 @@ class ReplayRun {
   readonly #timers: readonly StepTimer[];
   /** When each replica with work has to be looked at next. */
   readonly #wakes = new EventQueue();
-  /** Where replicas depend on one another: those that may have work and have no step in flight. */
+  /** What takes steps by itself where replicas depend on one another: each of them, or groups that share experts. */
+  readonly #units: readonly (Replica | ExpertGroup)[];
+  /** Replicas in each. */
+  readonly #groupSize: number;
+  /** Those of them that may have work and have no step in flight. */
   readonly #between = new Set<number>();
   /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
   readonly #usableBlocks: number;
@@ -123,7 +131,8 @@ class ReplayRun {
     const { trace, seed = 0 } = options;
     this.#deployment = resolveDeployment(options.deployment);
     const { description, limits, router, batching } = this.#deployment;
-    const { replicas, blockSizeTokens } = description;
+    const { replicas, blockSizeTokens, tensorParallel, expertParallel = tensorParallel } = description;
+    const groupSize = expertParallel / tensorParallel;
     const { moe } = options.deployment.model;
     const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
     if (timers.length !== 1 && timers.length !== replicas) {
@@ -139,6 +148,7 @@ class ReplayRun {
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
       stages: description.pipelineParallel ?? 1,
+      areStepsShared: groupSize > 1,
       expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
@@ -166,6 +176,14 @@ class ReplayRun {
             : { tokens: speculation.tokens, acceptance: new Acceptance(seed, speculation.acceptanceRate) },
       });
     });
+    this.#units =
+      groupSize === 1
+        ? this.#replicas
+        : Array.from(
+            { length: replicas / groupSize },
+            (_, i) => new ExpertGroup(this.#replicas.slice(i * groupSize, (i + 1) * groupSize)),
+          );
+    this.#groupSize = groupSize;
     const { disaggregation, routerStalenessMs = 0 } = description;
     this.#pollPeriodUs = routerStalenessMs * 1000;
     this.#polled = routerStalenessMs > 0 ? this.#replicas.map((replica) => new StaleSignals(replica)) : [];
@@ -184,7 +202,7 @@ class ReplayRun {
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
       for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
     }
-    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined;
+    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined || groupSize > 1;
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
     if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
       throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
@@ -194,7 +212,7 @@ class ReplayRun {
 
   async run(): Promise<void> {
     if (this.#options.concurrency !== undefined) await this.#runClosedLoop(this.#options.concurrency);
-    else if (this.#transfers !== undefined) await this.#runCoupled();
+    else if (this.#isCoupled) await this.#runCoupled();
     else await this.#runOpenLoop();
     if (!this.#isPartial) this.#checkEnd();
   }
@@ -215,7 +233,7 @@ class ReplayRun {
     await this.#runUntil(Number.POSITIVE_INFINITY);
   }
 
-  /** Open loop where replicas hand requests to one another, so that events come to pass in the order of all. */
+  /** Open loop where replicas hand requests to one another or step together, so that events come to pass in the order of all. */
   async #runCoupled(): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
@@ -247,13 +265,13 @@ class ReplayRun {
   }
 
   /**
-   * Starts steps on replicas that stand between two; then the earliest event before the horizon comes to pass. False when
+   * Starts steps on those that stand between two; then the earliest event before the horizon comes to pass. False when
    * there is none, or the replay was stopped.
    */
   async #passEvent(horizonUs: number): Promise<boolean> {
     const wakes = this.#wakes;
     for (const index of this.#between) {
-      const endUs = this.#replicas[index]!.begin(this.#nowUs);
+      const endUs = this.#units[index]!.begin(this.#nowUs);
       if (endUs !== Number.POSITIVE_INFINITY) wakes.push(endUs, index);
     }
     this.#between.clear();
@@ -262,7 +280,7 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#replicas[event]!.end(this.#nowUs);
+      this.#units[event]!.end(this.#nowUs);
       this.#between.add(event);
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
@@ -354,7 +372,8 @@ class ReplayRun {
   }
 
   #wakeUp(replica: Replica): void {
-    if (!replica.isBusy) this.#between.add(replica.index);
+    const unit = Math.floor(replica.index / this.#groupSize);
+    if (!this.#units[unit]!.isBusy) this.#between.add(unit);
   }
 
   #handOver(request: HandedOver): void {
@@ -406,8 +425,9 @@ class ReplayRun {
         endUs,
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
+        kvTransfers: this.#transfers?.summary(endUs, this.#entryReplicas.length),
       },
-      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel, description.pipelineParallel ?? 1),
+      utilisationPeaks(deployment.model, deployment.gpu, description),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
@@ -439,17 +459,42 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const { model } = this.#options.deployment;
+    const { batchingPolicy } = this.#options;
+    const { model, gpu } = this.#options.deployment;
+    const text = (value: number): string => value.toLocaleString("en-US");
     const warnings = [
       ...this.#options.trace.warnings(),
       ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
     ];
     const { limits, description } = this.#deployment;
+    const timer = this.#timers[0]!.name;
+    if (gpu.calibrated === false && (timer === "analytic" || timer === "kernel")) {
+      warnings.push(`${gpu.name}: step times from data sheets, not from measurements`);
+    }
+    if (limits.maxContextTokens > model.maxContextTokens) {
+      warnings.push(
+        `${model.name}: made for ${text(model.maxContextTokens)} tokens, not ${text(limits.maxContextTokens)}`,
+      );
+    }
+    const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+    const contextBlocks = Math.ceil(limits.maxContextTokens / description.blockSizeTokens);
+    const contexts = Math.max(1, Math.floor(this.#usableBlocks / contextBlocks));
+    const { reservesContext } = BATCHING_POLICIES[this.#deployment.batching];
+    if (reservesContext === true && batchingPolicy === undefined && contexts < limits.maxRunningRequests) {
+      const reserved = `the ${text(limits.maxContextTokens)} tokens of a context are reserved for each request`;
+      warnings.push(
+        `${this.#deployment.batching}: ${reserved}, so ${contexts} run at a time; a shorter one lets more in`,
+      );
+    }
     if (this.#rejected > 0) {
-      const kvTokens = this.#usableBlocks * description.blockSizeTokens;
-      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
         `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
+      );
+    }
+    const { expertParallel = 1 } = description;
+    if (expertParallel > NVLINK_GPUS) {
+      warnings.push(
+        `all-to-alls of ${expertParallel} GPUs are timed as if one NVLink domain had them all: between machines they are slower`,
       );
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");

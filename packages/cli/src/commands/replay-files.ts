@@ -37,8 +37,8 @@ export async function writeFiles(
   const { traceEvents, out, html } = options;
   const works: (() => Promise<readonly string[]> | readonly string[])[] = [];
   if (traceEvents !== undefined) {
-    works.push(() => {
-      events!.end(report);
+    works.push(async () => {
+      await events!.end(report);
       return [traceEvents];
     });
   }

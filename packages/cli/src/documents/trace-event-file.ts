@@ -1,23 +1,31 @@
 // Chrome trace events of a replay in a file that grows as the replay goes on: a long one does not fit into memory. A disk
-// that is full ends the file, not the replay.
+// that is full ends the file, not the replay. Compressed at the end, where the name ends in .gz.
 
-import { renameSync } from "node:fs";
-import { type ReplayedStep, ReplayTraceEvents, type Report } from "@isochron/simulator";
-import { cannotWrite, openSink, prepareFile, removeQuietly, temporaryName } from "./write.ts";
+import { createReadStream, createWriteStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import { Draft, type ReplayedStep, ReplayTraceEvents, type Report } from "@isochron/simulator";
+import { cannotWrite, draftOf, openSink } from "./write.ts";
 
 export class TraceEventFile {
   readonly #file: string;
-  readonly #temporary: string;
+  readonly #draft: Draft;
+  /** What is compressed in the end, if anything is. */
+  readonly #text: Draft;
   readonly #sink: ReturnType<typeof openSink>;
   readonly #events: ReplayTraceEvents;
   #failure: unknown;
 
   /** Throws InputError where the file cannot be written. */
   constructor(file: string) {
-    prepareFile(file);
     this.#file = file;
-    this.#temporary = temporaryName(file);
-    this.#sink = openSink(this.#temporary);
+    this.#draft = draftOf(file);
+    this.#text = file.endsWith(".gz") ? new Draft(`${file}.text`) : this.#draft;
+    try {
+      this.#sink = openSink(this.#text.path);
+    } catch (error) {
+      throw cannotWrite(file, error);
+    }
     this.#events = new ReplayTraceEvents(this.#sink.write);
   }
 
@@ -31,20 +39,25 @@ export class TraceEventFile {
   };
 
   /** Makes the file whole. Throws InputError where it could not be written; nothing is left of it then. */
-  end(report: Report): void {
+  async end(report: Report): Promise<void> {
     try {
       if (this.#failure !== undefined) throw this.#failure;
       this.#events.end(report);
       this.#sink.close();
-      renameSync(this.#temporary, this.#file);
+      if (this.#text !== this.#draft) {
+        await pipeline(createReadStream(this.#text.path), createGzip(), createWriteStream(this.#draft.path));
+      }
+      this.#draft.publish();
     } catch (error) {
-      this.discard();
       throw cannotWrite(this.#file, error);
+    } finally {
+      this.discard();
     }
   }
 
   discard(): void {
     this.#sink.discard();
-    removeQuietly(this.#temporary);
+    this.#text.discard();
+    this.#draft.discard();
   }
 }

@@ -25,7 +25,7 @@ export function reportText(report: Report, paint: Painter, width?: number): stri
       ["requests / s", fixed(metrics.requestThroughput, 2)],
       ["output tokens / s", fixed(metrics.outputTokenThroughput, 1)],
       ["total tokens / s", fixed(metrics.totalTokenThroughput, 1)],
-      ...(metrics.goodput === null ? [] : ([["goodput / s", fixed(metrics.goodput, 2)]] as const)),
+      ...(metrics.goodput === null ? [] : ([["goodput / s", goodput(metrics, metrics.goodput)]] as const)),
     ]),
     latencyTable(metrics, paint, width),
     facts([
@@ -37,6 +37,7 @@ export function reportText(report: Report, paint: Painter, width?: number): stri
       ...(metrics.speculation === undefined
         ? []
         : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
+      ...(metrics.kvTransfers === undefined ? [] : ([["KV transfers", transfers(metrics.kvTransfers)]] as const)),
       ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
       ...(metrics.stageIdle === undefined
@@ -58,7 +59,9 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
     deployment;
   const { pipelineParallel = 1 } = deployment;
   const group = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
-  const gpus = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
+  const stages = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
+  const { expertParallel } = deployment;
+  const gpus = expertParallel === undefined ? stages : `${stages}, experts over ${expertParallel} GPUs`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;
@@ -113,6 +116,16 @@ function latencyTable(metrics: Metrics, paint: Painter, width: number | undefine
     paint,
     width,
   );
+}
+
+/** Of the requests that ended or were rejected: both had limits to meet. */
+function goodput({ completed, rejected, requestThroughput }: Metrics, perSecond: number): string {
+  const share = (completed * perSecond) / (requestThroughput * (completed + rejected));
+  return `${fixed(perSecond, 2)}${completed === 0 ? "" : ` (${percent(share)} of requests)`}`;
+}
+
+function transfers({ meanMs, maxMs, linkUse }: NonNullable<Metrics["kvTransfers"]>): string {
+  return `${fixed(meanMs, 2)} ms mean, ${fixed(maxMs, 2)} ms worst, links ${percent(linkUse)} busy`;
 }
 
 function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculation"]>, outputTokens: number): string {

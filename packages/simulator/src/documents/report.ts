@@ -42,8 +42,11 @@ export interface Deployment {
   readonly pipelineParallel?: number | undefined;
   /** Of all replicas; absent without a pipeline, where they are replicas × tensorParallel. */
   readonly gpus?: number | undefined;
-  /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
-  readonly expertParallel?: boolean | undefined;
+  /**
+   * GPUs that whole experts are spread over: those of a replica, or of several that step together; absent where every GPU of
+   * a replica has a slice of each expert.
+   */
+  readonly expertParallel?: number | undefined;
   readonly replicas: number;
   readonly router: string;
   /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
@@ -110,6 +113,11 @@ export interface Metrics {
   readonly recomputedTokens: number;
   /** Drafts that were verified, and those that became output; absent where there were none. */
   readonly speculation?: { readonly draftTokens: number; readonly acceptedTokens: number } | undefined;
+  /**
+   * From the first token on a prefill replica until the KV cache has arrived at another, and the share of time in which a
+   * prefill replica's link sends; absent where replicas hand nothing over.
+   */
+  readonly kvTransfers?: { readonly meanMs: number; readonly maxMs: number; readonly linkUse: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
   readonly kvUsage: { readonly mean: number; readonly max: number };
@@ -133,7 +141,7 @@ export interface Metrics {
     readonly collective: number;
     readonly other: number;
     readonly host: number;
-    /** Between the stages of a pipeline, behind the step before; absent without a pipeline. */
+    /** Between the stages of a pipeline, behind the step before, or for the experts' other replicas; absent without either. */
     readonly wait?: number | undefined;
   };
 }
@@ -272,7 +280,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     tensorParallel: number,
     pipelineParallel: number.optional(),
     gpus: number.optional(),
-    expertParallel: z.boolean().optional(),
+    expertParallel: number.optional(),
     replicas: number,
     router: z.string(),
     routerStalenessMs: number.optional(),
@@ -311,6 +319,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     preemptions: number,
     recomputedTokens: number,
     speculation: z.strictObject({ draftTokens: number, acceptedTokens: number }).optional(),
+    kvTransfers: z.strictObject({ meanMs: number, maxMs: number, linkUse: share }).optional(),
     prefixHitRatio: share,
     kvUsage: spread,
     meanConcurrency: number,

@@ -48,7 +48,11 @@ function readModel(file: string, name: string, asked: string = name): ModelConfi
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(asked, "", `${file} is not JSON: ${(error as Error).message}`);
+    throw new ModelError(file, "", `is not JSON: ${(error as Error).message}`);
   }
-  return parseModelConfig(json, name);
+  try {
+    return parseModelConfig(json, name);
+  } catch (error) {
+    throw error instanceof ModelError ? new ModelError(file, error.field, error.found) : error;
+  }
 }

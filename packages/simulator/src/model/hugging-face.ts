@@ -62,13 +62,16 @@ const DTYPES: Readonly<Record<z.infer<typeof dtype>, Dtype>> = {
 /** A model description that cannot be used. */
 export class ModelError extends Error {
   override readonly name = "ModelError";
+  /** Its name, or the file that describes it. */
   readonly model: string;
   readonly field: string;
+  readonly found: string;
 
   constructor(model: string, field: string, found: string) {
-    super(`model ${model}: ${field === "" ? "" : `${field} `}${found}`);
+    super(`${model.endsWith(".json") ? "" : "model "}${model}: ${field === "" ? "" : `${field} `}${found}`);
     this.model = model;
     this.field = field;
+    this.found = found;
   }
 }
 
