@@ -36,7 +36,7 @@ export class ParallelAxes {
   readonly #sweep: Sweep;
   #drawn: unknown[] = [];
   #lines: readonly { readonly row: Row; readonly points: readonly (readonly [number, number])[] }[] = [];
-  #strong: SVGGElement = s("g");
+  readonly #strong: SVGSVGElement = s("svg", { class: "scatter-over", "aria-hidden": "true" });
 
   constructor(
     sweep: Sweep,
@@ -138,12 +138,10 @@ export class ParallelAxes {
         );
       }
     }
-    this.#strong = s("g");
-    this.svg.append(this.#strong);
     columns.forEach((column, i) => {
       this.#column(column, placeOf(i), i === columns.length - 1, palette, top, bottom, ui);
     });
-    this.#stage.replaceChildren(this.svg);
+    this.#stage.replaceChildren(this.svg, this.#strong);
   }
 
   #column(
