@@ -21,7 +21,7 @@ import { wrap } from "./terminal/wrap.ts";
 /** A bundled profile, or a profile file. */
 export function findGpu(nameOrPath: string): GpuProfile {
   const known = listProfiles();
-  if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw unknownName("unknown GPU", nameOrPath, known);
+  if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw notThere("GPU", nameOrPath, known);
   try {
     return findProfile(nameOrPath);
   } catch (error) {
@@ -36,8 +36,15 @@ export function findServedModel(nameOrPath: string): ModelConfig {
     return findModel(nameOrPath);
   } catch (error) {
     if (existsSync(nameOrPath)) throw error;
-    throw unknownName("unknown model", nameOrPath, MODEL_NAMES);
+    throw notThere("model", nameOrPath, MODEL_NAMES);
   }
+}
+
+/** Of what is neither a name nor there: a path is missing, a word is misspelt. */
+function notThere(what: string, nameOrPath: string, known: readonly string[]): InputError {
+  const isPath = /^[./~]|\.json$/.test(nameOrPath);
+  if (!isPath) return unknownName(`unknown ${what}`, nameOrPath, known);
+  return new InputError(`${nameOrPath}: no such file, expected one or a bundled ${what} (${known.join(", ")})`);
 }
 
 /** Every policy that can plan, in the order of their numbers. */

@@ -1,11 +1,12 @@
 // Reports on disk: checked against the schema, written beside their place and moved there when whole.
 
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { REQUEST_STATUS, type Report, type RequestSeries, reportSchema } from "./documents/report.ts";
+import { Draft } from "./draft.ts";
 
 /**
  * Writes `report.json` and, where the report has records, `requests.jsonl` into a folder, which is made if need be.
@@ -44,14 +45,14 @@ export function* requestLines(requests: RequestSeries): Generator<string> {
   yield lines;
 }
 
-/** Writes a file under another name and moves it to its place once it is whole. */
+/** Writes a file that appears once it is whole. */
 export async function writeWhole(path: string, parts: Iterable<string> | AsyncIterable<string>): Promise<void> {
-  const temporary = join(dirname(path), `.${process.pid}-${Date.now()}.partial`);
+  const draft = new Draft(path);
   try {
-    await pipeline(Readable.from(parts), createWriteStream(temporary));
-    await rename(temporary, path);
+    await pipeline(Readable.from(parts), createWriteStream(draft.path));
+    draft.publish();
   } catch (error) {
-    await rm(temporary, { force: true });
+    draft.discard();
     throw error;
   }
 }

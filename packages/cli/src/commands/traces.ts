@@ -1,4 +1,4 @@
-// `isochron traces`: what traces there are, what is in one, and how to turn it into our own format.
+// `isochron traces`: what traces there are, what is in one, how to turn it into our own format, and how to make one.
 
 import { existsSync, statSync } from "node:fs";
 import {
@@ -21,6 +21,7 @@ import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 import { traceFile } from "../trace-files.ts";
+import { addMakeTrace } from "./make-trace.ts";
 
 interface ReadOptions extends CommonOptions {
   readonly format?: TraceFormatName;
@@ -31,20 +32,21 @@ interface ReadOptions extends CommonOptions {
 export function addTracesCommand(program: Command, context: Context): void {
   const traces = program
     .command("traces")
-    .summary("list, inspect and convert traces")
-    .description("list, inspect and convert traces; alone it lists them")
+    .summary("list, inspect, convert and make traces")
+    .description("list, inspect, convert and make traces; alone it lists them")
     .addHelpText("before", "  $ isochron traces inspect azure-conv-2023\n")
     .option("--json", "print one JSON document and nothing else")
     .option("--debug", "show the stack trace of an error")
     .allowExcessArguments()
     .action((options: CommonOptions) => {
       const [word] = traces.args;
-      if (word !== undefined) throw unknownName("unknown command traces", word, ["list", "inspect", "convert"]);
+      if (word !== undefined) throw unknownName("unknown command traces", word, ["list", "inspect", "convert", "make"]);
       listTraces(options, context);
     });
   addList(traces, context);
   addInspect(traces, context);
   addConvert(traces, context);
+  addMakeTrace(traces, context);
 }
 
 function addList(traces: Command, context: Context): void {

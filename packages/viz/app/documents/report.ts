@@ -118,7 +118,7 @@ function readSummary(field: Field): Summary {
   return Object.fromEntries(SUMMARY_FIELDS.map((name) => [name, field.get(name).nullable()])) as unknown as Summary;
 }
 
-function readMetrics(field: Field): Metrics {
+export function readMetrics(field: Field): Metrics {
   const number = (name: string): number => field.get(name).number();
   const spread = (name: string): { mean: number; max: number } => ({
     mean: field.get(name).get("mean").number(),
@@ -160,6 +160,7 @@ function readMetrics(field: Field): Metrics {
       collective: share.get("collective").number(0),
       other: share.get("other").number(0),
       host: share.get("host").number(0),
+      ...(share.get("wait").value === undefined ? {} : { wait: share.get("wait").number(0) }),
     },
   };
 }
