@@ -12,6 +12,7 @@ import {
   type ResolvedDeployment,
   resolveDeployment,
 } from "./engine/deployment.ts";
+import { deploymentWarnings } from "./engine/deployment-warnings.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -440,34 +441,17 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const { batchingPolicy } = this.#options;
-    const { model, gpu } = this.#options.deployment;
-    const text = (value: number): string => value.toLocaleString("en-US");
+    const { limits, description } = this.#deployment;
     const warnings = [
       ...this.#options.trace.warnings(),
-      ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
+      ...deploymentWarnings(this.#options.deployment, this.#deployment, {
+        usableBlocks: this.#usableBlocks,
+        timer: this.#timers[0]!.name,
+      }),
     ];
-    const { limits, description } = this.#deployment;
-    const timer = this.#timers[0]!.name;
-    if (gpu.calibrated === false && (timer === "analytic" || timer === "kernel")) {
-      warnings.push(`${gpu.name}: step times from data sheets, not from measurements`);
-    }
-    if (limits.maxContextTokens > model.maxContextTokens) {
-      warnings.push(
-        `${model.name}: made for ${text(model.maxContextTokens)} tokens, not ${text(limits.maxContextTokens)}`,
-      );
-    }
-    const kvTokens = this.#usableBlocks * description.blockSizeTokens;
-    const contextBlocks = Math.ceil(limits.maxContextTokens / description.blockSizeTokens);
-    const contexts = Math.max(1, Math.floor(this.#usableBlocks / contextBlocks));
-    const { reservesContext } = BATCHING_POLICIES[this.#deployment.batching];
-    if (reservesContext === true && batchingPolicy === undefined && contexts < limits.maxRunningRequests) {
-      const reserved = `the ${text(limits.maxContextTokens)} tokens of a context are reserved for each request`;
-      warnings.push(
-        `${this.#deployment.batching}: ${reserved}, so ${contexts} run at a time; a shorter one lets more in`,
-      );
-    }
     if (this.#rejected > 0) {
+      const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
         `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );

@@ -277,7 +277,11 @@ function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInput
         `${gib(stepBytes)} GiB for steps of ${maxBatchedTokens} tokens and ${maxRunningRequests} requests,`,
         `and the engine ${gib(RESERVE_BYTES)} GiB, which leaves no two KV blocks of ${inputs.blockSizeTokens} tokens`,
       ];
-      throw new DoesNotFitError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected.join(" "));
+      throw new DoesNotFitError(
+        "gpu",
+        `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`,
+        expected.join(" "),
+      );
     }
     least = Math.min(least, blocks);
   }
