@@ -70,7 +70,6 @@ describe("options that contradict each other", () => {
     [["--concurrency", "3", "--rate", "2"], "cannot be used with option '--rate <factor>'"],
     [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
     [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
-    [["--expert-parallel"], "--expert-parallel: found --tp 1"],
     [["--attention", "tight"], "--attention: found --step-timer analytic, which plans no attention"],
     [["--html", "x.html", "--trace-events", "./x.html"], "--trace-events: found ./x.html, expected another file"],
     [["--slo", "ttft=1,tpot=2,ttft=3"], "--slo: found ttft twice"],
@@ -81,6 +80,17 @@ describe("options that contradict each other", () => {
     [
       ["--speculative-tokens", "3", "--acceptance-rate", "0.5", "--batching", "orca"],
       "--batching: found orca, expected vllm-v1",
+    ],
+    [["--ep", "1"], "--ep"],
+    [["--ep", "2"], "--ep: found 2, expected a mixture of experts: llama-3.1-8b is dense"],
+    [["--model", "mixtral-8x7b", "--tp", "4", "--ep", "6"], "--ep: found 6, expected a multiple of the 4 GPUs"],
+    [
+      ["--model", "mixtral-8x7b", "--tp", "2", "--ep", "4", "--replicas", "3"],
+      "--ep: found 4, expected the GPUs of so",
+    ],
+    [
+      ["--model", "mixtral-8x7b", "--ep", "2", "--replicas", "2", "--pp", "2"],
+      "--ep: found 2, expected 1 in a pipeline",
     ],
     [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
     [["--pp", "0"], "--pp"],

@@ -130,10 +130,10 @@ describe("isochron replay", () => {
 
   it("serves mixtures of experts and latent attention, with narrower weights and caches", async () => {
     const args = ["azure-conv-2023", "--limit", "30", "--model", "deepseek-v3", "--gpu", "h200-sxm", "--tp", "8"];
-    const whole = [...args, "--kv-dtype", "fp8", "--expert-parallel", "--step-timer", "kernel"];
+    const whole = [...args, "--kv-dtype", "fp8", "--ep", "8", "--step-timer", "kernel"];
     const report = await replayReport(whole);
     expect(report.metrics.completed).toBe(30);
-    expect(report.deployment).toMatchObject({ weights: "fp8", kvDtype: "fp8_e4m3", expertParallel: true });
+    expect(report.deployment).toMatchObject({ weights: "fp8", kvDtype: "fp8_e4m3", expertParallel: 8 });
     expect(report.metrics.mbu).toBeLessThan(1);
     const { stdout } = await isochron(["replay", ...whole]);
     expect(stdout).toContain("deepseek-v3 (fp8 weights, fp8_e4m3 KV cache) on 8 × h200-sxm");
@@ -144,7 +144,7 @@ describe("isochron replay", () => {
       ["--weights", "int3"],
       ["--kv-dtype", "int4"],
       ["--expert-imbalance", "-1"],
-      ["--model", "llama-3.1-8b", "--expert-parallel"],
+      ["--model", "llama-3.1-8b", "--ep", "8"],
       ["--model", "llama-3.1-8b", "--expert-imbalance", "1"],
     ]) {
       const { stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "5", ...bad]);
@@ -153,11 +153,28 @@ describe("isochron replay", () => {
     }
   });
 
+  it("spreads experts over replicas that step together", async () => {
+    const args = ["azure-conv-2023", "--limit", "40", "--model", "qwen3-30b-a3b", "--replicas", "4"];
+    const alone = await replayReport(args);
+    const spread = await replayReport([...args, "--ep", "4"]);
+    expect(spread.deployment).toMatchObject({ expertParallel: 4, replicas: 4 });
+    expect(spread.metrics.completed).toBe(40);
+    // A quarter of the experts on each GPU leaves room.
+    expect(spread.deployment.kvBlocks).toBeGreaterThan(2 * alone.deployment.kvBlocks);
+    expect(spread.metrics.stepTimeShare.collective).toBeGreaterThan(0);
+    expect(spread.metrics.stepTimeShare.wait).toBeGreaterThan(0);
+    const { stdout } = await isochron(["replay", ...args, "--ep", "4"]);
+    expect(stdout).toContain("experts over 4 GPUs");
+    expect((await replayReport([...args, "--replicas", "16", "--ep", "16"])).warnings.join()).toContain(
+      "NVLink domain",
+    );
+  });
+
   it("splits a model that one GPU cannot hold over the stages of a pipeline", async () => {
     const args = ["azure-conv-2023", "--limit", "60", "--model", "llama-3.1-70b"];
     const { stderr, exitCode } = await isochron(["replay", ...args]);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain("more memory or tensor or pipeline parallelism");
+    expect(stderr).toContain("more memory or tensor, pipeline or expert parallelism");
     const events = join(temporaryFolder(), "events.json");
     const staged = [...args, "--pp", "3", "--tp", "2", "--replicas", "2"];
     const report = await replayReport([...staged, "--trace-events", events]);

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import {
@@ -226,6 +226,42 @@ describe("isochron sweep", () => {
     expect(report.generator.command).toBe(row.command);
     expect(report.requests!.id).toHaveLength(60);
     expect((await sweep(folder, ["--reports", reports])).stdout).toMatch(/0 replayed/);
+  });
+});
+
+describe("the page of a sweep", () => {
+  it("is written by sweep --html, and the same by view from the folder, its summary, or what --json printed", async () => {
+    const folder = temporaryFolder();
+    writeSweep(folder);
+    const [page, other, printed] = ["a.html", "b.html", "all.json"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const { stdout } = await sweep(folder, ["--html", page, "--json"]);
+    writeFileSync(printed, stdout);
+    const documentsIn = (html: string): unknown =>
+      JSON.parse(/ id="isochron-documents">(.*?)<\/script>/s.exec(readFileSync(html, "utf8"))![1]!);
+    expect(documentsIn(page)).toMatchObject({ sweeps: [{ isochron: "sweep-results/1", counts: { total: 12 } }] });
+    for (const path of [join(folder, "out"), join(folder, "out", "summary.json"), printed]) {
+      const document = await isochronJson(["view", path, "--html", other]);
+      expect(document).toMatchObject({ reports: 0, timelines: 0, sweeps: 1 });
+      expect(documentsIn(other)).toEqual(documentsIn(page));
+    }
+  });
+
+  it("needs the rows of its results, whole", async () => {
+    const folder = temporaryFolder();
+    writeSweep(folder);
+    await sweep(folder);
+    const [page, rows] = [join(folder, "a.html"), join(folder, "out", "results.jsonl")];
+    appendFileSync(rows, '{"configuration":0}\n');
+    const broken = await isochron(["view", join(folder, "out"), "--html", page]);
+    expect(broken.stderr).toMatch(/results\.jsonl: field rows\[12\]\.fields/);
+    rmSync(rows);
+    const missing = await isochron(["view", join(folder, "out"), "--html", page]);
+    expect(missing.stderr).toMatch(/summary\.json: no results\.jsonl beside it/);
+    expect([broken.exitCode, missing.exitCode, existsSync(page)]).toEqual([2, 2, false]);
   });
 });
 

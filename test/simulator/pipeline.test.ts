@@ -5,6 +5,7 @@ import {
   type DeploymentOptions,
   findModel,
   findProfile,
+  type GpuProfile,
   gpuFacts,
   ReplayTraceEvents,
   type Report,
@@ -23,6 +24,8 @@ import { modelStages } from "../../packages/simulator/src/model/model-stages.ts"
 import { gpu, timerOf, tinyModel } from "./helpers.ts";
 import { type NaiveRequest, type NaiveTimes, naiveEngine } from "./naive-engine.ts";
 import { scenario } from "./scenario.ts";
+
+type CollectiveTables = GpuProfile["allToAll"];
 
 const deepModel = { ...tinyModel, layers: 8 };
 
@@ -326,7 +329,7 @@ describe("step timers of a pipeline", () => {
     }
   });
 
-  it("transfer hidden state and residual, over links that all-reduces were measured on", () => {
+  it("transfer hidden state and residual, over links that all-to-alls were measured on", () => {
     const model = findModel("llama-3.1-70b");
     const us = (tokens: number, tensorParallel: number) =>
       createStepTimer({ kind: "analytic", model, profile, tensorParallel, pipelineParallel: 2 }).time({
@@ -336,14 +339,27 @@ describe("step timers of a pipeline", () => {
         tokens,
         sampled: 1,
       }).transferUs!;
-    // A ring all-reduce of two GPUs sends its message once over each link: 8192 tokens × 2 × 8192 × 2 bytes are a row's 268 MB.
-    expect(us(8192, 1)).toBeCloseTo(885.4, 6);
+    const row = (table: CollectiveTables, gpus: number, bytes: number): number =>
+      table!.find((candidate) => candidate.gpus === gpus)!.rows.find(([size]) => size === bytes)![1];
+    // Between two GPUs an all-to-all sends half of its bytes: 8192 tokens × 2 × 8192 × 2 bytes are half of 512 MiB.
+    expect(us(8192, 1)).toBeCloseTo(row(profile.allToAll, 2, 2 ** 29), 6);
     // Not below what the data sheet's link takes.
     expect(us(8192, 1)).toBeGreaterThan((8192 * 2 * 8192 * 2) / 450e3);
-    // Four ranks send a quarter each (67 MB), and gather the rest: half of an all-reduce, of 134 MB in place of 268.
-    expect(us(8192, 4)).toBeCloseTo(306.7 + 618.8, 6);
+    // Four ranks send a quarter each, and gather the rest: half of an all-reduce, of 128 MiB in place of 256.
+    expect(us(8192, 4)).toBeCloseTo(row(profile.allToAll, 2, 2 ** 27) + row(profile.allReduce, 4, 2 ** 27), 6);
     expect(us(1, 1)).toBeGreaterThan(3);
-    expect(us(1, 1)).toBeLessThan(10);
+    expect(us(1, 1)).toBeLessThan(15);
+    // Without measurements: a fixed time and the data sheet's link.
+    const { allReduce: _, allToAll: __, ...rest } = profile;
+    const unmeasured = { ...rest, allReduce: [] };
+    const fallback = createStepTimer({ kind: "analytic", model, profile: unmeasured, pipelineParallel: 2 }).time({
+      count: 1,
+      qoLens: Int32Array.of(64),
+      kvLens: Int32Array.of(64),
+      tokens: 64,
+      sampled: 1,
+    });
+    expect(fallback.transferUs).toBeCloseTo(6 + (64 * 2 * 8192 * 2) / 450e3, 9);
   });
 
   it("refuse more stages than layers", () => {

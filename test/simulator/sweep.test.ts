@@ -376,7 +376,7 @@ describe("the results of a sweep", () => {
     };
     expect(outcomeOf({ model: "qwen3-32b", tensorParallel: 1 })).toMatchObject({
       status: "does-not-fit",
-      error: { field: "gpu", expected: expect.stringMatching(/more memory or tensor or pipeline parallelism/) },
+      error: { field: "gpu", expected: expect.stringMatching(/more memory or tensor, pipeline or expert parallelism/) },
     });
     expect(outcomeOf({ model: "qwen3-32b", tensorParallel: 3 })).toMatchObject({
       status: "impossible",

@@ -21,7 +21,6 @@ export type {
   StepSeries,
   Summary,
   TraceIdentity,
-  ViewerBundle,
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
 export type {
@@ -48,6 +47,7 @@ export type {
 } from "./documents/sweep-results.ts";
 export { SWEEP_STATUS, sweepResultsSchema, sweepRowSchema } from "./documents/sweep-results.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export type { ViewerBundle } from "./documents/viewer-bundle.ts";
 export { Draft } from "./draft.ts";
 export type { DeploymentOptions, DisaggregationOptions, SpeculationOptions } from "./engine/deployment.ts";
 export { DeploymentError, DoesNotFitError, resolveDeployment } from "./engine/deployment.ts";
@@ -96,7 +96,7 @@ export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";
-export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { Step, StepGroup, StepTimer, StepTiming } from "./step.ts";
 export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export { type AttentionRunner, ExecutorTimer } from "./step-timers/executor-timer.ts";

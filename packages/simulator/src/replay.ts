@@ -13,6 +13,7 @@ import {
   resolveDeployment,
 } from "./engine/deployment.ts";
 import { deploymentWarnings } from "./engine/deployment-warnings.ts";
+import { ExpertGroup } from "./engine/expert-group.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -106,7 +107,11 @@ class ReplayRun {
   readonly #timers: readonly StepTimer[];
   /** When each replica with work has to be looked at next. */
   readonly #wakes = new EventQueue();
-  /** Where replicas depend on one another: those that may have work and have no step in flight. */
+  /** What takes steps by itself where replicas depend on one another: each of them, or groups that share experts. */
+  readonly #units: readonly (Replica | ExpertGroup)[];
+  /** Replicas in each. */
+  readonly #groupSize: number;
+  /** Those of them that may have work and have no step in flight. */
   readonly #between = new Set<number>();
   /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
   readonly #usableBlocks: number;
@@ -124,7 +129,8 @@ class ReplayRun {
     const { trace, seed = 0 } = options;
     this.#deployment = resolveDeployment(options.deployment);
     const { description, limits, router, batching } = this.#deployment;
-    const { replicas, blockSizeTokens } = description;
+    const { replicas, blockSizeTokens, tensorParallel, expertParallel = tensorParallel } = description;
+    const groupSize = expertParallel / tensorParallel;
     const { moe } = options.deployment.model;
     const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
     if (timers.length !== 1 && timers.length !== replicas) {
@@ -140,6 +146,7 @@ class ReplayRun {
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
       stages: description.pipelineParallel ?? 1,
+      areStepsShared: groupSize > 1,
       expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
@@ -167,6 +174,14 @@ class ReplayRun {
             : { tokens: speculation.tokens, acceptance: new Acceptance(seed, speculation.acceptanceRate) },
       });
     });
+    this.#units =
+      groupSize === 1
+        ? this.#replicas
+        : Array.from(
+            { length: replicas / groupSize },
+            (_, i) => new ExpertGroup(this.#replicas.slice(i * groupSize, (i + 1) * groupSize)),
+          );
+    this.#groupSize = groupSize;
     const { disaggregation, routerStalenessMs = 0 } = description;
     this.#pollPeriodUs = routerStalenessMs * 1000;
     this.#polled = routerStalenessMs > 0 ? this.#replicas.map((replica) => new StaleSignals(replica)) : [];
@@ -185,7 +200,7 @@ class ReplayRun {
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
       for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
     }
-    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined;
+    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined || groupSize > 1;
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
     if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
       throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
@@ -195,7 +210,7 @@ class ReplayRun {
 
   async run(): Promise<void> {
     if (this.#options.concurrency !== undefined) await this.#runClosedLoop(this.#options.concurrency);
-    else if (this.#transfers !== undefined) await this.#runCoupled();
+    else if (this.#isCoupled) await this.#runCoupled();
     else await this.#runOpenLoop();
     if (!this.#isPartial) this.#checkEnd();
   }
@@ -216,7 +231,7 @@ class ReplayRun {
     await this.#runUntil(Number.POSITIVE_INFINITY);
   }
 
-  /** Open loop where replicas hand requests to one another, so that events come to pass in the order of all. */
+  /** Open loop where replicas hand requests to one another or step together, so that events come to pass in the order of all. */
   async #runCoupled(): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
@@ -248,13 +263,13 @@ class ReplayRun {
   }
 
   /**
-   * Starts steps on replicas that stand between two; then the earliest event before the horizon comes to pass. False when
+   * Starts steps on those that stand between two; then the earliest event before the horizon comes to pass. False when
    * there is none, or the replay was stopped.
    */
   async #passEvent(horizonUs: number): Promise<boolean> {
     const wakes = this.#wakes;
     for (const index of this.#between) {
-      const endUs = this.#replicas[index]!.begin(this.#nowUs);
+      const endUs = this.#units[index]!.begin(this.#nowUs);
       if (endUs !== Number.POSITIVE_INFINITY) wakes.push(endUs, index);
     }
     this.#between.clear();
@@ -263,7 +278,7 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#replicas[event]!.end(this.#nowUs);
+      this.#units[event]!.end(this.#nowUs);
       this.#between.add(event);
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
@@ -355,7 +370,8 @@ class ReplayRun {
   }
 
   #wakeUp(replica: Replica): void {
-    if (!replica.isBusy) this.#between.add(replica.index);
+    const unit = Math.floor(replica.index / this.#groupSize);
+    if (!this.#units[unit]!.isBusy) this.#between.add(unit);
   }
 
   #handOver(request: HandedOver): void {
@@ -409,7 +425,7 @@ class ReplayRun {
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
         kvTransfers: this.#transfers?.summary(endUs, this.#entryReplicas.length),
       },
-      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel, description.pipelineParallel ?? 1),
+      utilisationPeaks(deployment.model, deployment.gpu, description),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;

@@ -1,5 +1,13 @@
 // One forward pass of an engine, and the port that says how long it takes.
 
+/** The steps that replicas take together because the experts are spread over the GPUs of all. */
+export interface StepGroup {
+  /** Tokens of all of these steps. */
+  readonly tokens: number;
+  /** Those of the step with most. */
+  readonly mostTokens: number;
+}
+
 /**
  * The batch of one step. The engine owns the arrays and reuses them: a step timer reads entries [0, count) during the
  * call and keeps nothing. Requests are in the engine's running order.
@@ -17,6 +25,8 @@ export interface Step {
    * behind it.
    */
   sampled: number;
+  /** This step among those of other replicas; absent where the replica is on its own. */
+  group?: StepGroup | undefined;
 }
 
 /**
@@ -29,7 +39,7 @@ export interface StepTiming {
   attentionUs: number;
   /** All layers' projections and MLPs, and the output head. */
   gemmUs: number;
-  /** All-reduces, and transfers between the stages of a pipeline. */
+  /** All-reduces, all-to-alls of experts, and transfers between the stages of a pipeline. */
   collectiveUs: number;
   /** Norms, activations, rotary embeddings, KV append, sampling. */
   otherUs: number;

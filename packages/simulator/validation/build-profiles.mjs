@@ -68,6 +68,12 @@ const sources = {
     by: "NVIDIA",
     when: "2026",
   },
+  allToAll: {
+    basis: "measured",
+    what: "NCCL 2.29.2 all-to-all (AIConfigurator 095f58a): of the bf16 and the 8-bit run of so many bytes the faster",
+    by: "NVIDIA",
+    when: "2026",
+  },
   port: {
     basis: "data sheet",
     what: "an SM takes 64 bytes a clock from L2",
@@ -410,6 +416,21 @@ function allReduceTables(gpu) {
 /** message_size counts elements of bf16. */
 const ALL_REDUCE_UNIT_BYTES = 2;
 
+/** message_size counts elements, of which each GPU has so many: 8-bit runs of twice as many take as long as 16-bit ones. */
+function allToAllTables(gpu) {
+  const all = readTable(`aiconfigurator/${gpu}_nccl_2.29.2.csv.gz`).filter((row) => row.op_name === "alltoall");
+  return [...groupBy(all, (row) => Number(row.num_gpus))].map(([gpus, rows]) => {
+    const bytesOf = (row) => Number(row.message_size) * (row.nccl_dtype === "half" ? 2 : 1);
+    const bySize = [...groupBy(rows, bytesOf)].sort((a, b) => a[0] - b[0]);
+    return {
+      gpus,
+      // The same transfer twice: other work on the machine only ever adds to it.
+      rows: bySize.map(([bytes, runs]) => [bytes, round(Math.min(...runs.map((row) => Number(row.latency))) * 1000)]),
+      source: "allToAll",
+    };
+  });
+}
+
 const h100 = {
   isochron: "gpu-profile/1",
   name: "h100-sxm",
@@ -418,7 +439,7 @@ const h100 = {
   sources: {
     datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
     ...pick(
-      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce port chosen host sampler vllmGemm cudaCores fa3 fa3Source fa3Stages smallKernel",
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce allToAll port chosen host sampler vllmGemm cudaCores fa3 fa3Source fa3Stages smallKernel",
     ),
   },
   device: {
@@ -467,10 +488,17 @@ const h100 = {
   gemm: withShapes(gemmSection(gemm.rows, "gemm", "gemmFit"), vllmGemm("h100_sxm"), "vllmGemm"),
   interconnectGBps: from("datasheet")(450),
   allReduce: allReduceTables("h100_sxm"),
+  allToAll: allToAllTables("h100_sxm"),
   elementwise: { fixedUs: from("smallKernel")(smallKernelUs), memoryGBps: from("smallKernel")(3070) },
   sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
   host: { stepUs: from("host")(150), requestUs: from("host")(1) },
 };
+
+function groupBy(rows, keyOf) {
+  const groups = new Map();
+  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row]);
+  return groups;
+}
 
 function pick(names) {
   return Object.fromEntries(names.split(" ").map((name) => [name, sources[name]]));
@@ -562,6 +590,7 @@ function scaled({
     },
     interconnectGBps: sheet(linkGBps),
     allReduce: [],
+    allToAll: undefined,
     elementwise: { fixedUs: estimate(smallKernelUs), memoryGBps: estimate(round((3070 * gbps) / 3350)) },
     sampler: { fixedUs: from("sampler")(25), bytesPerLogit: from("sampler")(8) },
     host: { stepUs: from("host")(150), requestUs: from("host")(1) },
@@ -617,11 +646,13 @@ function h200() {
         when: "2026-11",
       },
       allReduce: sources.allReduce,
+      allToAll: sources.allToAll,
       ...pick("fa3 fa3Source fa3Stages mergeFit"),
     },
     attentionKernels: [fa3Kernel],
     gemm: gemmSection(vllmGemm("h200_sxm"), "gemm", "gemmFit"),
     allReduce: allReduceTables("h200_sxm"),
+    allToAll: allToAllTables("h200_sxm"),
   };
 }
 

@@ -9,7 +9,6 @@ interface CheckedOptions {
   readonly router: string;
   readonly prefixCaching: boolean;
   readonly speculativeTokens?: number;
-  readonly expertParallel?: true;
   readonly tp: number;
   readonly stepTimer: string;
   readonly layerTimes?: string;
@@ -22,7 +21,7 @@ interface CheckedOptions {
 /** Options that undo each other, or do nothing alone, are a mistake that the numbers would hide. `isGiven`: by the user. */
 export function refuseContradictions(options: CheckedOptions, isGiven: (option: string) => boolean): void {
   const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens } = options;
-  const { expertParallel, tp, stepTimer, layerTimes, json, out, html, traceEvents } = options;
+  const { tp, stepTimer, layerTimes, json, out, html, traceEvents } = options;
   if (prefillReplicas === undefined && isGiven("kvTransfer")) {
     throw new InputError("--kv-transfer: found no --prefill-replicas, expected some that transfer");
   }
@@ -57,9 +56,6 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   if (html !== undefined && traceEvents !== undefined && resolve(html) === resolve(traceEvents)) {
     throw new InputError(`--trace-events: found ${traceEvents}, expected another file than --html writes`);
   }
-  if (expertParallel === true && tp === 1) {
-    throw new InputError("--expert-parallel: found --tp 1, expected several GPUs that share a replica");
-  }
 }
 
 /** The simulator's names of what flags set. */
@@ -67,6 +63,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   gpu: "--gpu",
   tensorParallel: "--tp",
   pipelineParallel: "--pp",
+  expertParallel: "--ep",
   replicas: "--replicas",
   router: "--router",
   batching: "--batching",

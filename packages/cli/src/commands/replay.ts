@@ -71,7 +71,7 @@ export interface ReplayOptions extends CommonOptions {
   readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
   readonly pp: number;
-  readonly expertParallel?: true;
+  readonly ep?: number;
   readonly expertImbalance?: number;
   readonly replicas: number;
   readonly router: RouterName;
@@ -191,7 +191,11 @@ function deploymentOptions(command: Command): void {
       integerOption("--pp", 1),
       1,
     )
-    .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
+    .option(
+      "--ep <number>",
+      "GPUs that whole experts are spread over: --tp, or those of several replicas, which then step together",
+      integerOption("--ep", 2),
+    )
     .option(
       "--expert-imbalance <cv>",
       `coefficient of variation of the experts' shares of tokens (${EXPERT_SHARE_CV}, an estimate)`,
@@ -371,7 +375,7 @@ function stepTimerOf(
     tensorParallel: tp,
     pipelineParallel: options.pp,
     attentionPolicy: options.attention,
-    expertParallel: options.expertParallel,
+    expertParallel: options.ep,
     expertShareCv: options.expertImbalance,
     pageSize,
   });
@@ -402,7 +406,7 @@ async function replayWithProgress(
         attention: options.attention,
         tensorParallel: options.tp,
         pipelineParallel: options.pp,
-        expertParallel: options.expertParallel,
+        expertParallel: options.ep,
         replicas: options.replicas,
         router: options.router,
         routerStalenessMs: options.routerStalenessMs,

@@ -7,6 +7,8 @@ import { basename } from "node:path";
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
+import { writePage } from "../documents/page.ts";
+import { prepareFile } from "../documents/write.ts";
 import { InputError } from "../errors.ts";
 import { integerOption, pathOption } from "../options.ts";
 import type { Runner } from "../sweep/task.ts";
@@ -21,6 +23,7 @@ interface SweepOptions extends CommonOptions {
   readonly lostAfter?: number;
   readonly out?: string;
   readonly reports?: string;
+  readonly html?: string;
 }
 
 /** Chosen: more threads than any machine has cores. */
@@ -33,7 +36,7 @@ export function addSweepCommand(program: Command, context: Context): void {
     usage: "sweep [sweep]",
     summary: "replay a trace on many deployments: the Pareto front, and the smallest one within limits",
     examples: [
-      "isochron sweep docs/examples/sweep.json",
+      "isochron sweep docs/examples/sweep.json --html sweep.html",
       "isochron sweep sweep.json --workers 8 --reports reports",
       "isochron sweep --worker --queue redis://sweeps.local:6379    # on every machine",
       "isochron sweep sweep.json --queue redis://sweeps.local:6379  # on one of them",
@@ -56,6 +59,7 @@ export function addSweepCommand(program: Command, context: Context): void {
       integerOption("--lost-after", 1, 86_400),
     )
     .option("--out <folder>", "where results go (default: SWEEP-results)", pathOption("--out"))
+    .option("--html <file>", "write one self-contained page with the Pareto pictures", pathOption("--html"))
     .option("--reports <folder>", "keep the whole report of every replay there", pathOption("--reports"))
     .addHelpText("after", HELP)
     .action((file: string | undefined, options: SweepOptions) => {
@@ -77,7 +81,7 @@ Run again with the same folder, only what is missing is run. docs/sweeps.md has 
 `;
 
 function refuseContradictions(file: string | undefined, options: SweepOptions): void {
-  const { worker, queue, lostAfter, out, reports, workers } = options;
+  const { worker, queue, lostAfter, out, reports, html, workers } = options;
   if (worker !== true) {
     if (file === undefined) throw new InputError("sweep: found no file, expected a sweep/1 document, or --worker");
     if (lostAfter !== undefined && (queue === undefined || workers === undefined)) {
@@ -86,7 +90,7 @@ function refuseContradictions(file: string | undefined, options: SweepOptions): 
     return;
   }
   if (queue === undefined) throw new InputError("--worker: found no --queue, expected the address of the queue");
-  const [name] = Object.entries({ file, "--out": out, "--reports": reports }).find(
+  const [name] = Object.entries({ file, "--out": out, "--reports": reports, "--html": html }).find(
     ([, value]) => value !== undefined,
   ) ?? [undefined];
   if (name !== undefined)
@@ -135,11 +139,13 @@ async function openRunner(options: SweepOptions, context: Context): Promise<Runn
 }
 
 async function sweep(file: string, options: SweepOptions, context: Context): Promise<void> {
-  const { out = defaultOut(file), reports } = options;
+  const { out = defaultOut(file), reports, html } = options;
+  if (html !== undefined) prepareFile(html);
   const { runSweep } = await import("../sweep/run-sweep.ts");
   const run = await runSweep({ file, out, reports, runner: () => openRunner(options, context) }, context);
   const { results, written, reused, durationMs } = run;
   const { missing, failed, total } = results.counts;
+  if (html !== undefined) writePage(html, { reports: [], timelines: [], sweeps: [results] });
   const stopped = `stopped: ${integer(total - missing)} of ${integer(total)} configurations are finished and in ${out}; run the same command again to go on`;
   if (missing > 0) context.exitCode = ExitCode.interrupted;
   else if (failed > 0) context.exitCode = ExitCode.failedCheck;
@@ -148,7 +154,7 @@ async function sweep(file: string, options: SweepOptions, context: Context): Pro
     [
       sweepText(results, paint, width),
       `\n${integer(total - missing - reused)} replayed in ${clock(durationMs / 1000)}, ${integer(reused)} already there\n`,
-      ...written.map((path) => `wrote ${path}\n`),
+      ...[...written, ...(html === undefined ? [] : [html])].map((path) => `wrote ${path}\n`),
       ...(missing > 0 ? [`${paint("yellow", stopped)}\n`] : []),
       ...(failed > 0 ? ["run the same command again to try those that failed once more\n"] : []),
     ].join(""),

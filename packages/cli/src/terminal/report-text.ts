@@ -59,7 +59,9 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
     deployment;
   const { pipelineParallel = 1 } = deployment;
   const group = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
-  const gpus = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
+  const stages = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
+  const { expertParallel } = deployment;
+  const gpus = expertParallel === undefined ? stages : `${stages}, experts over ${expertParallel} GPUs`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;

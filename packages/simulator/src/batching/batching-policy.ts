@@ -92,6 +92,7 @@ export function createScheduledStep(maxRunningRequests: number): ScheduledStep {
     kvLens: room(),
     tokens: 0,
     sampled: 0,
+    group: undefined,
     slots: room(),
     prefillTokens: 0,
     admittedCount: 0,

@@ -3,7 +3,7 @@
 // Times are microseconds of simulated time since the first arrival; metric summaries are milliseconds, as serving
 // benchmarks print them.
 
-import type { Generator, Timeline } from "@isochron/planner";
+import type { Generator } from "@isochron/planner";
 import { z } from "zod";
 import { generatorSchema } from "./generator.ts";
 
@@ -42,8 +42,11 @@ export interface Deployment {
   readonly pipelineParallel?: number | undefined;
   /** Of all replicas; absent without a pipeline, where they are replicas × tensorParallel. */
   readonly gpus?: number | undefined;
-  /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
-  readonly expertParallel?: boolean | undefined;
+  /**
+   * GPUs that whole experts are spread over: those of a replica, or of several that step together; absent where every GPU of
+   * a replica has a slice of each expert.
+   */
+  readonly expertParallel?: number | undefined;
   readonly replicas: number;
   readonly router: string;
   /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
@@ -138,7 +141,7 @@ export interface Metrics {
     readonly collective: number;
     readonly other: number;
     readonly host: number;
-    /** Between the stages of a pipeline, behind the step before; absent without a pipeline. */
+    /** Between the stages of a pipeline, behind the step before, or for the experts' other replicas; absent without either. */
     readonly wait?: number | undefined;
   };
 }
@@ -277,7 +280,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     tensorParallel: number,
     pipelineParallel: number.optional(),
     gpus: number.optional(),
-    expertParallel: z.boolean().optional(),
+    expertParallel: number.optional(),
     replicas: number,
     router: z.string(),
     routerStalenessMs: number.optional(),
@@ -371,15 +374,6 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
   warnings: z.array(z.string()),
   wallClock: z.strictObject({ startedAt: z.string(), durationMs: number, requestsPerSecond: number }),
 });
-
-/**
- * What a page of the viewer is given: documents side by side. A timeline of a replayed step carries the title
- * `stepTitle(replica, step)`, which is how the viewer finds it from the report.
- */
-export interface ViewerBundle {
-  readonly reports: readonly Report[];
-  readonly timelines: readonly Timeline[];
-}
 
 /** Title of the timeline of a replayed step. */
 export function stepTitle(replica: number, step: number): string {

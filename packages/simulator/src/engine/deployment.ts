@@ -18,8 +18,11 @@ export interface DeploymentOptions {
   readonly tensorParallel?: number | undefined;
   /** Stages that the layers are split over, tensorParallel GPUs each. Default 1. */
   readonly pipelineParallel?: number | undefined;
-  /** Whole experts on each GPU of a replica, as the step timer has it; for the report. Default false. */
-  readonly expertParallel?: boolean | undefined;
+  /**
+   * GPUs that whole experts are spread over, as the step timer has it: tensorParallel, or the GPUs of several replicas, which
+   * then step together. Default: every GPU has a slice of each expert.
+   */
+  readonly expertParallel?: number | undefined;
   readonly replicas?: number | undefined;
   readonly router?: RouterName | undefined;
   /** Routers see replicas as they were at the last multiple of this. Default 0: as they are. */
@@ -113,6 +116,8 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     throw new DeploymentError("pipelineParallel", pipelineParallel, `at most the ${model.layers} layers of the model`);
   }
   const replicas = integer("replicas", options.replicas ?? 1, 1);
+  const { expertParallel } = options;
+  if (expertParallel !== undefined) checkExpertParallel(options, expertParallel);
   const blockSizeTokens = integer("blockSizeTokens", options.blockSizeTokens ?? 16, 1);
   const maxRunningRequests = integer("maxRunningRequests", options.maxRunningRequests ?? (isLarge ? 1024 : 256), 1);
   const maxBatchedTokens = integer("maxBatchedTokens", options.maxBatchedTokens ?? (isLarge ? 8192 : 2048), 1);
@@ -128,6 +133,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       ? fittingKvBlocks(model, gpu, {
           tensorParallel,
           pipelineParallel,
+          expertParallel,
           utilization,
           blockSizeTokens,
           maxBatchedTokens,
@@ -168,7 +174,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       ...(model.kvDtype === undefined ? {} : { kvDtype: model.kvDtype }),
       tensorParallel,
       ...(pipelineParallel === 1 ? {} : { pipelineParallel, gpus: replicas * pipelineParallel * tensorParallel }),
-      ...(options.expertParallel === true ? { expertParallel: true } : {}),
+      ...(expertParallel === undefined ? {} : { expertParallel }),
       replicas,
       router,
       ...(routerStalenessMs === 0 ? {} : { routerStalenessMs }),
@@ -195,6 +201,23 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     router,
     batching,
   };
+}
+
+/** Replicas that share experts are of one kind, and have no pipelines. */
+function checkExpertParallel(options: DeploymentOptions, gpus: number): void {
+  const { model, tensorParallel = 1, pipelineParallel = 1, replicas = 1, disaggregation } = options;
+  integer("expertParallel", gpus, 1);
+  const refuse = (expected: string): never => {
+    throw new DeploymentError("expertParallel", gpus, expected);
+  };
+  if (model.moe === undefined) refuse(`a mixture of experts: ${model.name} is dense`);
+  if (gpus % tensorParallel !== 0) refuse(`a multiple of tensorParallel (${tensorParallel})`);
+  const group = gpus / tensorParallel;
+  const { prefillReplicas = replicas } = disaggregation ?? {};
+  if (replicas % group !== 0 || prefillReplicas % group !== 0) {
+    refuse(`the GPUs of so many replicas that the ${replicas} (of each kind) are a multiple of them, not of ${group}`);
+  }
+  if (group > 1 && pipelineParallel > 1) refuse(`tensorParallel (${tensorParallel}) in a pipeline`);
 }
 
 function resolveSpeculation(
@@ -245,6 +268,7 @@ const RESERVE_BYTES = 0.88e9;
 interface KvBlockInputs {
   readonly tensorParallel: number;
   readonly pipelineParallel: number;
+  readonly expertParallel: number | undefined;
   readonly utilization: number;
   readonly blockSizeTokens: number;
   readonly maxBatchedTokens: number;
@@ -256,23 +280,23 @@ interface KvBlockInputs {
  * pipeline, of the stage where fewest fit. An estimate; an engine's own num_gpu_blocks is better where it is known.
  */
 function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInputs): number {
-  const { tensorParallel, pipelineParallel, maxBatchedTokens, maxRunningRequests } = inputs;
+  const { tensorParallel, pipelineParallel, expertParallel, maxBatchedTokens, maxRunningRequests } = inputs;
   const bytes = DTYPE_BYTES[model.dtype];
   // The widest moment of a layer: residual, its copy and the gate and up projections; then 16- and 32-bit logits.
   const layerBytes = maxBatchedTokens * bytes * (3 * model.hiddenSize + (2 * model.intermediateSize) / tensorParallel);
   const logitBytes = maxRunningRequests * model.vocabSize * (bytes + 4);
   let least = Number.POSITIVE_INFINITY;
   for (const stage of modelStages(model, pipelineParallel)) {
-    const weightBytes = rankWeightBytes(model, tensorParallel, stage);
+    const weightBytes = rankWeightBytes(model, tensorParallel, stage, expertParallel);
     const stepBytes = layerBytes + (stage.hasHead ? logitBytes : 0);
     const available = inputs.utilization * gpu.memoryBytes - weightBytes - stepBytes - RESERVE_BYTES;
     const blockBytes = rankKvBytesPerToken(model, tensorParallel, stage) * inputs.blockSizeTokens;
     const blocks = Math.floor(available / blockBytes);
     if (blocks < 2) {
       const gib = (size: number): string => (size / 2 ** 30).toFixed(1);
-      const gpus = tensorParallel * pipelineParallel;
+      const gpus = Math.max(tensorParallel * pipelineParallel, expertParallel ?? 1);
       const expected = [
-        `more memory or tensor or pipeline parallelism: of a share of ${inputs.utilization},`,
+        `more memory or tensor, pipeline or expert parallelism: of a share of ${inputs.utilization},`,
         `${model.name} takes ${gib(weightBytes)} GiB of weights on ${gpus === 1 ? "each GPU" : `one of ${gpus} GPUs`},`,
         `${gib(stepBytes)} GiB for steps of ${maxBatchedTokens} tokens and ${maxRunningRequests} requests,`,
         `and the engine ${gib(RESERVE_BYTES)} GiB, which leaves no two KV blocks of ${inputs.blockSizeTokens} tokens`,

@@ -10,7 +10,7 @@ import { clearScheduledStep } from "../batching/batching-policy.ts";
 import type { KvCache } from "../kv-cache/kv-cache.ts";
 import type { StepObserver } from "../metrics/step-observer.ts";
 import type { ReplicaSignals } from "../routing/router.ts";
-import type { StepTimer, StepTiming } from "../step.ts";
+import type { StepGroup, StepTimer, StepTiming } from "../step.ts";
 import { DeploymentError } from "./deployment.ts";
 import type { HandedOver } from "./kv-transfers.ts";
 import { Pipeline, type StepPassage } from "./pipeline.ts";
@@ -49,7 +49,7 @@ export class Replica implements ReplicaSignals {
   readonly #only: StepInFlight;
   /** Undefined where steps follow one another. */
   readonly #pipeline: Pipeline | undefined;
-  /** What the observer is told of a step in a pipeline. */
+  /** What the observer is told of a step in a pipeline, or of one among other replicas' steps. */
   readonly #shownTiming = {} as StepTiming;
   readonly #draftTokens: number;
   readonly #acceptance: Acceptance | undefined;
@@ -171,6 +171,27 @@ export class Replica implements ReplicaSignals {
     return this.#actsUs;
   }
 
+  /** Decides on a step that goes along with those of other replicas. Undefined where there is nothing to do. */
+  scheduleShared(nowUs: number): ScheduledStep | undefined {
+    const hasWork = this.policy.runningCount > 0 || this.policy.waitingCount > 0;
+    return hasWork && this.#schedule(this.#only.batch, nowUs) ? this.#only.batch : undefined;
+  }
+
+  /** What the step that was decided on takes by itself, among the others. */
+  timeShared(group: StepGroup): number {
+    const { batch } = this.#only;
+    batch.group = group;
+    // A timer may be everybody's, and forgets.
+    return Object.assign(this.#shownTiming, this.#time(batch)).durationUs;
+  }
+
+  /** Begins it. It lasts as long as the longest of all. */
+  beginShared(nowUs: number, durationUs: number): void {
+    this.#shownTiming.durationUs = durationUs;
+    this.#enterAlone(this.#only, nowUs, this.#shownTiming);
+    this.#actsUs = this.#only.endUs;
+  }
+
   #fill(pipeline: Pipeline, hasWork: boolean, nowUs: number): number {
     const inFlight = this.#inFlight;
     const hasStarted = hasWork && !inFlight.isFull && this.#startStep(inFlight.next, nowUs);
@@ -182,7 +203,14 @@ export class Replica implements ReplicaSignals {
 
   /** False when nothing can be scheduled yet. */
   #startStep(flight: StepInFlight, nowUs: number): boolean {
-    const step = flight.batch;
+    if (!this.#schedule(flight.batch, nowUs)) return false;
+    const timing = this.#time(flight.batch);
+    if (this.#pipeline === undefined) this.#enterAlone(flight, nowUs, timing);
+    else this.#enter(this.#pipeline, flight, nowUs, timing);
+    return true;
+  }
+
+  #schedule(step: ScheduledStep, nowUs: number): boolean {
     clearScheduledStep(step);
     this.policy.schedule(step);
     if (step.preemptedCount > 0) this.#notePreemptions(step);
@@ -192,31 +220,43 @@ export class Replica implements ReplicaSignals {
       throw new Error(`replica ${this.index} has ${this.policy.waitingCount} waiting requests and scheduled none`);
     }
     if (step.admittedCount > 0) this.#noteAdmissions(step, nowUs);
+    return true;
+  }
+
+  #time(step: ScheduledStep): StepTiming {
     const timing = this.#stepTimer.time(step);
     if (!(timing.durationUs > 0)) {
       throw new Error(`step timer ${this.#stepTimer.name} gave ${timing.durationUs} µs, expected more than 0`);
     }
+    const stages = this.#pipeline?.stages ?? 1;
+    const timed = timing.stageUs?.length ?? 1;
+    if (timed !== stages) {
+      const expected = `${timed}, what the step timer "${this.#stepTimer.name}" times`;
+      throw new DeploymentError("pipelineParallel", stages, expected);
+    }
+    return timing;
+  }
+
+  #number(flight: StepInFlight, timing: StepTiming): void {
     flight.number = this.#stepNumber++;
     flight.attentionUs = timing.attentionUs;
     flight.attentionImbalance = timing.attentionImbalance;
     flight.previousEndUs = this.#previousEndUs;
-    if (this.#pipeline === undefined) {
-      if (timing.stageUs !== undefined) this.#refuseTiming(timing);
-      flight.startUs = nowUs;
-      flight.endUs = nowUs + timing.durationUs;
-      flight.durationUs = flight.occupiedUs = timing.durationUs;
-      this.#observeStart(flight, timing, undefined);
-    } else {
-      this.#enter(this.#pipeline, flight, nowUs, timing);
-    }
-    return true;
+  }
+
+  #enterAlone(flight: StepInFlight, nowUs: number, timing: StepTiming): void {
+    this.#number(flight, timing);
+    flight.startUs = nowUs;
+    flight.endUs = nowUs + timing.durationUs;
+    flight.durationUs = flight.occupiedUs = timing.durationUs;
+    this.#observeStart(flight, timing, undefined);
   }
 
   #enter(pipeline: Pipeline, flight: StepInFlight, nowUs: number, timing: StepTiming): void {
+    this.#number(flight, timing);
     const { batch } = flight;
     const { stepsInFlight } = this.requests.visible;
     for (let i = 0; i < batch.count; i++) stepsInFlight[batch.slots[i]!]!++;
-    if (timing.stageUs?.length !== pipeline.stages) this.#refuseTiming(timing);
     pipeline.enter(nowUs, timing);
     flight.startUs = pipeline.startUs;
     flight.endUs = pipeline.endUs;
@@ -227,11 +267,6 @@ export class Replica implements ReplicaSignals {
     shown.durationUs = flight.durationUs;
     shown.hostUs = pipeline.exposedHostUs;
     this.#observeStart(flight, shown, pipeline);
-  }
-
-  #refuseTiming({ stageUs }: StepTiming): never {
-    const expected = `${stageUs?.length ?? 1}, what the step timer "${this.#stepTimer.name}" times`;
-    throw new DeploymentError("pipelineParallel", this.#pipeline?.stages ?? 1, expected);
   }
 
   #observeStart(flight: StepInFlight, timing: StepTiming, passage: StepPassage | undefined): void {
@@ -271,7 +306,7 @@ export class Replica implements ReplicaSignals {
 
   #finishStep(flight: StepInFlight): void {
     const { requests } = this;
-    const { inputTokens, knownTokens, draftTokens } = requests.visible;
+    const { knownTokens, draftTokens } = requests.visible;
     const { generatedTokens, outputTokens, lastTokenUs } = requests;
     const { batch, endUs: nowUs, previousEndUs } = flight;
     const { slots, kvLens } = batch;
@@ -281,7 +316,7 @@ export class Replica implements ReplicaSignals {
       const slot = slots[i]!;
       if (isPipeline && requests.land(slot)) continue;
       const before = generatedTokens[slot]!;
-      const known = inputTokens[slot]! + before;
+      const known = knownTokens[slot]!;
       const drafts = kvLens[i]! - known;
       if (drafts < 0) continue;
       const gained = drafts === 0 ? 1 : this.#verify(slot, drafts);

@@ -148,7 +148,7 @@ export interface GpuProfile {
     readonly tflops: Quantity;
     readonly memoryGBps: Quantity;
   };
-  /** What one GPU sends to the others, one direction. For GPU counts without a table of all-reduce times. */
+  /** What one GPU sends to the others, one direction. For GPU counts without a table. */
   readonly interconnectGBps: Quantity;
   readonly allReduce: readonly {
     readonly gpus: number;
@@ -156,6 +156,8 @@ export interface GpuProfile {
     readonly rows: readonly (readonly [number, number])[];
     readonly source: string;
   }[];
+  /** Every GPU of so many sends each an equal part of its bytes: [bytes of one GPU, µs] in ascending bytes. */
+  readonly allToAll?: GpuProfile["allReduce"] | undefined;
   /** A small kernel (norm, activation, rotary embedding): fixed + bytes / GBps. */
   readonly elementwise: { readonly fixedUs: Quantity; readonly memoryGBps: Quantity };
   /** Sampling: fixed + bytes of logits moved. */
@@ -204,6 +206,8 @@ const attentionFields = {
     .optional(),
 };
 
+const collective = z.strictObject({ gpus: z.number().int().min(2), rows, source: z.string().min(1) });
+
 export const gpuProfileSchema: z.ZodType<GpuProfile> = z
   .strictObject({
     isochron: z.literal("gpu-profile/1"),
@@ -244,7 +248,8 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
       memoryGBps: positiveQuantity,
     }),
     interconnectGBps: positiveQuantity,
-    allReduce: z.array(z.strictObject({ gpus: z.number().int().min(2), rows, source: z.string().min(1) })),
+    allReduce: z.array(collective),
+    allToAll: z.array(collective).optional(),
     elementwise: z.strictObject({ fixedUs: quantity, memoryGBps: positiveQuantity }),
     sampler: z.strictObject({ fixedUs: quantity, bytesPerLogit: quantity }),
     host: z.strictObject({ stepUs: quantity, requestUs: quantity }),

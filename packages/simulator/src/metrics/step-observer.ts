@@ -44,6 +44,8 @@ export interface StepObserverOptions {
   readonly recordSteps: readonly StepName[];
   /** Of the pipeline; 1 without one. */
   readonly stages: number;
+  /** Whether replicas take their steps together. */
+  readonly areStepsShared: boolean;
   /** Share of the routed experts that one token visits; 0 without a mixture of experts. */
   readonly expertShare: number;
 }
@@ -103,6 +105,9 @@ export class StepObserver {
   imbalanceKnownUs = 0;
   imbalanceMax = 0;
 
+  /** Whether steps last longer than what they do: those of a pipeline, and those that go along with others. */
+  readonly hasWaits: boolean;
+
   readonly #slo: ServiceLevel;
   readonly #expertShare: number;
   readonly #onStep: ((step: ReplayedStep) => void) | undefined;
@@ -110,6 +115,7 @@ export class StepObserver {
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
     this.#expertShare = options.expertShare;
+    this.hasWaits = options.stages > 1 || options.areStepsShared;
     this.stageBusyUs = new Float64Array(options.stages);
     this.#onStep = options.onStep;
     this.steps = new StepSeriesRecorder(options.seriesLimit);
@@ -152,7 +158,9 @@ export class StepObserver {
     this.tokenSum += tokens;
     if (tokens > this.tokenMax) this.tokenMax = tokens;
     this.sampledSum += step.sampled;
-    if (this.#expertShare > 0) this.visitedShareSum += 1 - integerPower(1 - this.#expertShare, tokens);
+    if (this.#expertShare > 0) {
+      this.visitedShareSum += 1 - integerPower(1 - this.#expertShare, step.group?.tokens ?? tokens);
+    }
     this.kvBlockUs += kvBlocksUsed * occupiedUs;
     if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
     if (smBusyFraction >= 0) {

@@ -1,7 +1,7 @@
 // What was measured, turned into the metrics of a report, as vLLM's serving benchmark defines them. Times are open loop:
 // from the arrival that the trace states.
 
-import type { Metrics } from "../documents/report.ts";
+import type { Deployment, Metrics } from "../documents/report.ts";
 import type { GpuFacts } from "../engine/gpu-facts.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import {
@@ -13,6 +13,7 @@ import {
   rankKvBytesPerToken,
   rankWeightBytes,
 } from "../model/model-cost.ts";
+import { wholeModel } from "../model/model-stages.ts";
 import type { StepObserver } from "./step-observer.ts";
 
 /** Hardware and model as far as utilisation needs them, for one replica. */
@@ -32,13 +33,14 @@ export interface UtilisationPeaks {
   readonly stages: number;
 }
 
+type Parallelism = Pick<Deployment, "tensorParallel" | "pipelineParallel" | "expertParallel">;
+
 export function utilisationPeaks(
   model: ModelConfig,
   gpu: GpuFacts,
-  tensorParallel: number,
-  stages: number,
+  { tensorParallel, pipelineParallel: stages = 1, expertParallel = tensorParallel }: Parallelism,
 ): UtilisationPeaks {
-  const expertBytes = rankExpertBytes(model, tensorParallel);
+  const expertBytes = rankExpertBytes(model, expertParallel);
   const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
   return {
     flopsPerToken: flopsPerToken(model),
@@ -46,7 +48,9 @@ export function utilisationPeaks(
     attentionFlopsPerPair: attentionFlopsPerPair(model),
     // A lookup reads single rows of the embedding table.
     weightBytesPerStep:
-      rankWeightBytes(model, tensorParallel) - expertBytes - (model.tiedEmbeddings ? 0 : embeddingBytes),
+      rankWeightBytes(model, tensorParallel, wholeModel(model), expertParallel) -
+      expertBytes -
+      (model.tiedEmbeddings ? 0 : embeddingBytes),
     expertBytes,
     kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
     peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
@@ -136,7 +140,7 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
       collective: ratio(parts.collective, stepUs),
       other: ratio(parts.other, stepUs),
       host: ratio(parts.host, stepUs),
-      ...(peaks.stages === 1 ? {} : { wait: ratio(waitUs, stepUs) }),
+      ...(observer.hasWaits ? { wait: ratio(waitUs, stepUs) } : {}),
     },
   };
 }

@@ -32,7 +32,9 @@ export class StageCosts {
   /** Fills in everything but what is known of the SMs. `layerAttentionUs`: one layer's launch. */
   addUp(layerAttentionUs: number, step: Step): StepTiming {
     const { stages, timing } = this;
-    const { tokens, sampled } = step;
+    const { tokens, sampled, group } = step;
+    const groupTokens = group?.tokens ?? tokens;
+    const mostTokens = group?.mostTokens ?? tokens;
     let attentionUs = 0;
     let gemmUs = 0;
     let collectiveUs = 0;
@@ -41,8 +43,8 @@ export class StageCosts {
     for (let s = 0; s < stages.length; s++) {
       const costs = stages[s]!;
       const attention = costs.stage.layers * layerAttentionUs;
-      const gemm = costs.gemmUs(tokens, sampled);
-      const collective = costs.collectiveUs(tokens);
+      const gemm = costs.gemmUs(tokens, sampled, groupTokens);
+      const collective = costs.collectiveUs(tokens, groupTokens, mostTokens);
       const other = costs.otherUs(tokens, sampled);
       const stageUs = attention + gemm + collective + other;
       attentionUs += attention;
@@ -85,8 +87,8 @@ export class StageTransfers {
   us(tokens: number): number {
     const { links, tensorParallel } = this;
     const bytes = tokens * this.tokenBytes;
-    const sentUs = links.exchangeUs(2, bytes / tensorParallel);
+    const sentUs = links.transferUs(bytes / tensorParallel);
     if (tensorParallel === 1) return sentUs;
-    return sentUs + links.exchangeUs(tensorParallel, (bytes * (tensorParallel - 1)) / tensorParallel);
+    return sentUs + links.gatherUs(tensorParallel, (bytes * (tensorParallel - 1)) / tensorParallel);
   }
 }

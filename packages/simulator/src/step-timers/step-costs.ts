@@ -1,6 +1,6 @@
 // Everything of a step but attention, on one rank of a tensor-parallel group (all ranks do the same, or wait for the one
 // with the busiest experts), in one stage of a pipeline: projections and MLP of every layer, the output head for sampled
-// tokens, two all-reduces per layer, small kernels, host time.
+// tokens, two all-reduces per layer (or one, and all-to-alls of the experts), small kernels, host time.
 //
 // Each is a function of the number of tokens, of sampled tokens or of requests. The per-token ones are memoised by
 // token count: the same numbers, found once.
@@ -10,11 +10,12 @@ import type { ModelConfig, WeightDtype } from "../model/model-config.ts";
 import { rankKvHeads } from "../model/model-config.ts";
 import { DTYPE_BYTES } from "../model/model-cost.ts";
 import type { ModelStage } from "../model/model-stages.ts";
+import { ExpertExchange } from "./expert-exchange.ts";
 import { EXPERT_SHARE_CV, ExpertRouting } from "./expert-routing.ts";
 import { GemmTimes } from "./gemm-times.ts";
 import { LinkTimes } from "./link-times.ts";
 
-/** All-reduces of one layer: after the output projection and after the MLP. */
+/** All-reduces of one layer: after the output projection and after the MLP, unless all-to-alls take the latter's place. */
 const ALL_REDUCES_PER_LAYER = 2;
 
 /** Token counts up to which costs are memoised: above any max_num_batched_tokens in use. */
@@ -22,8 +23,11 @@ const MEMO_TOKENS = 32_768;
 
 /** How the experts of a mixture are placed and used. */
 export interface ExpertOptions {
-  /** Whole experts on each rank instead of a slice of every expert; false unless given. */
-  readonly expertParallel?: boolean | undefined;
+  /**
+   * GPUs with whole experts on each, instead of a slice of every expert on each of tensorParallel: these, whose activations
+   * are all-reduced either way, or those of several replicas that step together, with all-to-alls between them.
+   */
+  readonly expertParallel?: number | undefined;
   /** Coefficient of variation of the experts' shares of the tokens; 0 is even. EXPERT_SHARE_CV unless given. */
   readonly expertShareCv?: number | undefined;
 }
@@ -63,11 +67,14 @@ export class StepCosts {
   /** GPUs that share one expert. */
   private readonly expertSlices: number;
   private readonly routing: ExpertRouting | undefined;
+  /** Undefined where every expert is on the GPUs that share its layer's attention. */
+  private readonly exchange: ExpertExchange | undefined;
   private readonly shapes: readonly Shape[];
   private readonly gemmMemo = emptyMemo();
   private readonly headMemo = emptyMemo();
   private readonly otherMemo = emptyMemo();
   private readonly collectiveMemo = emptyMemo();
+  private readonly expertMemo = emptyMemo();
   private readonly host: HostTime;
   private readonly samplerFixedUs: number;
   /** Logits read for one token: every rank samples from the gathered logits of the whole vocabulary. */
@@ -93,17 +100,34 @@ export class StepCosts {
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
     this.weights = model.weightDtype ?? model.dtype;
-    const { expertParallel = false, expertShareCv = EXPERT_SHARE_CV } = options;
-    this.expertSlices = expertParallel ? 1 : tensorParallel;
+    const { expertParallel, expertShareCv = EXPERT_SHARE_CV } = options;
+    this.expertSlices = expertParallel === undefined ? tensorParallel : 1;
     if (model.moe !== undefined) {
       const { experts, expertsPerToken } = model.moe;
-      this.routing = new ExpertRouting(experts, expertsPerToken, tensorParallel / this.expertSlices, expertShareCv);
+      this.routing = new ExpertRouting(experts, expertsPerToken, expertParallel ?? 1, expertShareCv);
+      if (this.routing.ranks > tensorParallel) {
+        this.exchange = new ExpertExchange(model, this.links, this.routing, tensorParallel);
+      }
     }
     this.shapes = attentionShapes(model, tensorParallel);
   }
 
-  /** Projections and MLPs of the stage's layers, and the output head for the sampled tokens. */
-  gemmUs(tokens: number, sampled: number): number {
+  /** Projections and MLPs of the stage's layers, and the output head for the sampled tokens. `groupTokens`: of all replicas. */
+  gemmUs(tokens: number, sampled: number, groupTokens: number): number {
+    const ownUs = this.ownGemmUs(tokens, sampled);
+    return this.exchange === undefined ? ownUs : ownUs + this.spreadExpertsUs(groupTokens);
+  }
+
+  /** The routed experts of the stage's layers where they are spread over the GPUs of several replicas. */
+  private spreadExpertsUs(groupTokens: number): number {
+    const { stage, expertMemo } = this;
+    const layers = stage.layers - stage.denseLayers;
+    if (groupTokens > MEMO_TOKENS) return layers * this.routedExpertsUs(groupTokens);
+    if (expertMemo[groupTokens]! < 0) expertMemo[groupTokens] = layers * this.routedExpertsUs(groupTokens);
+    return expertMemo[groupTokens]!;
+  }
+
+  private ownGemmUs(tokens: number, sampled: number): number {
     if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
     const { gemmMemo, headMemo } = this;
     if (gemmMemo[tokens]! < 0) gemmMemo[tokens] = this.layersGemmUs(tokens);
@@ -117,18 +141,31 @@ export class StepCosts {
     return this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
   }
 
-  /** All-reduces of the stage's layers; 0 on one GPU. */
-  collectiveUs(tokens: number): number {
+  /** What the GPUs of the stage's layers send one another. `groupTokens`, `mostTokens`: of all replicas, as in StepGroup. */
+  collectiveUs(tokens: number, groupTokens: number, mostTokens: number): number {
+    const ownUs = this.ownCollectiveUs(tokens);
+    if (this.exchange === undefined) return ownUs;
+    return ownUs + (this.stage.layers - this.stage.denseLayers) * this.exchange.us(groupTokens, mostTokens);
+  }
+
+  /** Among those that share attention; 0 on one GPU. */
+  private ownCollectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
-    if (tokens > MEMO_TOKENS) return this.layersAllReduceUs(tokens);
+    if (tokens > MEMO_TOKENS) return this.layersCollectiveUs(tokens);
     const { collectiveMemo } = this;
-    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersAllReduceUs(tokens);
+    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersCollectiveUs(tokens);
     return collectiveMemo[tokens]!;
   }
 
-  private layersAllReduceUs(tokens: number): number {
+  private layersCollectiveUs(tokens: number): number {
+    const { stage, exchange } = this;
     const bytes = tokens * this.model.hiddenSize * this.elementBytes;
-    return this.stage.layers * ALL_REDUCES_PER_LAYER * this.links.allReduceUs(this.tensorParallel, bytes);
+    const allReduceUs = this.links.allReduceUs(this.tensorParallel, bytes);
+    if (exchange === undefined) return stage.layers * ALL_REDUCES_PER_LAYER * allReduceUs;
+    const spreadLayers = stage.layers - stage.denseLayers;
+    return (
+      (stage.layers * ALL_REDUCES_PER_LAYER - spreadLayers) * allReduceUs + spreadLayers * exchange.gatherUs(tokens)
+    );
   }
 
   /** Norms, rotary embedding, KV append, activation of the stage's layers; embedding, last norm and sampling where it has them. */
@@ -160,7 +197,7 @@ export class StepCosts {
     const mlpUs = this.mlpUs(tokens, model.intermediateSize / tensorParallel);
     if (moe === undefined) return layers * (projectionsUs + mlpUs);
     const expertsUs =
-      this.routedExpertsUs(tokens) +
+      (this.exchange === undefined ? this.routedExpertsUs(tokens) : 0) +
       this.gemm.us(tokens, moe.experts, model.hiddenSize, model.dtype) +
       (moe.sharedExperts > 0
         ? this.mlpUs(tokens, (moe.sharedExperts * moe.expertIntermediateSize) / tensorParallel)

@@ -118,7 +118,7 @@ function readSummary(field: Field): Summary {
   return Object.fromEntries(SUMMARY_FIELDS.map((name) => [name, field.get(name).nullable()])) as unknown as Summary;
 }
 
-function readMetrics(field: Field): Metrics {
+export function readMetrics(field: Field): Metrics {
   const number = (name: string): number => field.get(name).number();
   const spread = (name: string): { mean: number; max: number } => ({
     mean: field.get(name).get("mean").number(),
