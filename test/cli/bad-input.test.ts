@@ -215,7 +215,9 @@ describe("an error speaks of what was typed", () => {
   });
 
   it("a folder without a report", async () => {
-    expect(await refusal(["view", temporaryFolder(), "--html", "x.html"])).toContain("no report.json or summary.json in this folder");
+    expect(await refusal(["view", temporaryFolder(), "--html", "x.html"])).toContain(
+      "no report.json or summary.json in this folder",
+    );
   });
 });
 
