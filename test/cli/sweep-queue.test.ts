@@ -182,15 +182,17 @@ describe.skipIf(!hasRedis)("a sweep over a queue", () => {
     const folder = temporaryFolder();
     const args = ["sweep", writeSweep(folder), "--out", join(folder, "out"), "--queue", url];
     const interrupt = new AbortController();
-    const running = isochron(args, { interrupt: interrupt.signal, isTerminal: true });
-    await until(async () => (await jobs())["wait"] === TOTAL);
-    // Time to look for workers, and to say so.
-    await wait(2000);
+    let shown = "";
+    const onStderr = (text: string): void => {
+      shown += text;
+    };
+    const running = isochron(args, { interrupt: interrupt.signal, isTerminal: true, onStderr });
+    await until(() => shown.includes("no worker: start `isochron sweep --worker --queue URL`"));
+    expect((await jobs())["wait"]).toBe(TOTAL);
     interrupt.abort();
-    const { exitCode, stdout, stderr } = await running;
+    const { exitCode, stdout } = await running;
     expect(exitCode).toBe(130);
     expect(stdout).toContain(`stopped: 0 of ${TOTAL} configurations are finished`);
-    expect(stderr).toContain("no worker: start `isochron sweep --worker --queue URL`");
     expect(await jobs()).toEqual(NONE);
     expect((await isochron([...args, "--workers", "2"])).exitCode).toBe(0);
     expect(rowsIn(folder)).toHaveLength(TOTAL);

@@ -134,28 +134,30 @@ describe.each(TRACE_FORMAT_NAMES)("%s", (format) => {
       await expectUnchanged(`${turned.join("\n")}\n`);
     });
 
-    it.runIf(sample.isCsv)("cells in quotes, and a comma behind the last cell", async () => {
-      await expectUnchanged(
-        sample.lines
-          .map((line) =>
-            line
-              .split(",")
-              .map((cell) => `"${cell}"`)
-              .join(","),
-          )
-          .join("\n"),
-      );
-      await expectUnchanged(`${sample.lines.join(",\n")},\n`);
-      await expectUnchanged(`${sample.lines[0]}\n${sample.lines.slice(1).join(",\n")},\n`);
-    });
+    if (sample.isCsv)
+      it("cells in quotes, and a comma behind the last cell", async () => {
+        await expectUnchanged(
+          sample.lines
+            .map((line) =>
+              line
+                .split(",")
+                .map((cell) => `"${cell}"`)
+                .join(","),
+            )
+            .join("\n"),
+        );
+        await expectUnchanged(`${sample.lines.join(",\n")},\n`);
+        await expectUnchanged(`${sample.lines[0]}\n${sample.lines.slice(1).join(",\n")},\n`);
+      });
 
-    it.runIf(sample.isCsv)("a column in another encoding", async () => {
-      const bytes = Buffer.from(
-        sample.lines.map((line, i) => `${line},${i === 0 ? "note" : "sp\u00e4ter"}`).join("\n"),
-        "latin1",
-      );
-      await expectUnchanged(bytes);
-    });
+    if (sample.isCsv)
+      it("a column in another encoding", async () => {
+        const bytes = Buffer.from(
+          sample.lines.map((line, i) => `${line},${i === 0 ? "note" : "sp\u00e4ter"}`).join("\n"),
+          "latin1",
+        );
+        await expectUnchanged(bytes);
+      });
 
     it("lines out of order, and says so", async () => {
       const [first, ...rest] = sample.lines.slice(sample.first);
@@ -185,9 +187,10 @@ describe.each(TRACE_FORMAT_NAMES)("%s", (format) => {
       expect(await refusal(path)).toMatchObject({ file: path, isOneRecord: false, ...expected });
     });
 
-    it.runIf(sample.first === 1)("a header alone", async () => {
-      expect(await refusal(write(`${sample.lines[0]}\n`))).toMatchObject({ line: 0, value: "no request" });
-    });
+    if (sample.first === 1)
+      it("a header alone", async () => {
+        expect(await refusal(write(`${sample.lines[0]}\n`))).toMatchObject({ line: 0, value: "no request" });
+      });
 
     it("gzip that was cut off", async () => {
       // Random digits, so that the file is longer than what decompresses at once.
@@ -220,13 +223,14 @@ describe.each(TRACE_FORMAT_NAMES)("%s", (format) => {
       }
     });
 
-    it.runIf(sample.isCsv)("a header that names a column twice", async () => {
-      const [header, ...rest] = sample.lines;
-      for (const column of [time, input, output]) {
-        const path = write(`${header},${column}\n${rest.map((line) => `${line},7`).join("\n")}\n`);
-        expect(await refusal(path)).toMatchObject({ line: 1, field: "header", value: `${column} twice` });
-      }
-    });
+    if (sample.isCsv)
+      it("a header that names a column twice", async () => {
+        const [header, ...rest] = sample.lines;
+        for (const column of [time, input, output]) {
+          const path = write(`${header},${column}\n${rest.map((line) => `${line},7`).join("\n")}\n`);
+          expect(await refusal(path)).toMatchObject({ line: 1, field: "header", value: `${column} twice` });
+        }
+      });
 
     it("another format than the one that was asked for", async () => {
       for (const asked of TRACE_FORMAT_NAMES) {
@@ -281,26 +285,29 @@ describe.each(TRACE_FORMAT_NAMES)("%s", (format) => {
       expect((await read(path, { skipInvalid: true })).trace.identity().linesSkipped).toBe(1);
     });
 
-    it.runIf(sample.isCsv)("a header again, as where files were joined", async () => {
-      const path = write(`${sample.text}${sample.text}`);
-      expect(await refusal(path)).toMatchObject({ line: sample.lastLine + 1, isOneRecord: true });
-      expect((await read(path, { skipInvalid: true })).requests).toHaveLength(2 * rows.length);
-    });
-
-    it.runIf(sample.isCsv)("a quote that is never closed", async () => {
-      await expectBadLast(
-        sample.withLast((line) => `"${line}`),
-        "",
-      );
-    });
-
-    it.runIf(sample.isCsv)("more cells than the header", async () => {
-      const path = write(sample.withLast((line) => `${line},7`));
-      expect(await refusal(path)).toMatchObject({
-        line: sample.lastLine,
-        expected: expect.stringMatching(/^\d cells, as many as/),
+    if (sample.isCsv)
+      it("a header again, as where files were joined", async () => {
+        const path = write(`${sample.text}${sample.text}`);
+        expect(await refusal(path)).toMatchObject({ line: sample.lastLine + 1, isOneRecord: true });
+        expect((await read(path, { skipInvalid: true })).requests).toHaveLength(2 * rows.length);
       });
-    });
+
+    if (sample.isCsv)
+      it("a quote that is never closed", async () => {
+        await expectBadLast(
+          sample.withLast((line) => `"${line}`),
+          "",
+        );
+      });
+
+    if (sample.isCsv)
+      it("more cells than the header", async () => {
+        const path = write(sample.withLast((line) => `${line},7`));
+        expect(await refusal(path)).toMatchObject({
+          line: sample.lastLine,
+          expected: expect.stringMatching(/^\d cells, as many as/),
+        });
+      });
   });
 });
 

@@ -24,7 +24,7 @@ export interface RunOptions {
   /** Width of the terminal that stdout is; no terminal unless given. */
   readonly columns?: number;
   readonly onStdout?: (text: string) => void;
-  readonly onStderr?: () => void;
+  readonly onStderr?: (text: string) => void;
 }
 
 /** Runs `isochron …args` in this process. */
@@ -45,7 +45,7 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
       columns: 120,
       write: (text) => {
         stderr += text;
-        options.onStderr?.();
+        options.onStderr?.(text);
       },
     },
     env: options.env ?? (options.columns === undefined ? {} : { NO_COLOR: "1" }),

@@ -487,7 +487,7 @@ describe("the replay view", () => {
 describe("files", () => {
   it("says how to begin while nothing is open, and opens what is dropped, several at once", async () => {
     page = await viewer.open({});
-    expect(await headline()).toBe("Open a timeline or a report");
+    expect(await headline()).toBe("Open a timeline, a report or a sweep");
     await drop(page, [
       { name: "a.json", content: JSON.stringify(SMALL) },
       { name: "b.json", content: JSON.stringify(BALANCED) },

@@ -78,8 +78,8 @@ export function sweepRow({ index, fields }: Configuration, outcome: Outcome, opt
 
 /** GPUs of all replicas. */
 export function gpusOf(deployment: Deployment): number {
-  const { pipelineParallel = 1 } = deployment as { readonly pipelineParallel?: number };
-  return deployment.tensorParallel * pipelineParallel * deployment.replicas;
+  const { tensorParallel, pipelineParallel = 1, replicas } = deployment;
+  return tensorParallel * pipelineParallel * replicas;
 }
 
 /**

@@ -36,7 +36,7 @@ export class ParallelAxes {
   readonly #sweep: Sweep;
   #drawn: unknown[] = [];
   #lines: readonly { readonly row: Row; readonly points: readonly (readonly [number, number])[] }[] = [];
-  #strong: SVGGElement = s("g");
+  readonly #strong: SVGSVGElement = s("svg", { class: "scatter-over", "aria-hidden": "true" });
 
   constructor(
     sweep: Sweep,
@@ -123,6 +123,8 @@ export class ParallelAxes {
       "aria-label": "Every configuration as a line over its fields, cost and latencies; the table has the same numbers",
     });
     this.svg.append(s("rect", { width, height, fill: palette.background }));
+    // Chosen: thousands of lines together stay lighter than those of the front.
+    const faint = Math.max(0.04, 0.28 * Math.min(1, 150 / rows.length));
     for (const large of [false, true]) {
       for (const { row, points } of this.#lines) {
         if (onFront.has(row.configuration) !== large) continue;
@@ -132,18 +134,16 @@ export class ParallelAxes {
             fill: "none",
             stroke: classOf(row).edge,
             "stroke-width": large ? 1.75 : 1,
-            opacity: large ? 0.95 : 0.28,
+            opacity: large ? 0.95 : faint,
             "stroke-dasharray": keepsLimits(row) ? undefined : "4 3",
           }),
         );
       }
     }
-    this.#strong = s("g");
-    this.svg.append(this.#strong);
     columns.forEach((column, i) => {
       this.#column(column, placeOf(i), i === columns.length - 1, palette, top, bottom, ui);
     });
-    this.#stage.replaceChildren(this.svg);
+    this.#stage.replaceChildren(this.svg, this.#strong);
   }
 
   #column(

@@ -44,7 +44,8 @@ export class Scatter {
   readonly #stage: HTMLElement = h("div", { class: "scatter-stage" });
   #drawn: unknown[] = [];
   #placed: readonly Placed[] = [];
-  #rings: SVGGElement = s("g");
+  /** What follows the pointer, on a layer of its own: thousands of marks below it are not painted again. */
+  readonly #rings: SVGSVGElement = s("svg", { class: "scatter-over", "aria-hidden": "true" });
 
   constructor(name: string, heading: readonly Node[], events: ScatterEvents) {
     this.element = h("figure", { class: "scatter", "aria-label": name }, h("figcaption", {}, ...heading), this.#stage);
@@ -123,9 +124,7 @@ export class Scatter {
         if (input.onFront.has(place.row.configuration) === large) this.#mark(input, place);
     }
     this.#label(input, frame, ui);
-    this.#rings = s("g");
-    this.svg.append(this.#rings);
-    this.#stage.replaceChildren(this.svg);
+    this.#stage.replaceChildren(this.svg, this.#rings);
   }
 
   #mark({ palette, classOf, keepsLimits, onFront }: ScatterInput, { row, x, y }: Placed): void {

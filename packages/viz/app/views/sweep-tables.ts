@@ -137,7 +137,12 @@ export class SweepTables {
       latencies,
       h("h3", {}, "Replays it alone"),
       h("p", {}, h("code", { class: "command" }, command)),
-      report === undefined ? null : h("p", { class: "muted" }, "Its whole report: ", h("code", {}, report)),
+      ...(report === undefined
+        ? []
+        : [
+            h("h3", {}, "Opens its report, from the folder of the results"),
+            h("p", {}, h("code", { class: "command" }, `isochron view ${report}`)),
+          ]),
       h("button", { type: "button", class: "plain", onclick: copy }, "Copy the command"),
     );
   }

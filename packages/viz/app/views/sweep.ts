@@ -20,6 +20,7 @@ export function sweepView(app: Viewer): View {
   const { document } = sweep;
   const tooltip = new Tooltip();
   let hover = -1;
+  let summarised: Workload | undefined;
   let classes: { readonly key: unknown[]; readonly of: (row: Row) => MarkClass; readonly all: MarkClass[] } | undefined;
 
   const workload = (): Workload => sweep.workloads[app.state.workload] ?? sweep.workloads[0]!;
@@ -103,7 +104,9 @@ export function sweepView(app: Viewer): View {
   );
 
   function showSummary(): void {
-    const { group, completed, smallest, onFront } = workload();
+    if (summarised === workload()) return;
+    summarised = workload();
+    const { group, completed, smallest, onFront } = summarised;
     const { limits, counts } = document;
     const best = completed.find(({ configuration }) => smallest.has(configuration));
     const nearest = best ?? nearestMiss(completed);
