@@ -474,7 +474,8 @@ class ReplayRun {
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");
     if (isWithoutRecords) {
-      warnings.push(`no per-request records: more than ${this.#options.recordLimit ?? 1_000_000} requests`);
+      const most = (this.#options.recordLimit ?? 1_000_000).toLocaleString("en-US");
+      warnings.push(`no per-request records: more than ${most} requests`);
     }
     const { ttftUs, tpotUs, itlUs, e2eUs, queueUs } = this.#observer;
     if (![ttftUs, tpotUs, itlUs, e2eUs, queueUs].every(({ isExact }) => isExact)) {
