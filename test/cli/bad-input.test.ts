@@ -295,6 +295,14 @@ describe("where nothing can be written", () => {
     expect(status).toBe(2);
   });
 
+  it.skipIf(process.platform === "win32")("standard output that is cut off by a full disk is no success", () => {
+    const limited = `trap '' XFSZ; ulimit -f 8; exec "$@" > report.json`;
+    const args = ["-c", limited, "sh", process.execPath, binary, ...replay, "--limit", "500", "--json"];
+    const { status, stderr } = spawnSync("sh", args, { cwd: temporaryFolder(), encoding: "utf8" });
+    expect(stderr).toMatch(/^isochron: standard output: cannot be written \([^\n]+\)\n$/);
+    expect(status).toBe(2);
+  });
+
   it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {
     const folder = join(temporaryFolder(), "locked");
     mkdirSync(folder);
