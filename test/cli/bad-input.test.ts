@@ -92,6 +92,8 @@ describe("options that contradict each other", () => {
       ["--model", "mixtral-8x7b", "--ep", "2", "--replicas", "2", "--pp", "2"],
       "--ep: found 2, expected 1 in a pipeline",
     ],
+    [["--async-scheduling", "--batching", "orca"], "--async-scheduling: found true, expected false with orca batching"],
+    [["--async-scheduling", "--pp", "2"], "--async-scheduling: found true, expected false in a pipeline"],
     [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
     [["--pp", "0"], "--pp"],
     [["--pp", "2", "--batching", "orca"], "--batching: found orca, expected vllm-v1 where layers are a pipeline"],

@@ -153,6 +153,16 @@ describe("isochron replay", () => {
     }
   });
 
+  it("schedules ahead of the GPU, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "60"];
+    const waits = await replayReport(args);
+    const ahead = await replayReport([...args, "--async-scheduling"]);
+    expect(ahead.deployment.asyncScheduling).toBe(true);
+    expect(waits.deployment).not.toHaveProperty("asyncScheduling");
+    expect(ahead.metrics.completed).toBe(60);
+    expect(ahead.metrics.itlMs.median!).toBeLessThan(waits.metrics.itlMs.median!);
+  });
+
   it("spreads experts over replicas that step together", async () => {
     const args = ["azure-conv-2023", "--limit", "40", "--model", "qwen3-30b-a3b", "--replicas", "4"];
     const alone = await replayReport(args);

@@ -165,6 +165,8 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
+        maxContextTokens: limits.maxContextTokens,
+        asyncScheduling: description.asyncScheduling ?? false,
         stages: description.pipelineParallel ?? 1,
         stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
