@@ -1,4 +1,4 @@
-// Writes the measured part of README.md and its picture from packages/cuda-executor/results. No GPU is needed.
+// Writes the measured part of README.md and its picture from packages/cuda-executor/results/h100-bench.json. No GPU is needed.
 //
 //   node scripts/hardware.mjs [--check]
 
@@ -8,54 +8,69 @@ import { hardware } from "./drawings/hardware.mjs";
 const ROOT = new URL("../", import.meta.url);
 const README = new URL("README.md", ROOT);
 const PICTURE = new URL("docs/images/hardware-decode.svg", ROOT);
-const resultsOf = (name) =>
-  JSON.parse(readFileSync(new URL(`packages/cuda-executor/results/${name}.json`, ROOT), "utf8"));
+const RESULTS = new URL("packages/cuda-executor/results/h100-bench.json", ROOT);
 
 const SIZES = [
   { name: "KV of 200 MB and more", from: 200e6, to: Number.POSITIVE_INFINITY },
   { name: "40 to 200 MB", from: 40e6, to: 200e6 },
   { name: "less than 40 MB", from: 0, to: 40e6 },
 ];
+const SECTIONS = [
+  { section: "decode", name: "decode, all lengths, heads and page sizes" },
+  { section: "trace_steps", name: "decode steps of production traces" },
+  { section: "mixed", name: "mixed prefill and decode" },
+  { section: "shared_prefix", name: "shared prefixes" },
+  { section: "prefill", name: "prefill" },
+];
 
-const decode = resultsOf("h100-decode");
-const steps = resultsOf("h100-trace-steps");
+const { machine, rows } = JSON.parse(readFileSync(RESULTS, "utf8"));
+const decode = rows.filter((row) => row.section === "decode");
 const block = /<!-- hardware -->\n[\s\S]*?<!-- end -->/;
 const before = readFileSync(README, "utf8");
 publish(README, before.replace(block, `<!-- hardware -->\n${tables()}\n<!-- end -->`));
-publish(PICTURE, hardware(decode));
+publish(PICTURE, hardware(machine, decode));
 
 function tables() {
-  const rows = [
+  const lines = [
     ...SIZES.map(({ name, from, to }) =>
       summary(
         `decode, ${name}`,
-        decode.results.filter(({ kvBytes }) => kvBytes >= from && kvBytes < to),
+        decode.filter(({ kvBytes }) => kvBytes >= from && kvBytes < to),
       ),
     ),
-    summary("decode, all lengths, heads and page sizes", decode.results),
-    summary("decode steps of production traces", steps.results),
+    ...SECTIONS.map(({ section, name }) =>
+      summary(
+        name,
+        rows.filter((row) => row.section === section),
+      ),
+    ),
   ];
-  const skewed = decode.results.find(
+  const skewed = decode.find(
     (row) => row.case === "dec_b64_128k_63x512" && row.heads === "32/8" && row.pageSize === 16,
   );
-  const { device, driver, commit, date } = decode.machine;
+  const { device, driver, commit, date } = machine;
   return [
     "| cases | count | time / floor, geometric mean | worst | time / best of FlashInfer's kernels, geometric mean | worst |",
     "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ...rows,
+    ...lines,
     "",
     `The batch above (1 × 131,072 and 63 × 512): **${skewed.us.toFixed(1)} µs**, floor ${skewed.floorUs.toFixed(1)} µs, FlashInfer's fastest kernel ${skewed.bestFlashInferUs.toFixed(1)} µs.`,
     `Measured on one ${device}, driver ${driver}, at commit ${commit} on ${date.slice(0, 10)}.`,
   ].join("\n");
 }
 
-function summary(name, results) {
-  const ours = results.map((row) => row.us / row.floorUs);
-  const compared = results.filter((row) => row.bestFlashInferUs !== undefined);
-  const theirs = compared.map((row) => row.us / row.bestFlashInferUs);
-  const cells = [name, results.length, figure(mean(ours)), figure(Math.max(...ours))];
-  const last = theirs.length === 0 ? ["–", "–"] : [figure(mean(theirs)), figure(Math.max(...theirs))];
-  return `| ${[...cells, ...last].join(" | ")} |`;
+function summary(name, cases) {
+  const overFloor = cases.filter(hasField("floorUs")).map((row) => row.us / row.floorUs);
+  const overBest = cases.filter(hasField("bestFlashInferUs")).map((row) => row.us / row.bestFlashInferUs);
+  return `| ${[name, cases.length, ...meanAndWorst(overFloor), ...meanAndWorst(overBest)].join(" | ")} |`;
+}
+
+function hasField(field) {
+  return (row) => row[field] !== undefined;
+}
+
+function meanAndWorst(ratios) {
+  return ratios.length === 0 ? ["–", "–"] : [figure(mean(ratios)), figure(Math.max(...ratios))];
 }
 
 function mean(ratios) {

@@ -25,8 +25,8 @@ const x = (megabytes) =>
   LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(megabytes / MEGABYTES[0])) / Math.log(MEGABYTES[1] / MEGABYTES[0]);
 const y = (ratio) => TOP + ((HEIGHT - TOP - BOTTOM) * (OVER_FLOOR[1] - ratio)) / (OVER_FLOOR[1] - OVER_FLOOR[0]);
 
-export function hardware({ machine, results }) {
-  const rows = results.filter((row) => row.bestFlashInferUs !== undefined);
+export function hardware(machine, decode) {
+  const rows = decode.filter((row) => row.bestFlashInferUs !== undefined);
   const body = [text(24, 34, `${rows.length} decode cases on one ${machine.device}, measured`, { of: "title" })];
   SERIES.forEach(({ name, colour }, i) => {
     const left = 24 + (1 - i) * 190;

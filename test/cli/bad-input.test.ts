@@ -1,7 +1,17 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
 
 const small = join(repository, "docs/examples/small.json");
 const replay = ["replay", "azure-conv-2023", "--limit", "5"];
@@ -60,7 +70,34 @@ describe("options that contradict each other", () => {
     [["--concurrency", "3", "--rate", "2"], "cannot be used with option '--rate <factor>'"],
     [["--concurrency", "3", "--spread-ticks"], "cannot be used with option '--spread-ticks'"],
     [["--draft-us", "3"], "--draft-us: found no --speculative-tokens"],
-    [["--expert-parallel"], "--expert-parallel: found --tp 1"],
+    [["--attention", "tight"], "--attention: found --step-timer analytic, which plans no attention"],
+    [["--html", "x.html", "--trace-events", "./x.html"], "--trace-events: found ./x.html, expected another file"],
+    [["--slo", "ttft=1,tpot=2,ttft=3"], "--slo: found ttft twice"],
+    [
+      ["--speculative-tokens", "9000", "--acceptance-rate", "0.5"],
+      "--speculative-tokens: found 9000, expected less than --max-batched-tokens (8192)",
+    ],
+    [
+      ["--speculative-tokens", "3", "--acceptance-rate", "0.5", "--batching", "orca"],
+      "--batching: found orca, expected vllm-v1",
+    ],
+    [["--ep", "1"], "--ep"],
+    [["--ep", "2"], "--ep: found 2, expected a mixture of experts: llama-3.1-8b is dense"],
+    [["--model", "mixtral-8x7b", "--tp", "4", "--ep", "6"], "--ep: found 6, expected a multiple of the 4 GPUs"],
+    [
+      ["--model", "mixtral-8x7b", "--tp", "2", "--ep", "4", "--replicas", "3"],
+      "--ep: found 4, expected the GPUs of so",
+    ],
+    [
+      ["--model", "mixtral-8x7b", "--ep", "2", "--replicas", "2", "--pp", "2"],
+      "--ep: found 2, expected 1 in a pipeline",
+    ],
+    [["--async-scheduling", "--batching", "orca"], "--async-scheduling: found true, expected false with orca batching"],
+    [["--async-scheduling", "--pp", "2"], "--async-scheduling: found true, expected false in a pipeline"],
+    [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
+    [["--pp", "0"], "--pp"],
+    [["--pp", "2", "--batching", "orca"], "--batching: found orca, expected vllm-v1 where layers are a pipeline"],
+    [["--pp", "2", "--speculative-tokens", "2", "--acceptance-rate", "0.5"], "--pp: found 2, expected 1"],
   ])("replay %j", async (options, words) => {
     expect(await refusal([...replay, ...options])).toContain(words);
   });
@@ -87,6 +124,36 @@ describe("an error speaks of what was typed", () => {
     expect(await refusal([...replay, "--tp", "3"])).toMatch(/^--tp: found 3, expected a divisor of the 32 query heads/);
   });
 
+  it("a number that is too large, by how large it may be", async () => {
+    expect(await refusal([...replay, "--kv-blocks", "1e12"])).toMatch(
+      /^--kv-blocks: .*an integer from 2 to 2147483647$/,
+    );
+    expect(await refusal([...replay, "--limit", "1e20"])).toMatch(/^--limit: .*an integer from 1 to 9007199254740991$/);
+    for (const options of [
+      ["--rate", "1e-300"],
+      ["--speculative-tokens", "1", "--acceptance-rate", "0.5", "--draft-us", "1e300"],
+    ]) {
+      expect(await refusal([...replay, ...options])).toMatch(/^the simulated clock is .*expected at most 285 years/);
+    }
+  });
+
+  it("what takes the memory, where no KV cache is left", async () => {
+    expect(await refusal([...replay, "--max-running", "1000000"])).toMatch(
+      /^--gpu: found h100-sxm \(80 GiB\).* 15\.0 GiB of weights on each GPU, 717\.3 GiB for steps of 8192 tokens and 1000000 requests/,
+    );
+  });
+
+  it("a path that is not there", async () => {
+    for (const flag of ["--model", "--gpu"]) {
+      expect(await refusal([...replay, flag, "./nope.json"])).toMatch(
+        /^\.\/nope\.json: no such file, expected one or a/,
+      );
+    }
+    expect(await refusal(["replay", "-"])).toBe(
+      "-: found standard input, expected a file: a trace is read more than once",
+    );
+  });
+
   it("an empty path", async () => {
     for (const flag of ["--out", "--html"]) {
       expect(await refusal([...replay, flag, ""])).toBe(`${flag}: found "", expected a path`);
@@ -98,6 +165,18 @@ describe("an error speaks of what was typed", () => {
     const folder = join(temporaryFolder(), "profile.json");
     mkdirSync(folder);
     expect(await refusal([...replay, "--gpu", folder])).toBe(`${folder}: is a directory, expected a file`);
+  });
+
+  it("a profile's field, and a document of another kind", async () => {
+    const profile = JSON.parse(readFileSync(join(repository, "packages/simulator/profiles/h100-sxm.json"), "utf8"));
+    const { smCount, ...device } = profile.device;
+    const path = join(temporaryFolder(), "profile.json");
+    writeFileSync(path, JSON.stringify({ ...profile, device: { ...device, smcount: smCount } }));
+    expect(await refusal([...replay, "--gpu", path])).toMatch(/profile\.json: field device\.smCount: /);
+    writeFileSync(path, '{"isochron":"batch/1"}');
+    expect(await refusal([...replay, "--gpu", path])).toBe(
+      `${path}: field isochron: found "batch/1", expected "gpu-profile/1"`,
+    );
   });
 
   it("a batch whose prefixes overlap, by its file", async () => {
@@ -150,7 +229,9 @@ describe("an error speaks of what was typed", () => {
   });
 
   it("a folder without a report", async () => {
-    expect(await refusal(["view", temporaryFolder(), "--html", "x.html"])).toContain("no report.json in this folder");
+    expect(await refusal(["view", temporaryFolder(), "--html", "x.html"])).toContain(
+      "no report.json or summary.json in this folder",
+    );
   });
 });
 
@@ -167,6 +248,71 @@ describe("where nothing can be written", () => {
     writeFileSync(path, content);
     expect(await refusal(["traces", "convert", path, path])).toContain("is the trace itself");
     expect(readFileSync(path, "utf8")).toBe(content);
+  });
+
+  it.skipIf(process.platform === "win32")("a full disk costs the file, not the result, which is printed", async () => {
+    const folder = temporaryFolder();
+    const command = ["replay", "azure-conv-2023", "--limit", "2000"];
+    for (const [flag, name] of [
+      ["--out", "results"],
+      ["--html", "page.html"],
+      ["--trace-events", "events.json"],
+    ] as const) {
+      const path = join(folder, flag, name);
+      // Files of at most 8 blocks; a process that ignores the signal is told by the write that fails.
+      const limited = `trap '' XFSZ; ulimit -f 8; exec "$@"`;
+      const args = ["-c", limited, "sh", process.execPath, binary, ...command, flag, path];
+      const { status, stdout, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
+      expect(stderr).toMatch(/^isochron: [^\n]+: cannot be written \(the file is larger than may be written here\)\n$/);
+      expect(stderr).toContain(path);
+      expect(stdout).toMatch(/^completed +2,000 requests$/m);
+      expect(stdout).not.toContain("wrote");
+      expect(status).toBe(2);
+      expect(readdirSync(flag === "--out" ? path : join(path, ".."))).toEqual([]);
+    }
+  });
+
+  it("standard output by the name of a dash is refused", async () => {
+    for (const flag of ["--html", "--trace-events"]) {
+      expect(await refusal([...replay, flag, "-"])).toMatch(/^-: found standard output, expected a file/);
+    }
+    expect(await refusal(["traces", "convert", "azure-conv-2023", "-"])).toMatch(/^-: found standard output/);
+  });
+
+  it.skipIf(process.platform === "win32")("a link stays a link, and its target is replaced", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "target.html"), "old");
+    const link = join(folder, "link.html");
+    symlinkSync("target.html", link);
+    expect((await isochron([...replay, "--html", link])).exitCode).toBe(0);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(folder, "target.html"), "utf8")).toContain("<html");
+    expect(readdirSync(folder).sort()).toEqual(["link.html", "target.html"]);
+  });
+
+  it.skipIf(process.platform === "win32")("a pipe is written as it is", () => {
+    const folder = temporaryFolder();
+    const pipe = join(folder, "pipe");
+    const both = `mkfifo pipe; cat pipe & "$0" "${binary}" traces convert azure-conv-2023 pipe --limit 2 --json > said; wait`;
+    const { stdout } = spawnSync("sh", ["-c", both, process.execPath], { cwd: folder, encoding: "utf8" });
+    expect(stdout.trimEnd().split("\n")).toHaveLength(3);
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
+    expect(readdirSync(folder).sort()).toEqual(["pipe", "said"]);
+  });
+
+  it.skipIf(!existsSync("/dev/full"))("standard output that is full is named", () => {
+    const args = ["-c", 'exec "$@" > /dev/full', "sh", process.execPath, binary, ...replay];
+    const { status, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
+    expect(stderr).toBe("isochron: standard output: cannot be written (no space left on the device)\n");
+    expect(status).toBe(2);
+  });
+
+  it.skipIf(process.platform === "win32")("standard output that is cut off by a full disk is no success", () => {
+    const limited = `trap '' XFSZ; ulimit -f 8; exec "$@" > report.json`;
+    const args = ["-c", limited, "sh", process.execPath, binary, ...replay, "--limit", "500", "--json"];
+    const { status, stderr } = spawnSync("sh", args, { cwd: temporaryFolder(), encoding: "utf8" });
+    expect(stderr).toMatch(/^isochron: standard output: cannot be written \([^\n]+\)\n$/);
+    expect(status).toBe(2);
   });
 
   it.skipIf(process.getuid?.() === 0)("a folder without permission is named", async () => {

@@ -66,6 +66,15 @@ describe("output for people", () => {
     expect(narrow.split(/\s+/).join(" ")).toContain(rows[0]![2]);
   });
 
+  it("keeps the latencies of a replay within a terminal, the mean and the 99th percentile first of all", async () => {
+    const slow = ["replay", "azure-conv-2023", "--limit", "50", "--max-batched-tokens", "2"];
+    const { stdout } = await isochron(slow, { columns: 60 });
+    expect(stdout).toMatch(/^ +mean +median .*p99$/m);
+    const rows = stdout.split("\n").filter((line) => / ms +[\d,]/.test(line));
+    expect(rows).toHaveLength(5);
+    for (const row of rows) expect(row.length).toBeLessThanOrEqual(60);
+  });
+
   it("keeps every help within 80 columns", async () => {
     for (const name of ["replay", "plan", "simulate", "run", "view", "traces", "gpus", "models", "doctor"]) {
       const { stdout } = await isochron([name, "--help"]);

@@ -1,5 +1,7 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron, isochronJson } from "../support/command.ts";
+import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
 
 describe("what there is", () => {
   it("lists GPU profiles and says which rest on measurements", async () => {
@@ -18,6 +20,19 @@ describe("what there is", () => {
     // From the model card of meta-llama/Llama-3.1-8B.
     expect(parameters.get("llama-3.1-8b")).toBe(8_030_261_248);
     expect((await isochron(["models"])).stdout).toMatch(/^llama-3\.1-8b +32 +32\/8 × 128 +8\.0 B/m);
+  });
+
+  it("says how it reads a config.json, and what of it is not modelled", async () => {
+    const path = join(temporaryFolder(), "my-mistral.json");
+    const sizes = { hidden_size: 4096, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 8 };
+    const others = { intermediate_size: 14_336, vocab_size: 32_000, max_position_embeddings: 32_768 };
+    writeFileSync(path, JSON.stringify({ model_type: "mistral", sliding_window: 4096, ...sizes, ...others }));
+    const { models } = await isochronJson(["models", path]);
+    expect(models).toMatchObject([{ name: "my-mistral", parameters: 7_241_732_096, kvBytesPerToken: 131_072 }]);
+    const warning = "my-mistral: the attention window of 4,096 tokens is not modelled";
+    expect((await isochron(["models", path])).stdout).toContain(`warning: ${warning}`);
+    const report = await isochronJson(["replay", "azure-conv-2023", "--limit", "2", "--model", path]);
+    expect(report["warnings"]).toEqual([expect.stringContaining(warning)]);
   });
 
   it("says in one line why it cannot calibrate or replay on a GPU where there is none", async () => {

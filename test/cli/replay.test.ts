@@ -1,9 +1,11 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { type Report, reportSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { badTraces, unsortedTrace, writeBadTrace } from "../support/bad-traces.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { SAMPLES, samplesDirectory } from "../support/trace-samples.ts";
 
 /** A report without what is allowed to differ from run to run. */
 function deterministic({ wallClock: _, ...rest }: Report): unknown {
@@ -87,12 +89,33 @@ describe("isochron replay", () => {
     const none = await replayReport(["azure-conv-2023", "--limit", "100", "--slo", "ttft=0.001"]);
     expect(none.metrics.goodput).toBe(0);
     expect((await replayReport(["azure-conv-2023", "--limit", "10"])).metrics.goodput).toBeNull();
+    const { stdout } = await isochron(["replay", "azure-conv-2023", "--limit", "10", "--slo", "e2e=500"]);
+    const ends = (await replayReport(["azure-conv-2023", "--limit", "10"])).requests!;
+    const good = ends.endUs.filter((endUs, i) => endUs - ends.arrivalUs[i]! <= 500_000).length;
+    expect(stdout).toMatch(new RegExp(`^goodput / s +[\\d.]+ \\(${good}0\\.0 % of requests\\)$`, "m"));
+  });
+
+  it("says where step times are from data sheets, and what neither model nor memory has room for", async () => {
+    const small = ["azure-conv-2023", "--limit", "10"];
+    const { warnings } = await replayReport([...small, "--gpu", "l40s", "--max-context", "200000"]);
+    expect(warnings).toEqual([
+      "l40s: step times from data sheets, not from measurements",
+      "llama-3.1-8b: made for 131,072 tokens, not 200,000",
+    ]);
+    expect((await replayReport([...small, "--max-context", "131072"])).warnings).toEqual([]);
+    // 128 KiB a token: 16,384 blocks are 32 GiB, 40,960 are 80 GiB.
+    expect((await replayReport([...small, "--kv-blocks", "16384"])).warnings).toEqual([]);
+    expect((await replayReport([...small, "--kv-blocks", "40960"])).warnings).toEqual([
+      "h100-sxm: weights and 40,960 KV blocks take 95.0 GiB of its 80.0",
+    ]);
   });
 
   it("keeps so many requests outstanding in a closed loop", async () => {
     const report = await replayReport(["azure-conv-2023", "--limit", "100", "--concurrency", "4"]);
     expect(report.metrics.completed).toBe(100);
     expect(report.metrics.peakConcurrency).toBe(4);
+    const { stdout } = await isochron(["replay", "azure-conv-2023", "--limit", "9", "--concurrency", "4"]);
+    expect(stdout).toMatch(/^azure-conv-2023 \(9 requests, closed loop of 4\)$/m);
   });
 
   it("splits replicas into those that compute prompts and those that go on", async () => {
@@ -100,15 +123,17 @@ describe("isochron replay", () => {
     const report = await replayReport(args);
     expect(report.metrics.completed).toBe(100);
     expect(report.deployment.disaggregation).toMatchObject({ prefillReplicas: 1, kvTransferGBps: 50 });
-    expect((await isochron(["replay", ...args])).stdout).toContain("1 prefill + 2 decode × llama-3.1-8b");
+    const { stdout } = await isochron(["replay", ...args]);
+    expect(stdout).toContain("1 prefill + 2 decode × llama-3.1-8b");
+    expect(stdout).toMatch(/^KV transfers +[\d.]+ ms mean, [\d.]+ ms worst, links [\d.]+ % busy$/m);
   });
 
   it("serves mixtures of experts and latent attention, with narrower weights and caches", async () => {
     const args = ["azure-conv-2023", "--limit", "30", "--model", "deepseek-v3", "--gpu", "h200-sxm", "--tp", "8"];
-    const whole = [...args, "--kv-dtype", "fp8", "--expert-parallel", "--step-timer", "kernel"];
+    const whole = [...args, "--kv-dtype", "fp8", "--ep", "8", "--step-timer", "kernel"];
     const report = await replayReport(whole);
     expect(report.metrics.completed).toBe(30);
-    expect(report.deployment).toMatchObject({ weights: "fp8", kvDtype: "fp8_e4m3", expertParallel: true });
+    expect(report.deployment).toMatchObject({ weights: "fp8", kvDtype: "fp8_e4m3", expertParallel: 8 });
     expect(report.metrics.mbu).toBeLessThan(1);
     const { stdout } = await isochron(["replay", ...whole]);
     expect(stdout).toContain("deepseek-v3 (fp8 weights, fp8_e4m3 KV cache) on 8 × h200-sxm");
@@ -119,13 +144,57 @@ describe("isochron replay", () => {
       ["--weights", "int3"],
       ["--kv-dtype", "int4"],
       ["--expert-imbalance", "-1"],
-      ["--model", "llama-3.1-8b", "--expert-parallel"],
+      ["--model", "llama-3.1-8b", "--ep", "8"],
       ["--model", "llama-3.1-8b", "--expert-imbalance", "1"],
     ]) {
       const { stderr, exitCode } = await isochron(["replay", "azure-conv-2023", "--limit", "5", ...bad]);
       expect(exitCode).toBe(2);
       expect(stderr.trimEnd().split("\n")).toHaveLength(1);
     }
+  });
+
+  it("schedules ahead of the GPU, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "60"];
+    const waits = await replayReport(args);
+    const ahead = await replayReport([...args, "--async-scheduling"]);
+    expect(ahead.deployment.asyncScheduling).toBe(true);
+    expect(waits.deployment).not.toHaveProperty("asyncScheduling");
+    expect(ahead.metrics.completed).toBe(60);
+    expect(ahead.metrics.itlMs.median!).toBeLessThan(waits.metrics.itlMs.median!);
+  });
+
+  it("spreads experts over replicas that step together", async () => {
+    const args = ["azure-conv-2023", "--limit", "40", "--model", "qwen3-30b-a3b", "--replicas", "4"];
+    const alone = await replayReport(args);
+    const spread = await replayReport([...args, "--ep", "4"]);
+    expect(spread.deployment).toMatchObject({ expertParallel: 4, replicas: 4 });
+    expect(spread.metrics.completed).toBe(40);
+    // A quarter of the experts on each GPU leaves room.
+    expect(spread.deployment.kvBlocks).toBeGreaterThan(2 * alone.deployment.kvBlocks);
+    expect(spread.metrics.stepTimeShare.collective).toBeGreaterThan(0);
+    expect(spread.metrics.stepTimeShare.wait).toBeGreaterThan(0);
+    const { stdout } = await isochron(["replay", ...args, "--ep", "4"]);
+    expect(stdout).toContain("experts over 4 GPUs");
+    expect((await replayReport([...args, "--replicas", "16", "--ep", "16"])).warnings.join()).toContain(
+      "NVLink domain",
+    );
+  });
+
+  it("splits a model that one GPU cannot hold over the stages of a pipeline", async () => {
+    const args = ["azure-conv-2023", "--limit", "60", "--model", "llama-3.1-70b"];
+    const { stderr, exitCode } = await isochron(["replay", ...args]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("more memory or tensor, pipeline or expert parallelism");
+    const events = join(temporaryFolder(), "events.json");
+    const staged = [...args, "--pp", "3", "--tp", "2", "--replicas", "2"];
+    const report = await replayReport([...staged, "--trace-events", events]);
+    expect(report.deployment).toMatchObject({ pipelineParallel: 3, tensorParallel: 2, gpus: 12 });
+    expect(report.metrics.completed).toBe(60);
+    expect(report.metrics.stageIdle).toHaveLength(3);
+    expect(readFileSync(events, "utf8")).toContain('"stage 3 of 3"');
+    const { stdout } = await isochron(["replay", ...staged]);
+    expect(stdout).toContain("llama-3.1-70b on 3 stages of 2 × h100-sxm");
+    expect(stdout).toMatch(/idle by stage +\d/);
   });
 
   it("routes by what replicas were like at the last poll, if asked to", async () => {
@@ -138,7 +207,7 @@ describe("isochron replay", () => {
     expect(stale.metrics.e2eMs.mean).toBeGreaterThan(fresh.metrics.e2eMs.mean!);
     const { stderr, exitCode } = await isochron(["replay", ...args, "random", "--router-staleness-ms", "5"]);
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/router is random, expected one that looks at replicas/);
+    expect(stderr).toMatch(/--router: found random, expected one that looks at replicas/);
   });
 
   it("writes every step and request as trace events, and the same report as without", async () => {
@@ -156,6 +225,9 @@ describe("isochron replay", () => {
     expect(readdirSync(join(file, ".."))).toEqual(["events.json"]);
     const folder = temporaryFolder();
     expect((await isochron(["replay", ...args, "--trace-events", folder])).exitCode).toBe(2);
+    await isochron(["replay", ...args, "--trace-events", `${file}.gz`]);
+    expect(JSON.parse(gunzipSync(readFileSync(`${file}.gz`)).toString("utf8")).traceEvents).toEqual(traceEvents);
+    expect(readdirSync(join(file, "..")).sort()).toEqual(["events.json", "events.json.gz"]);
   });
 
   it("verifies drafts, and says how many were of use", async () => {
@@ -196,6 +268,24 @@ describe("isochron replay", () => {
     expect(report.requests!.arrivalUs).toEqual([...report.requests!.arrivalUs].sort((a, b) => a - b));
   });
 
+  it.each(SAMPLES.map((sample) => [sample.file, sample] as const))("replays %s", async (file, sample) => {
+    const report = await replayReport([join(samplesDirectory, file), "--limit", "3"]);
+    const requests = Math.min(3, sample.rows.length);
+    expect(report.trace).toMatchObject({ format: sample.format, requestsUsed: requests, linesSkipped: 0 });
+    expect(report.metrics).toMatchObject({ completed: requests, rejected: 0, unfinished: 0 });
+  });
+
+  it("says of a bad line how to go on without it, and of a bad file nothing of the kind", async () => {
+    const path = join(temporaryFolder(), "trace.csv");
+    writeFileSync(path, `${unsortedTrace}2023-11-16 18:15:51.0000000,-1,5\n`);
+    expect((await isochron(["replay", path])).stderr).toMatch(
+      /ContextTokens is "-1", expected .*; --skip-invalid leaves such lines out\n$/,
+    );
+    expect((await isochron(["replay", path, "--skip-invalid"])).stdout).toMatch(/1 invalid line skipped, the first: /);
+    writeFileSync(path, "");
+    expect((await isochron(["replay", path])).stderr).not.toContain("--skip-invalid");
+  });
+
   it("shows progress on a terminal, and nothing of it elsewhere", async () => {
     const onTerminal = await isochron(["replay", "azure-conv-2023", "--limit", "3000"], { isTerminal: true });
     expect(onTerminal.stderr).toMatch(/\r.*[\d,]+ arrived, [\d,]+ completed, simulated \d+:\d\d/);
@@ -220,6 +310,22 @@ describe("isochron replay", () => {
     expect(completed + rejected + unfinished).toBe(report.trace.requestsUsed);
     expect(report.trace.requestsUsed).toBeLessThan(12_031);
     expect(readdirSync(out).sort()).toEqual(["report.json", "requests.jsonl"]);
+  });
+
+  it.skipIf(process.platform === "win32")("takes SIGTERM for Ctrl-C", async () => {
+    const out = join(temporaryFolder(), "out");
+    const events = join(out, "events.json");
+    const args = ["replay", "mooncake-conversation", "--step-timer", "kernel", "--replicas", "4"];
+    const child = spawnIsochron([...args, "--out", out, "--trace-events", events]);
+    const ended = new Promise((resolve) => child.on("exit", (code, signal) => resolve([code, signal])));
+    // Once there are events the replay is under way.
+    const drafts = () => (existsSync(out) ? readdirSync(out) : []).map((name) => statSync(join(out, name)).size);
+    while (!drafts().some((size) => size > 0)) await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill("SIGTERM");
+    expect(await ended).toEqual([130, null]);
+    expect(JSON.parse(readFileSync(join(out, "report.json"), "utf8")).partial).toBe(true);
+    expect(JSON.parse(readFileSync(events, "utf8")).otherData.replay.partial).toBe(true);
+    expect(readdirSync(out).sort()).toEqual(["events.json", "report.json", "requests.jsonl"]);
   });
 
   it.each(badTraces.map((bad) => [bad.title, bad] as const))("refuses %s in one line", async (_, bad) => {
@@ -262,7 +368,7 @@ describe("isochron replay", () => {
     [
       "a model that does not fit",
       ["--model", "llama-3.1-70b"],
-      /gpu is h100-sxm \(\d+ GiB\), expected more memory or tensor/,
+      /--gpu: found h100-sxm \(\d+ GiB\), expected more memory or tensor/,
     ],
   ])("refuses %s", async (_, args, line) => {
     const { exitCode, stdout, stderr } = await isochron(["replay", "azure-conv-2023", "--limit", "10", ...args]);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
@@ -28,6 +28,58 @@ describe("isochron traces", () => {
     writeFileSync(path, unsortedTraceGzip);
     const inspection = await isochronJson(["traces", "inspect", path]);
     expect(inspection).toMatchObject({ requests: 3, warnings: ["1 request was out of order and was sorted"] });
+  });
+
+  it("makes a trace of the rate and lengths that were asked for, the same for the same seed", async () => {
+    const folder = temporaryFolder();
+    const make = async (name: string, ...more: string[]): Promise<string> => {
+      const path = join(folder, name);
+      const lengths = ["--input", "lognormal:900,0.5", "--output", "10..30"];
+      const { exitCode, stdout } = await isochron(["traces", "make", path, "--per-second", "8", ...lengths, ...more]);
+      expect(exitCode).toBe(0);
+      expect(stdout).toBe(`wrote ${name === "few.jsonl" ? "7" : "10,000"} requests to ${path}\n`);
+      return path;
+    };
+    const path = await make("a.jsonl");
+    const { requestsPerS, gapCv, input, output } = await isochronJson(["traces", "inspect", path]);
+    // Within five standard errors of 10,000 samples: 1 % of the mean, the deviation and, of the logarithm, the median.
+    expect(requestsPerS).toBeGreaterThan(8 * 0.95);
+    expect(requestsPerS).toBeLessThan(8 * 1.05);
+    expect(gapCv).toBeCloseTo(1, 1);
+    expect((input as { p50: number }).p50 / 900).toBeCloseTo(1, 1);
+    expect(output).toMatchObject({ min: 10, max: 30 });
+    expect(readFileSync(await make("b.jsonl"))).toEqual(readFileSync(path));
+    expect(readFileSync(await make("c.jsonl", "--seed", "1"))).not.toEqual(readFileSync(path));
+    const bursty = await isochronJson(["traces", "inspect", await make("d.jsonl", "--gap-cv", "2")]);
+    expect(bursty["gapCv"]).toBeGreaterThan(1.8);
+    const even = await isochronJson(["traces", "inspect", await make("few.jsonl", "--gap-cv", "0", "--requests", "7")]);
+    expect(even).toMatchObject({ requests: 7, spanS: 0.75, gapCv: 0 });
+  });
+
+  it.each([
+    "0",
+    "1.5",
+    "9..8",
+    "0..8",
+    "exponential:",
+    "exponential:0",
+    "lognormal:300",
+    "lognormal:300,1,0",
+    "zipf:2",
+  ])("refuses to make lengths of %s", async (lengths) => {
+    const path = join(temporaryFolder(), "a.jsonl");
+    const args = ["traces", "make", path, "--per-second", "8", "--output", "1", "--input", lengths];
+    const { exitCode, stderr } = await isochron(args);
+    expect(stderr).toMatch(/^isochron: --input: found "[^"]+", expected a number of tokens, a range [^\n]+\n$/);
+    expect(exitCode).toBe(2);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("says on a terminal how far it has read, and nothing of it elsewhere", async () => {
+    const onTerminal = await isochron(["traces", "inspect", "azure-conv-2023"], { isTerminal: true });
+    expect(onTerminal.stderr).toMatch(/\r.*[\d,]+ requests/);
+    expect(onTerminal.stderr.endsWith("\r\u001b[K")).toBe(true);
+    expect((await isochron(["traces", "inspect", "azure-conv-2023"])).stderr).toBe("");
   });
 
   it("converts a trace into one that reads the same", async () => {

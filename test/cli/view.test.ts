@@ -110,7 +110,7 @@ describe("isochron view", () => {
     [
       "of another version",
       (bytes) => spoil(bytes, "timeline/1", "timeline/7"),
-      /found "timeline\/7", expected "report\/1" or "timeline\/1"$/,
+      /found "timeline\/7", expected "report\/1", "timeline\/1" or "sweep-results\/1"$/,
     ],
     [
       "with a broken field",
@@ -161,9 +161,13 @@ describe("isochron view", () => {
     [
       "a foreign file",
       '{"traceEvents": []}',
-      /x\.json: field isochron: found nothing, expected "report\/1" or "timeline\/1"$/,
+      /x\.json: field isochron: found nothing, expected "report\/1", "timeline\/1" or "sweep-results\/1"$/,
     ],
-    ["another version", '{"isochron": "timeline/9"}', /found "timeline\/9", expected "report\/1" or "timeline\/1"$/],
+    [
+      "another version",
+      '{"isochron": "timeline/9"}',
+      /found "timeline\/9", expected "report\/1", "timeline\/1" or "sweep-results\/1"$/,
+    ],
     ["a broken timeline", '{"isochron": "timeline/1"}', /x\.json: field source: found nothing, expected /],
     ["a truncated file", '{"isochron": "timeline/1", "sou', /x\.json:1: not JSON/],
   ])("refuses %s", async (_, content, line) => {

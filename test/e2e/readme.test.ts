@@ -57,7 +57,7 @@ describe("README.md", () => {
     }
   });
 
-  it.each(["README.md", "docs/architecture.md", "CONTRIBUTING.md", "packages/cli/README.md"])(
+  it.each(["README.md", "docs/architecture.md", "CONTRIBUTING.md", "packages/cli/README.md", "docs/sweeps.md"])(
     "%s links to files that exist",
     (file) => {
       const text = readFileSync(join(repository, file), "utf8");

@@ -126,19 +126,22 @@ describe("a mixture's step", () => {
 
   test("is as long with whole experts on each GPU as with slices where routing is even, and longer where it is not", () => {
     const model = findModel("mixtral-8x7b");
-    const time = (expertParallel: boolean, expertShareCv: number) =>
-      gemmUs(model, 4096, { tensorParallel: 4, expertParallel, expertShareCv });
+    const time = (isWhole: boolean, expertShareCv: number) =>
+      gemmUs(model, 4096, { tensorParallel: 4, expertParallel: isWhole ? 4 : undefined, expertShareCv });
     expect(time(true, 0) / time(false, 0)).toBeCloseTo(1, 1);
     expect(time(true, 0.8)).toBeGreaterThan(1.1 * time(true, 0));
     expect(time(false, 0.8) / time(false, 0)).toBeCloseTo(1, 1);
   });
 
   test("is refused where experts do not divide, or there are none", () => {
-    const refused = (name: string, tensorParallel: number) => () =>
-      createStepTimer({ kind: "analytic", model: findModel(name), profile, tensorParallel, expertParallel: true });
-    expect(refused("llama-3.1-8b", 2)).toThrow(StepTimerError);
-    expect(refused("mixtral-8x7b", 16)).toThrow(/8 experts to divide among 16 GPUs/);
-    expect(refused("mixtral-8x7b", 8)).not.toThrow();
+    const refused = (name: string, tensorParallel: number, expertParallel: number) => () =>
+      createStepTimer({ kind: "analytic", model: findModel(name), profile, tensorParallel, expertParallel });
+    expect(refused("llama-3.1-8b", 2, 2)).toThrow(StepTimerError);
+    expect(refused("mixtral-8x7b", 16, 16)).toThrow(/expected a divisor of the 8 experts/);
+    expect(refused("mixtral-8x7b", 4, 2)).toThrow(/expected a multiple of the 4 GPUs/);
+    expect(refused("mixtral-8x7b", 2, 3)).toThrow(/expected a multiple of the 2 GPUs/);
+    expect(refused("mixtral-8x7b", 8, 8)).not.toThrow();
+    expect(refused("mixtral-8x7b", 2, 8)).not.toThrow();
   });
 });
 

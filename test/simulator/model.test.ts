@@ -100,15 +100,6 @@ describe("a config.json of one's own", () => {
     expect(findModel(folder)).toMatchObject({ layers: 2, kvHeads: 4, headDim: 16, dtype: "bf16" });
   });
 
-  it("may say how its weights are stored", () => {
-    const stored = (quantization_config: object) => parseModelConfig({ ...minimal, quantization_config }, "mine");
-    expect(stored({ quant_method: "fp8" }).weightDtype).toBe("fp8");
-    expect(stored({ quant_method: "awq", bits: 4 }).weightDtype).toBe("int4");
-    expect(stored({ quant_method: "gptq", bits: 4 }).weightDtype).toBe("int4");
-    expect(() => stored({ quant_method: "gptq", bits: 8 })).toThrow(ModelError);
-    expect(() => stored({ quant_method: "bitsandbytes", bits: 4 })).toThrow(/quantization_config/);
-  });
-
   it("may describe experts and latent attention", () => {
     // DeepSeek-V3's published shape: 671 B parameters without the multi-token-prediction layer.
     const model = parseModelConfig(
@@ -141,7 +132,6 @@ describe("a config.json of one's own", () => {
   it.each([
     ["a missing field", { ...minimal, hidden_size: undefined }, "hidden_size"],
     ["heads that do not divide", { ...minimal, num_key_value_heads: 3 }, "num_key_value_heads"],
-    ["quantized weights", { ...minimal, quantization_config: { bits: 4 } }, "quantization_config"],
     ["a fraction", { ...minimal, num_hidden_layers: 1.5 }, "num_hidden_layers"],
   ])("with %s is refused by the field's name", (_, json, field) => {
     expect(() => parseModelConfig(json, "mine")).toThrow(
@@ -153,6 +143,9 @@ describe("a config.json of one's own", () => {
     expect(() => findModel("gpt-5")).toThrow(ModelError);
     const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
     writeFileSync(join(folder, "config.json"), "{");
-    expect(() => findModel(folder)).toThrow(/is not JSON/);
+    const file = join(folder, "config.json");
+    expect(() => findModel(folder)).toThrow(`${file}: is not JSON`);
+    writeFileSync(file, '{"model_type":"llama"}');
+    expect(() => findModel(folder)).toThrow(`${file}: num_hidden_layers is missing`);
   });
 });

@@ -1,5 +1,5 @@
-// One vLLM v1 engine written a second time, with plain objects and block by block: the oracle for batching, KV cache and
-// engine together. It returns every step's batch and every request's times.
+// One vLLM v1 engine written a second time, with plain objects and block by block: the oracle for batching, KV cache,
+// pipeline and engine together. It returns every step's batch and every request's times.
 
 import { type NaiveBlock, NaiveBlockPool } from "./naive-block-pool.ts";
 
@@ -20,13 +20,30 @@ export interface NaiveOptions {
   readonly prefixCaching: boolean;
   readonly reserveFullInput: boolean;
   readonly watermark: number;
-  readonly durationUs: (qoLens: readonly number[], kvLens: readonly number[]) => number;
+  /** What the host takes for a step, then each stage of the pipeline, and a transfer between two stages. */
+  readonly times: (qoLens: readonly number[], kvLens: readonly number[]) => NaiveTimes;
+  readonly stages: number;
+  /** Two steps in flight, the second with requests whose tokens come from the first; over at this context. */
+  readonly async?: { readonly maxContext: number } | undefined;
+}
+
+export interface NaiveTimes {
+  readonly hostUs: number;
+  readonly stageUs: readonly number[];
+  readonly transferUs: number;
+}
+
+interface InFlight {
+  readonly batch: readonly { readonly item: Running; readonly samples: boolean }[];
+  readonly endUs: number;
 }
 
 interface Running {
   readonly id: number;
   readonly request: NaiveRequest;
   known: number;
+  /** Tokens that steps in flight will give, where the engine counts on them. */
+  placeholders: number;
   computed: number;
   blocks: NaiveBlock[];
   tokenTimes: number[];
@@ -44,6 +61,8 @@ export interface NaiveResult {
     readonly preemptions: number;
   }[];
   readonly freeBlocks: number;
+  /** Of the last step on the last stage. */
+  readonly endUs: number;
 }
 
 export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOptions): NaiveResult {
@@ -53,6 +72,7 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     id,
     request,
     known: request.inputTokens,
+    placeholders: 0,
     computed: 0,
     blocks: [],
     tokenTimes: [],
@@ -64,6 +84,12 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
   const waiting: Running[] = [];
   let running: Running[] = [];
   const steps: NaiveResult["steps"] = [];
+  const inFlight: InFlight[] = [];
+  const depth = options.async === undefined ? options.stages : 2;
+  const stageFreeUs: number[] = Array.from({ length: options.stages }, () => 0);
+  const linkFreeUs = [...stageFreeUs];
+  const isInFlight = (item: Running): boolean =>
+    inFlight.some(({ batch }) => batch.some((entry) => entry.item === item));
   let now = 0;
 
   const hashOf = ({ id, request }: Running, block: number): string => {
@@ -83,16 +109,17 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     return Math.min(limit, budget);
   };
 
-  while (arriving.length + waiting.length + running.length > 0) {
-    if (waiting.length + running.length === 0) now = Math.max(now, arriving[0]!.request.arrivalUs);
-    while (arriving.length > 0 && arriving[0]!.request.arrivalUs <= now) waiting.push(arriving.shift()!);
-
+  const schedule = (): { item: Running; tokens: number }[] => {
     const batch: { item: Running; tokens: number }[] = [];
     let budget = maxTokens;
     let hasPreempted = false;
     for (let i = 0; i < running.length && budget > 0; i++) {
       const item = running[i]!;
-      const tokens = capped(item.known - item.computed, budget);
+      const { maxContext } = options.async ?? { maxContext: Number.POSITIVE_INFINITY };
+      // One known token more, and it ends by its length: nothing to compute behind that.
+      if (item.placeholders > 0 && item.computed + 2 - item.placeholders >= maxContext) continue;
+      const tokens = capped(item.known + item.placeholders - item.computed, budget);
+      if (tokens === 0) continue;
       const missing = (): number => Math.ceil((item.computed + tokens) / blockSize) - item.blocks.length;
       while (missing() > pool.free.length && running.includes(item)) {
         const victim = running.pop()!;
@@ -111,6 +138,7 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     }
     while (!hasPreempted && waiting.length > 0 && budget > 0 && running.length < options.maxRunning) {
       const item = waiting[0]!;
+      if (isInFlight(item)) break;
       const hashes = Array.from({ length: Math.floor((item.known - 1) / blockSize) }, (_, i) => hashOf(item, i));
       const hits = options.prefixCaching ? pool.match(hashes) : [];
       const cached = hits.length * blockSize;
@@ -133,18 +161,55 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     }
 
     for (const { item, tokens } of batch) item.computed += tokens;
+    return batch;
+  };
+
+  /** Host, then stage by stage; each has one step at a time. */
+  const pass = ({ hostUs, stageUs, transferUs }: NaiveTimes): number => {
+    let at = now + hostUs;
+    stageUs.forEach((us, stage) => {
+      at = Math.max(at, stageFreeUs[stage]!) + us;
+      stageFreeUs[stage] = at;
+      if (stage === stageUs.length - 1) return;
+      at = Math.max(at, linkFreeUs[stage]!) + transferUs;
+      linkFreeUs[stage] = at;
+    });
+    return at;
+  };
+
+  const land = ({ batch, endUs }: InFlight): void => {
+    for (const { item, samples } of batch) {
+      if (!samples || item.tokenTimes.length === item.request.outputTokens) continue;
+      if (options.async !== undefined) item.placeholders--;
+      item.known++;
+      item.tokenTimes.push(endUs);
+      if (item.tokenTimes.length < item.request.outputTokens) continue;
+      running = running.filter((other) => other !== item);
+      const place = waiting.indexOf(item);
+      if (place >= 0) waiting.splice(place, 1);
+      pool.release(item.blocks);
+    }
+  };
+
+  while (arriving.length + waiting.length + running.length + inFlight.length > 0) {
+    if (waiting.length + running.length + inFlight.length === 0) now = Math.max(now, arriving[0]!.request.arrivalUs);
+    while (arriving.length > 0 && arriving[0]!.request.arrivalUs <= now) waiting.push(arriving.shift()!);
+    if (inFlight.length > 0 && inFlight[0]!.endUs <= now) land(inFlight.shift()!);
+    const batch = waiting.length + running.length > 0 && inFlight.length < depth ? schedule() : [];
+    if (batch.length === 0) {
+      // Everybody is in flight or waits for somebody who is: the engine blocks until the oldest step is back.
+      if (inFlight.length > 0) now = Math.max(now, inFlight[0]!.endUs);
+      continue;
+    }
     const qoLens = batch.map(({ tokens }) => tokens);
     const kvLens = batch.map(({ item }) => item.computed);
     steps.push({ ids: batch.map(({ item }) => item.id), qoLens, kvLens });
-    now += options.durationUs(qoLens, kvLens);
-    for (const { item } of batch) {
-      if (item.computed < item.known) continue;
-      item.known++;
-      item.tokenTimes.push(now);
-      if (item.tokenTimes.length < item.request.outputTokens) continue;
-      running = running.filter((other) => other !== item);
-      pool.release(item.blocks);
-    }
+    const times = options.times(qoLens, kvLens);
+    const entries = batch.map(({ item }) => ({ item, samples: item.computed === item.known + item.placeholders }));
+    if (options.async !== undefined) for (const { item, samples } of entries) if (samples) item.placeholders++;
+    inFlight.push({ batch: entries, endUs: pass(times) });
+    now += times.hostUs;
+    if (inFlight.length === depth) now = Math.max(now, inFlight[0]!.endUs);
   }
   return {
     steps,
@@ -155,5 +220,6 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
       preemptions,
     })),
     freeBlocks: pool.free.length,
+    endUs: stageFreeUs.at(-1)!,
   };
 }

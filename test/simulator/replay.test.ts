@@ -308,6 +308,17 @@ describe("the steps of a report", () => {
     expect(thin.metrics).toEqual(full.metrics);
   });
 
+  it("name the requests of a kept batch that ended with it", async () => {
+    // Step 35, which nothing else keeps, ends request 0 and gives request 1 the slower first token of the two.
+    const two = [
+      { arrivalUs: 0, inputTokens: 10, outputTokens: 36 },
+      { arrivalUs: 34_500, inputTokens: 10, outputTokens: 2 },
+    ];
+    const { stepBatches } = await run(two, {}, { stepTimer: timerOf(() => 1000) });
+    const slowest = stepBatches.find(({ reason }) => reason === "p99 TTFT");
+    expect(slowest).toMatchObject({ step: 35, requests: [0, 1], qoLens: [1, 10] });
+  });
+
   it("keep the batches worth looking into, as they were", async () => {
     const { timer, steps } = loggingTimer((step) => 200 + 10 * step.tokens);
     const report = await run(
@@ -459,6 +470,8 @@ describe("prefill and decode on replicas of their own", () => {
     });
     expect(report.deployment.disaggregation).toEqual(disaggregation);
     expect(report.metrics.itlMs.max).toBe(6.16);
+    // Two were handed over; 5,120 µs of sending in 8,160.
+    expect(report.metrics.kvTransfers).toEqual({ meanMs: (2.6 + 5.16) / 2, maxMs: 5.16, linkUse: 5120 / 8160 });
     expect(reportSchema.safeParse(report).success).toBe(true);
   });
 
@@ -473,6 +486,8 @@ describe("prefill and decode on replicas of their own", () => {
   it("work in a closed loop too", async () => {
     const requests = Array.from({ length: 30 }, () => ({ arrivalUs: 0, inputTokens: 10, outputTokens: 5 }));
     const report = await run(requests, { replicas: 3, disaggregation }, { concurrency: 4 });
+    expect(report.metrics.kvTransfers!.linkUse).toBeGreaterThan(0.5);
+    expect(report.metrics.kvTransfers!.linkUse).toBeLessThanOrEqual(1);
     expect(report.metrics).toMatchObject({ completed: 30, peakConcurrency: 4 });
   });
 

@@ -49,22 +49,10 @@ async function failure(content: string | Buffer, options: TraceOptions = {}): Pr
 const AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n";
 const MOONCAKE = '{"timestamp": 0, "input_length": 1000, "output_length": 5, "hash_ids": [7, 9]}\n';
 
-describe("every format", () => {
+describe("a format", () => {
   it.each<
     [string, string, string, { times: number[]; lengths: number[][]; content?: number[][]; blockTokens?: number }]
   >([
-    [
-      "azure-csv",
-      "wall clock, seven digits, CRLF",
-      `${AZURE}2023-11-16 18:15:46.6805900,374,44\r\n2023-11-16 18:16:50.9951690,396,109\r\n`,
-      {
-        times: [0, 64_314_579],
-        lengths: [
-          [374, 44],
-          [396, 109],
-        ],
-      },
-    ],
     [
       "azure-csv",
       "of 2024, with a time zone, across midnight",
@@ -78,75 +66,10 @@ describe("every format", () => {
       },
     ],
     [
-      "burstgpt",
-      "6 columns",
-      "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,Conversation log\n45,GPT-4,1087,230,1317,API log\n",
-      {
-        times: [0, 40e6],
-        lengths: [
-          [472, 18],
-          [1087, 230],
-        ],
-      },
-    ],
-    [
-      "burstgpt",
-      "8 columns",
-      'Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n5.0,,1.2,ChatGPT,472,18,490,"Conversation, log"\n',
-      { times: [0], lengths: [[472, 18]] },
-    ],
-    [
-      "vidur",
-      "seconds",
-      "arrived_at,num_prefill_tokens,num_decode_tokens,pd_ratio\n0.5,100,10,10\n0.75,200,20,10\n",
-      {
-        times: [0, 250_000],
-        lengths: [
-          [100, 10],
-          [200, 20],
-        ],
-      },
-    ],
-    [
-      "splitwise",
-      "seconds",
-      "request_id,request_type,application_id,arrival_timestamp,batch_size,prompt_size,token_size\n0,2,0,1.0,1,8,9\n1,2,0,1.5,1,3,4\n",
-      {
-        times: [0, 500_000],
-        lengths: [
-          [8, 9],
-          [3, 4],
-        ],
-      },
-    ],
-    [
-      "mooncake",
-      "milliseconds, blocks of 512",
-      `${MOONCAKE}{"timestamp": 3000, "input_length": 600, "output_length": 6, "hash_ids": [7, 12]}\n`,
-      {
-        times: [0, 3e6],
-        lengths: [
-          [1000, 5],
-          [600, 6],
-        ],
-        content: [
-          [0, 1],
-          [0, 2],
-        ],
-        blockTokens: 512,
-      },
-    ],
-    [
       "mooncake",
       "blocks of 16, known from the first request",
       '{"timestamp": 1.5, "input_length": 40, "output_length": 5, "hash_ids": [0, 1, 2]}\n',
       { times: [0], lengths: [[40, 5]], content: [[0, 1, 2]], blockTokens: 16 },
-    ],
-    [
-      "bailian",
-      "seconds, blocks of 16",
-      '{"chat_id": 159, "parent_chat_id": 55, "timestamp": 61.114, "input_length": 40, "output_length": 4, "type": "text", "turn": 2, "hash_ids": [1089, 1090, 6326]}\n',
-      { times: [0], lengths: [[40, 4]], content: [[0, 1, 2]], blockTokens: 16 },
     ],
     [
       "llmservingsim",
@@ -182,20 +105,6 @@ describe("every format", () => {
         ],
         content: [[0, 1], [0, 2], [0]],
         blockTokens: 16,
-      },
-    ],
-    [
-      "isochron",
-      "header and microseconds",
-      '{"isochron":"trace/1","blockTokens":64}\n{"arrivalUs":10,"inputTokens":100,"outputTokens":1,"blockIds":[3,4]}\n{"arrivalUs":15.5,"inputTokens":2,"outputTokens":1}\n',
-      {
-        times: [0, 5.5],
-        lengths: [
-          [100, 1],
-          [2, 1],
-        ],
-        content: [[0, 1]],
-        blockTokens: 64,
       },
     ],
   ])("%s (%s) is recognised and read", async (format, _, content, expected) => {

@@ -3,50 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { gpu, loggingTimer, tinyModel } from "./helpers.ts";
 import { naiveEngine } from "./naive-engine.ts";
+import { type Scenario, scenario } from "./scenario.ts";
 
 const law = (tokens: number, kvTokens: number, count: number): number => 100 + tokens * 7 + kvTokens + count * 3;
-
-/** A scenario in which blocks are scarce enough for preemptions and small enough for prefixes to be shared and evicted. */
-const scenario = fc
-  .record({
-    blockSize: fc.constantFrom(1, 2, 4, 8),
-    perTraceBlock: fc.constantFrom(0.5, 1, 2, 4),
-    maxRunning: fc.integer({ min: 1, max: 6 }),
-    maxTokens: fc.integer({ min: 1, max: 40 }),
-    prefillThreshold: fc.constantFrom(0, 0, 3, 9),
-    prefixCaching: fc.constantFrom(true, true, true, true, false),
-    reserveFullInput: fc.boolean(),
-    watermark: fc.constantFrom(0, 0, 0.1),
-    spareBlocks: fc.integer({ min: 0, max: 12 }),
-    requests: fc.array(
-      fc.record({
-        gapUs: fc.constantFrom(0, 0, 50, 400, 3000),
-        inputTokens: fc.integer({ min: 1, max: 40 }),
-        outputTokens: fc.integer({ min: 1, max: 12 }),
-        // Prompts are paths in a tree with two branches at each block, so they share prefixes often.
-        path: fc.array(fc.integer({ min: 0, max: 1 }), { maxLength: 12 }),
-        hasContent: fc.constantFrom(true, true, true, false),
-      }),
-      { minLength: 1, maxLength: 14 },
-    ),
-  })
-  .map((drawn) => {
-    const traceBlockTokens = Math.max(1, Math.round(drawn.blockSize * drawn.perTraceBlock));
-    const ids = new Map<string, number>();
-    let arrivalUs = 0;
-    const requests = drawn.requests.map(({ gapUs, inputTokens, outputTokens, path, hasContent }) => {
-      arrivalUs += gapUs;
-      let key = "";
-      const content = path.slice(0, Math.ceil(inputTokens / traceBlockTokens)).map((branch) => {
-        key += branch;
-        if (!ids.has(key)) ids.set(key, ids.size);
-        return ids.get(key)!;
-      });
-      return { arrivalUs, inputTokens, outputTokens, ...(hasContent ? { content } : {}) };
-    });
-    const largest = Math.max(...requests.map((r) => Math.ceil((r.inputTokens + r.outputTokens - 1) / drawn.blockSize)));
-    return { ...drawn, traceBlockTokens, requests, blocks: largest + drawn.spareBlocks };
-  });
 
 function sum(values: ArrayLike<number>, count: number): number {
   let total = 0;
@@ -54,23 +13,11 @@ function sum(values: ArrayLike<number>, count: number): number {
   return total;
 }
 
-async function replayLogged(s: typeof scenario extends fc.Arbitrary<infer T> ? T : never) {
+async function replayLogged(s: Scenario) {
   const { timer, steps } = loggingTimer((step) => law(step.tokens, sum(step.kvLens, step.count), step.count));
   const report = await replay({
     trace: traceOf(s.requests, { blockTokens: s.traceBlockTokens }),
-    deployment: {
-      model: tinyModel,
-      gpu,
-      attention: "balanced",
-      blockSizeTokens: s.blockSize,
-      kvBlocks: s.blocks + 1,
-      maxRunningRequests: s.maxRunning,
-      maxBatchedTokens: s.maxTokens,
-      prefixCaching: s.prefixCaching,
-      longPrefillTokenThreshold: s.prefillThreshold,
-      reserveFullInput: s.reserveFullInput,
-      watermark: s.watermark,
-    },
+    deployment: { model: tinyModel, gpu, attention: "balanced", ...s.deployment },
     stepTimer: timer,
   });
   return { report, steps };
@@ -84,7 +31,11 @@ describe("vllm-v1 batching", () => {
       fc.asyncProperty(scenario, async (s) => {
         const expected = naiveEngine(s.requests, {
           ...s,
-          durationUs: (qoLens, kvLens) => law(sum(qoLens, qoLens.length), sum(kvLens, kvLens.length), qoLens.length),
+          stages: 1,
+          times: (qoLens, kvLens) => {
+            const us = law(sum(qoLens, qoLens.length), sum(kvLens, kvLens.length), qoLens.length);
+            return { hostUs: 0, stageUs: [us], transferUs: 0 };
+          },
         });
         const { report, steps } = await replayLogged(s);
         expect(steps).toEqual(expected.steps.map(({ qoLens, kvLens }) => ({ qoLens, kvLens })));

@@ -21,8 +21,10 @@ export interface RunOptions {
   readonly interrupt?: AbortSignal;
   /** Whether stderr is a terminal. */
   readonly isTerminal?: boolean;
+  /** Width of the terminal that stdout is; no terminal unless given. */
+  readonly columns?: number;
   readonly onStdout?: (text: string) => void;
-  readonly onStderr?: () => void;
+  readonly onStderr?: (text: string) => void;
 }
 
 /** Runs `isochron …args` in this process. */
@@ -31,6 +33,8 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
   let stderr = "";
   const exitCode = await main(args, {
     stdout: {
+      isTTY: options.columns !== undefined,
+      columns: options.columns,
       write: (text) => {
         stdout += text;
         options.onStdout?.(text);
@@ -41,10 +45,10 @@ export async function isochron(args: readonly string[], options: RunOptions = {}
       columns: 120,
       write: (text) => {
         stderr += text;
-        options.onStderr?.();
+        options.onStderr?.(text);
       },
     },
-    env: options.env ?? {},
+    env: options.env ?? (options.columns === undefined ? {} : { NO_COLOR: "1" }),
     commandLine: `isochron ${args.join(" ")}`,
     interrupt: options.interrupt ?? new AbortController().signal,
     exitCode: 0,

@@ -36,13 +36,18 @@ export interface Explanation {
 export function explain(error: unknown): Explanation {
   if (!(error instanceof Error)) return { line: `unexpected error: ${oneLine(String(error))}`, exitCode: ExitCode.bug };
   if (error.name === "AbortError") return { line: "stopped, nothing was written", exitCode: ExitCode.interrupted };
-  if (isExpected(error)) return { line: oneLine(error.message), exitCode: ExitCode.badInput };
+  if (isExpected(error)) return { line: `${oneLine(error.message)}${skipHint(error)}`, exitCode: ExitCode.badInput };
   const system = systemErrorLine(error);
   if (system !== undefined) return { line: system, exitCode: ExitCode.badInput };
   return {
     line: `unexpected error: ${oneLine(error.message)} (run again with --debug for the stack trace)`,
     exitCode: ExitCode.bug,
   };
+}
+
+/** What to do where one line of a trace is bad: every command that reads traces has the flag. */
+function skipHint(error: Error): string {
+  return (error as { isOneRecord?: boolean }).isOneRecord === true ? "; --skip-invalid leaves such lines out" : "";
 }
 
 /**
@@ -75,6 +80,8 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EEXIST: "exists and is not a directory",
   EROFS: "the file system is read-only",
   ENOSPC: "no space left on the device",
+  EDQUOT: "no space left in the quota",
+  EFBIG: "the file is larger than may be written here",
   EMFILE: "too many open files",
   ENAMETOOLONG: "the name is too long",
   EADDRINUSE: "the address is in use",

@@ -8,26 +8,23 @@ import {
   findModel,
   findProfile,
   type GpuProfile,
+  gpuProfileSchema,
   listProfiles,
   MODEL_NAMES,
   type ModelConfig,
 } from "@isochron/simulator";
 import { type Context, terminalWidth } from "./context.ts";
 import { readDocument } from "./documents/read.ts";
-import { InputError, isSystemError, systemReason, unknownName } from "./errors.ts";
+import { InputError, unknownName } from "./errors.ts";
 import { nameOption } from "./options.ts";
 import { wrap } from "./terminal/wrap.ts";
 
 /** A bundled profile, or a profile file. */
 export function findGpu(nameOrPath: string): GpuProfile {
   const known = listProfiles();
-  if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw unknownName("unknown GPU", nameOrPath, known);
-  try {
-    return findProfile(nameOrPath);
-  } catch (error) {
-    if (isSystemError(error)) throw new InputError(`${nameOrPath}: ${systemReason(error)}`);
-    throw error;
-  }
+  if (known.includes(nameOrPath)) return findProfile(nameOrPath);
+  if (!existsSync(nameOrPath)) throw notThere("GPU", nameOrPath, known);
+  return readDocument(nameOrPath, "gpu-profile/1", gpuProfileSchema);
 }
 
 /** A bundled model, a config.json, or a folder that holds one. */
@@ -36,8 +33,15 @@ export function findServedModel(nameOrPath: string): ModelConfig {
     return findModel(nameOrPath);
   } catch (error) {
     if (existsSync(nameOrPath)) throw error;
-    throw unknownName("unknown model", nameOrPath, MODEL_NAMES);
+    throw notThere("model", nameOrPath, MODEL_NAMES);
   }
+}
+
+/** Of what is neither a name nor there: a path is missing, a word is misspelt. */
+function notThere(what: string, nameOrPath: string, known: readonly string[]): InputError {
+  const isPath = /^[./~]|\.json$/.test(nameOrPath);
+  if (!isPath) return unknownName(`unknown ${what}`, nameOrPath, known);
+  return new InputError(`${nameOrPath}: no such file, expected one or a bundled ${what} (${known.join(", ")})`);
 }
 
 /** Every policy that can plan, in the order of their numbers. */

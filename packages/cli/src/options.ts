@@ -10,8 +10,8 @@ export function integerOption(flag: string, low: number, high: number = Number.M
   return (text) => {
     const value = Number(text);
     if (text.trim() === "" || !Number.isInteger(value) || value < low || value > high) {
-      const range =
-        high === Number.MAX_SAFE_INTEGER ? `an integer of at least ${low}` : `an integer from ${low} to ${high}`;
+      const isUnbounded = high === Number.MAX_SAFE_INTEGER && !(value > high);
+      const range = isUnbounded ? `an integer of at least ${low}` : `an integer from ${low} to ${high}`;
       throw new InputError(`${flag}: found "${text}", expected ${range}`);
     }
     return value;
@@ -80,7 +80,9 @@ export function serviceLevelOption(flag: string): Parser<ServiceLevel> {
       const [name = "", value = ""] = part.split("=").map((word) => word.trim());
       if (name === "") throw new InputError(`${flag}: found "${text}", expected limits in ms such as ttft=500,tpot=50`);
       if (!Object.hasOwn(LIMITS, name)) throw unknownName(`${flag}: unknown limit`, name, Object.keys(LIMITS));
-      level[LIMITS[name as keyof typeof LIMITS]] = positiveOption(`${flag} ${name}`)(value);
+      const limit = LIMITS[name as keyof typeof LIMITS];
+      if (level[limit] !== undefined) throw new InputError(`${flag}: found ${name} twice, expected each limit once`);
+      level[limit] = positiveOption(`${flag} ${name}`)(value);
     }
     return level;
   };

@@ -10,6 +10,7 @@ import { addPlanCommand } from "./commands/plan.ts";
 import { addReplayCommand } from "./commands/replay.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { addSimulateCommand } from "./commands/simulate.ts";
+import { addSweepCommand } from "./commands/sweep.ts";
 import { addTracesCommand } from "./commands/traces.ts";
 import { addViewCommand } from "./commands/view.ts";
 import type { Context } from "./context.ts";
@@ -18,6 +19,7 @@ import { VERSION } from "./version.ts";
 /** In the order of the help. */
 const COMMANDS: readonly AddCommand[] = [
   addReplayCommand,
+  addSweepCommand,
   addPlanCommand,
   addSimulateCommand,
   addRunCommand,

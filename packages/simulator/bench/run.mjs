@@ -1,6 +1,7 @@
 // Benchmarks of the simulator: `npm run bench -w @isochron/simulator [-- NAME...]`. Each case is measured five times where
 // it does not say otherwise; the table shows the median and the best. Results also go to bench/results.json.
-// Adding one: a file like its neighbours that exports `cases`, and its cases in CASES.
+// Adding a case: a file like its neighbours that exports `cases`, and its cases in CASES. Sweeps over many cores belong to the
+// command: `npm run bench -w isochron`.
 
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";

@@ -21,12 +21,36 @@ export type {
   StepSeries,
   Summary,
   TraceIdentity,
-  ViewerBundle,
 } from "./documents/report.ts";
 export { REQUEST_STATUS, reportSchema, requestSeriesSchema, stepTitle } from "./documents/report.ts";
+export type {
+  AxisValue,
+  FieldMatch,
+  FieldTree,
+  FieldValue,
+  LatencyMetric,
+  Objective,
+  Statistic,
+  SweepCost,
+  SweepDocument,
+  SweepSlo,
+} from "./documents/sweep.ts";
+export { LATENCY_METRICS, STATISTICS, sweepSchema } from "./documents/sweep.ts";
+export type {
+  SweepCounts,
+  SweepGroup,
+  SweepPoint,
+  SweepResults,
+  SweepRow,
+  SweepRunError,
+  SweepStatus,
+} from "./documents/sweep-results.ts";
+export { SWEEP_STATUS, sweepResultsSchema, sweepRowSchema } from "./documents/sweep-results.ts";
 export { timelineSchema } from "./documents/timeline.ts";
+export type { ViewerBundle } from "./documents/viewer-bundle.ts";
+export { Draft } from "./draft.ts";
 export type { DeploymentOptions, DisaggregationOptions, SpeculationOptions } from "./engine/deployment.ts";
-export { DeploymentError, resolveDeployment } from "./engine/deployment.ts";
+export { DeploymentError, DoesNotFitError, resolveDeployment } from "./engine/deployment.ts";
 export type { GpuFacts, ProfiledGpu } from "./engine/gpu-facts.ts";
 export { gpuFacts } from "./engine/gpu-facts.ts";
 export { EventQueue } from "./events/event-queue.ts";
@@ -72,7 +96,7 @@ export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";
 export { ROUTERS } from "./routing/routers.ts";
-export type { Step, StepTimer, StepTiming } from "./step.ts";
+export type { Step, StepGroup, StepTimer, StepTiming } from "./step.ts";
 export type { StepTimerKind, StepTimerOptions } from "./step-timers/create-step-timer.ts";
 export { createStepTimer, STEP_TIMER_KINDS, StepTimerError } from "./step-timers/create-step-timer.ts";
 export { type AttentionRunner, ExecutorTimer } from "./step-timers/executor-timer.ts";
@@ -81,10 +105,23 @@ export { EXPERT_SHARE_CV, ExpertRouting } from "./step-timers/expert-routing.ts"
 export type { MeasuredTimerOptions } from "./step-timers/measured-timer.ts";
 export { MeasuredTimer } from "./step-timers/measured-timer.ts";
 export type { ExpertOptions, HostTime, StepCostOptions } from "./step-timers/step-costs.ts";
+export type { Configuration } from "./sweep/expand-sweep.ts";
+export { expandSweep } from "./sweep/expand-sweep.ts";
+export type { Fields } from "./sweep/fields.ts";
+export { leavesOf } from "./sweep/fields.ts";
+export { paretoFront } from "./sweep/pareto-front.ts";
+export type { Miss } from "./sweep/service-objectives.ts";
+export { latencyOf, limitsOf, missesOf } from "./sweep/service-objectives.ts";
+export { sweepCsv } from "./sweep/sweep-csv.ts";
+export { SweepError } from "./sweep/sweep-error.ts";
+export { sweepResults } from "./sweep/sweep-results.ts";
+export type { Outcome, RowOptions } from "./sweep/sweep-row.ts";
+export { gpusOf, outcomeOfError, outcomeOfReport, requirePrices, sweepRow } from "./sweep/sweep-row.ts";
 export type { BundledTrace, BundledTraceName } from "./trace/bundled-traces.ts";
 export { BUNDLED_TRACES, findTrace, tracesDirectory } from "./trace/bundled-traces.ts";
 export type { TokenSummary, TraceInspection } from "./trace/inspect-trace.ts";
 export { inspectTrace } from "./trace/inspect-trace.ts";
+export { KeptTraces } from "./trace/kept-traces.ts";
 export type { TraceOptions } from "./trace/open-trace.ts";
 export { openTrace } from "./trace/open-trace.ts";
 export type { Arrivals, Lengths, SyntheticTrace } from "./trace/synthetic-trace.ts";

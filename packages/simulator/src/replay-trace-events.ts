@@ -1,13 +1,15 @@
-// A replay as Chrome trace events, which Perfetto and speedscope open: one process per replica, in it a thread of steps, one
-// thread for each place that a request in flight takes, and counters. Microseconds from the first arrival, to the nanosecond.
+// A replay as Chrome trace events, which Perfetto and speedscope open: one process per replica, in it a thread of steps (or
+// one of the host and one of each stage, where several steps are in flight), one thread for each place that a request in
+// flight takes, and counters. Microseconds from the first arrival, to the nanosecond.
 //
-// Slices (X) of one thread must nest. Steps of a replica follow one another; a request takes the first place that is free
+// Slices (X) of one thread must nest. Host and stages have one step at a time; a request takes the first place that is free
 // from its arrival on, and its queueing, prompt and answer lie inside it.
 
 import type { Report, RequestSeries } from "./documents/report.ts";
+import type { StepPassage } from "./engine/pipeline.ts";
 import type { ReplayedStep } from "./metrics/step-observer.ts";
 
-/** Thread of a replica's steps; places of requests follow. */
+/** First thread of a replica's steps; places of requests follow. */
 const STEPS = 0;
 
 const COMPLETED = 0;
@@ -19,6 +21,8 @@ export class ReplayTraceEvents {
   readonly #requests = new Map<number, string>();
   readonly #kvBlocks = new Map<number, number>();
   #isFirst = true;
+  /** Threads of steps of each replica, by name. */
+  #stepThreads: readonly string[] = ["steps"];
 
   /** `write` is given the file's text piece by piece. */
   constructor(write: (text: string) => void) {
@@ -28,6 +32,8 @@ export class ReplayTraceEvents {
 
   /** To be given every step of the replay. */
   step({ replica, step, startUs, timing, running, waiting, tokens, prefillTokens, ...more }: ReplayedStep): void {
+    const { passage } = more;
+    if (this.#named.size === 0 && passage !== undefined) this.#stepThreads = stepThreads(passage);
     if (!this.#named.has(replica)) this.#nameReplica(replica);
     const name = prefillTokens === 0 ? "decode" : prefillTokens === tokens ? "prefill" : "mixed";
     const { attentionUs, gemmUs, collectiveUs, otherUs, hostUs, attentionImbalance } = timing;
@@ -41,7 +47,14 @@ export class ReplayTraceEvents {
       // Not a number where the timer does not know.
       ...(attentionImbalance >= 0 ? rounded({ attentionImbalance }) : {}),
     };
-    this.#slice(replica, STEPS, "step", name, startUs, startUs + timing.durationUs, args);
+    if (passage === undefined) {
+      this.#slice(replica, STEPS, "step", name, startUs, startUs + timing.durationUs, args);
+    } else {
+      this.#slice(replica, STEPS, "host", name, passage.hostStartUs, passage.hostEndUs, args);
+      passage.stageStartUs.forEach((fromUs, stage) => {
+        this.#slice(replica, STEPS + 1 + stage, "step", name, fromUs, passage.stageEndUs[stage]!, args);
+      });
+    }
     this.#count(replica, startUs, running, waiting, more.kvBlocksUsed);
   }
 
@@ -69,10 +82,10 @@ export class ReplayTraceEvents {
       if (place < 0) {
         place = places.length;
         if (!this.#named.has(replica)) this.#nameReplica(replica);
-        this.#nameThread(replica, place + 1, `request ${place + 1}`);
+        this.#nameThread(replica, this.#stepThreads.length + place, `request ${place + 1}`);
       }
       places[place] = leftUs;
-      const thread = place + 1;
+      const thread = this.#stepThreads.length + place;
       const id = requests.id[i]!;
       const args = {
         request: id,
@@ -111,7 +124,9 @@ export class ReplayTraceEvents {
     const place = { pid: replica, tid: STEPS };
     this.#event({ ph: "M", name: "process_name", ...place, args: { name: `replica ${replica}` } });
     this.#event({ ph: "M", name: "process_sort_index", ...place, args: { sort_index: replica } });
-    this.#nameThread(replica, STEPS, "steps");
+    this.#stepThreads.forEach((name, thread) => {
+      this.#nameThread(replica, STEPS + thread, name);
+    });
   }
 
   #nameThread(pid: number, tid: number, name: string): void {
@@ -142,6 +157,14 @@ export class ReplayTraceEvents {
     this.#write(`${this.#isFirst ? "\n" : ",\n"}${JSON.stringify(event)}`);
     this.#isFirst = false;
   }
+}
+
+function stepThreads({ stageStartUs }: StepPassage): string[] {
+  const { length } = stageStartUs;
+  return [
+    "host",
+    ...Array.from(stageStartUs, (_, stage) => (length === 1 ? "GPU" : `stage ${stage + 1} of ${length}`)),
+  ];
 }
 
 /** Whole ones: ends that are equal stay equal. */

@@ -6,7 +6,14 @@ import type { CreateBatchingPolicy } from "./batching/batching-policy.ts";
 import { BATCHING_POLICIES } from "./batching/policies.ts";
 import type { Report } from "./documents/report.ts";
 import { checkBlockSizes, contentIn } from "./engine/block-content.ts";
-import { type DeploymentOptions, type ResolvedDeployment, resolveDeployment } from "./engine/deployment.ts";
+import {
+  DeploymentError,
+  type DeploymentOptions,
+  type ResolvedDeployment,
+  resolveDeployment,
+} from "./engine/deployment.ts";
+import { deploymentWarnings } from "./engine/deployment-warnings.ts";
+import { ExpertGroup } from "./engine/expert-group.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
 import { RequestTable } from "./engine/request-table.ts";
@@ -18,6 +25,7 @@ import { UNFINISHED } from "./metrics/request-series.ts";
 import { type ReplayedStep, StepObserver } from "./metrics/step-observer.ts";
 import { summarize, utilisationPeaks } from "./metrics/summarize.ts";
 import { rankKvBytesPerToken } from "./model/model-cost.ts";
+import { modelStages } from "./model/model-stages.ts";
 import { RandomStream } from "./random.ts";
 import { leastOutstanding } from "./routing/least-outstanding.ts";
 import type { ReplicaSignals, Router } from "./routing/router.ts";
@@ -64,6 +72,8 @@ export interface ReplayOptions {
 
 /** Chosen: a breath every few milliseconds of real time, so that signals and progress get through. */
 const STEPS_PER_TURN = 10_000;
+/** Beyond it a float64 no longer tells two microseconds apart. */
+const MAX_CLOCK_US = 2 ** 53;
 const BREATH_MS = 40;
 
 /**
@@ -97,7 +107,11 @@ class ReplayRun {
   readonly #timers: readonly StepTimer[];
   /** When each replica with work has to be looked at next. */
   readonly #wakes = new EventQueue();
-  /** Where replicas depend on one another: those that may have work and have no step in flight. */
+  /** What takes steps by itself where replicas depend on one another: each of them, or groups that share experts. */
+  readonly #units: readonly (Replica | ExpertGroup)[];
+  /** Replicas in each. */
+  readonly #groupSize: number;
+  /** Those of them that may have work and have no step in flight. */
   readonly #between = new Set<number>();
   /** Blocks that requests can hold: vLLM keeps one as a placeholder. */
   readonly #usableBlocks: number;
@@ -115,7 +129,8 @@ class ReplayRun {
     const { trace, seed = 0 } = options;
     this.#deployment = resolveDeployment(options.deployment);
     const { description, limits, router, batching } = this.#deployment;
-    const { replicas, blockSizeTokens } = description;
+    const { replicas, blockSizeTokens, tensorParallel, expertParallel = tensorParallel } = description;
+    const groupSize = expertParallel / tensorParallel;
     const { moe } = options.deployment.model;
     const timers = Array.isArray(options.stepTimer) ? options.stepTimer : [options.stepTimer];
     if (timers.length !== 1 && timers.length !== replicas) {
@@ -130,6 +145,8 @@ class ReplayRun {
       seriesLimit: Math.max(options.seriesLimit ?? 20_000, 2 * replicas),
       recordLimit: options.recordLimit ?? 1_000_000,
       recordSteps: options.recordSteps ?? [],
+      stages: description.pipelineParallel ?? 1,
+      areStepsShared: groupSize > 1,
       expertShare: moe === undefined ? 0 : moe.expertsPerToken / moe.experts,
     });
     const create = options.batchingPolicy?.create ?? BATCHING_POLICIES[batching].create;
@@ -148,6 +165,9 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
+        maxContextTokens: limits.maxContextTokens,
+        asyncScheduling: description.asyncScheduling ?? false,
+        stages: description.pipelineParallel ?? 1,
         stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
         speculation:
@@ -156,6 +176,14 @@ class ReplayRun {
             : { tokens: speculation.tokens, acceptance: new Acceptance(seed, speculation.acceptanceRate) },
       });
     });
+    this.#units =
+      groupSize === 1
+        ? this.#replicas
+        : Array.from(
+            { length: replicas / groupSize },
+            (_, i) => new ExpertGroup(this.#replicas.slice(i * groupSize, (i + 1) * groupSize)),
+          );
+    this.#groupSize = groupSize;
     const { disaggregation, routerStalenessMs = 0 } = description;
     this.#pollPeriodUs = routerStalenessMs * 1000;
     this.#polled = routerStalenessMs > 0 ? this.#replicas.map((replica) => new StaleSignals(replica)) : [];
@@ -163,12 +191,18 @@ class ReplayRun {
     this.#entryReplicas = this.#replicas.slice(0, disaggregation?.prefillReplicas ?? replicas);
     this.#entrySignals = this.#signals.slice(0, this.#entryReplicas.length);
     if (disaggregation !== undefined) {
-      const bytesPerToken = rankKvBytesPerToken(options.deployment.model, description.tensorParallel);
+      const { model } = options.deployment;
+      // All stages send at the same time.
+      const bytesPerToken = Math.max(
+        ...modelStages(model, description.pipelineParallel ?? 1).map((stage) =>
+          rankKvBytesPerToken(model, description.tensorParallel, stage),
+        ),
+      );
       const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
       for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
     }
-    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined;
+    this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined || groupSize > 1;
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
     if (options.concurrency !== undefined && !(options.concurrency >= 1)) {
       throw new RangeError(`concurrency is ${options.concurrency}, expected at least 1`);
@@ -178,7 +212,7 @@ class ReplayRun {
 
   async run(): Promise<void> {
     if (this.#options.concurrency !== undefined) await this.#runClosedLoop(this.#options.concurrency);
-    else if (this.#transfers !== undefined) await this.#runCoupled();
+    else if (this.#isCoupled) await this.#runCoupled();
     else await this.#runOpenLoop();
     if (!this.#isPartial) this.#checkEnd();
   }
@@ -199,7 +233,7 @@ class ReplayRun {
     await this.#runUntil(Number.POSITIVE_INFINITY);
   }
 
-  /** Open loop where replicas hand requests to one another, so that events come to pass in the order of all. */
+  /** Open loop where replicas hand requests to one another or step together, so that events come to pass in the order of all. */
   async #runCoupled(): Promise<void> {
     for await (const requests of this.#options.trace.chunks()) {
       for (const request of requests) {
@@ -231,13 +265,13 @@ class ReplayRun {
   }
 
   /**
-   * Starts steps on replicas that stand between two; then the earliest event before the horizon comes to pass. False when
+   * Starts steps on those that stand between two; then the earliest event before the horizon comes to pass. False when
    * there is none, or the replay was stopped.
    */
   async #passEvent(horizonUs: number): Promise<boolean> {
     const wakes = this.#wakes;
     for (const index of this.#between) {
-      const endUs = this.#replicas[index]!.begin(this.#nowUs);
+      const endUs = this.#units[index]!.begin(this.#nowUs);
       if (endUs !== Number.POSITIVE_INFINITY) wakes.push(endUs, index);
     }
     this.#between.clear();
@@ -246,7 +280,7 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#replicas[event]!.end();
+      this.#units[event]!.end(this.#nowUs);
       this.#between.add(event);
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
@@ -291,8 +325,15 @@ class ReplayRun {
     else this.#nowUs = this.#observer.lastTokenUs;
   }
 
-  /** Also looks for the signal to stop. */
+  /** Also looks for the signal to stop, and whether the clock still resolves a step. */
   #isBreathDue(): boolean {
+    if (this.#nowUs > MAX_CLOCK_US) {
+      throw new DeploymentError(
+        "the simulated clock",
+        `${this.#nowUs} µs`,
+        "at most 285 years: steps or arrivals less far apart",
+      );
+    }
     if (this.#options.signal?.aborted === true) this.#isPartial = true;
     return performance.now() - this.#breathMs > BREATH_MS;
   }
@@ -324,14 +365,15 @@ class ReplayRun {
     const index = this.#router.route(this.#entrySignals, content, inputTokens);
     const replica = this.#replicas[index]!;
     if (this.#isCoupled) this.#wakeUp(replica);
-    else if (replica.outstanding === 0) this.#wakes.push(arrivalUs, index);
+    else if (replica.outstanding === 0 && !replica.isBusy) this.#wakes.push(arrivalUs, index);
     replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
   }
 
   #wakeUp(replica: Replica): void {
-    if (!replica.isBusy) this.#between.add(replica.index);
+    const unit = Math.floor(replica.index / this.#groupSize);
+    if (!this.#units[unit]!.isBusy) this.#between.add(unit);
   }
 
   #handOver(request: HandedOver): void {
@@ -383,8 +425,9 @@ class ReplayRun {
         endUs,
         kvBlocks: this.#usableBlocks,
         hasSlo: Object.values(description.slo).some((limit) => limit !== undefined),
+        kvTransfers: this.#transfers?.summary(endUs, this.#entryReplicas.length),
       },
-      utilisationPeaks(deployment.model, deployment.gpu, description.tensorParallel),
+      utilisationPeaks(deployment.model, deployment.gpu, description),
     );
     const requests = observer.requests.series();
     const wallMs = performance.now() - this.#startedMs;
@@ -416,8 +459,14 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const warnings = [...this.#options.trace.warnings()];
     const { limits, description } = this.#deployment;
+    const warnings = [
+      ...this.#options.trace.warnings(),
+      ...deploymentWarnings(this.#options.deployment, this.#deployment, {
+        usableBlocks: this.#usableBlocks,
+        timer: this.#timers[0]!.name,
+      }),
+    ];
     if (this.#rejected > 0) {
       const kvTokens = this.#usableBlocks * description.blockSizeTokens;
       const text = (value: number): string => value.toLocaleString("en-US");
@@ -427,7 +476,8 @@ class ReplayRun {
     }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");
     if (isWithoutRecords) {
-      warnings.push(`no per-request records: more than ${this.#options.recordLimit ?? 1_000_000} requests`);
+      const most = (this.#options.recordLimit ?? 1_000_000).toLocaleString("en-US");
+      warnings.push(`no per-request records: more than ${most} requests`);
     }
     const { ttftUs, tpotUs, itlUs, e2eUs, queueUs } = this.#observer;
     if (![ttftUs, tpotUs, itlUs, e2eUs, queueUs].every(({ isExact }) => isExact)) {

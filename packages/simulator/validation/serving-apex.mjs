@@ -76,7 +76,8 @@ function ncclAllReduce() {
     .split("\n");
   const tables = new Map();
   for (const line of lines) {
-    const [, , , , gpus, elements, ms] = line.split(",");
+    const [, operation, , , gpus, elements, ms] = line.split(",");
+    if (operation !== "all_reduce") continue;
     const rows = tables.get(gpus) ?? [];
     // Sizes are numbers of 16-bit elements.
     rows.push([2 * Number(elements), Number(ms) * 1000]);

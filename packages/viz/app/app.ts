@@ -2,6 +2,7 @@
 
 import type { ViewerDocument } from "./documents/read.ts";
 import type { ReportDocument } from "./documents/report.ts";
+import type { SweepResultsDocument } from "./documents/sweep.ts";
 import type { TimelineDocument } from "./documents/timeline.ts";
 import { titleOf } from "./documents/title.ts";
 import { PALETTES, type Palette, type Theme } from "./draw/palette.ts";
@@ -15,12 +16,28 @@ import { compareView } from "./views/compare.ts";
 import { occupancyView } from "./views/occupancy.ts";
 import { planView } from "./views/plan.ts";
 import { replayView } from "./views/replay.ts";
+import { sweepView } from "./views/sweep.ts";
 
 const VIEW_OF: Readonly<Record<ViewName, (viewer: Viewer) => View>> = {
   occupancy: occupancyView,
   plan: planView,
   compare: compareView,
   replay: replayView,
+  sweep: sweepView,
+};
+
+/** The kind of document that a view shows. */
+const TYPE_OF: Readonly<Record<ViewName, ViewerDocument["type"]>> = {
+  occupancy: "timeline",
+  plan: "timeline",
+  compare: "timeline",
+  replay: "report",
+  sweep: "sweep",
+};
+const FIRST_VIEW: Readonly<Record<ViewerDocument["type"], ViewName>> = {
+  timeline: "occupancy",
+  report: "replay",
+  sweep: "sweep",
 };
 
 const NOTHING_CHOSEN = { doc: 0, view: "occupancy", pin: -1, request: null, range: null, table: false } as const;
@@ -138,7 +155,7 @@ export class App implements Viewer {
 
   /** Shows a document in the view that suits it. */
   open(doc: number, patch: Partial<State> = {}): void {
-    const view: ViewName = this.documents[doc]?.type === "report" ? "replay" : "occupancy";
+    const view = FIRST_VIEW[this.documents[doc]?.type ?? "timeline"];
     const { color, group, sort, table, brush } = this.state;
     this.set({ ...INITIAL, color, group, sort, table, brush, doc, other: this.#otherTimeline(doc), view, ...patch });
     this.#stage.focus({ preventScroll: true });
@@ -161,6 +178,11 @@ export class App implements Viewer {
   get report(): ReportDocument | undefined {
     const { current } = this;
     return current?.type === "report" ? current : undefined;
+  }
+
+  get sweep(): SweepResultsDocument | undefined {
+    const { current } = this;
+    return current?.type === "sweep" ? current : undefined;
   }
 
   get view(): View | null {
@@ -211,8 +233,7 @@ export class App implements Viewer {
     let { doc, other, view } = this.state;
     if (doc >= documents.length) doc = 0;
     const type = documents[doc]!.type;
-    if (type === "report") view = "replay";
-    else if (view === "replay") view = "occupancy";
+    if (TYPE_OF[view] !== type) view = FIRST_VIEW[type];
     if (documents[other]?.type !== "timeline" || other === doc) other = this.#otherTimeline(doc);
     if (view === "compare" && documents.filter((entry) => entry.type === "timeline").length < 2) view = "occupancy";
     if (doc !== this.state.doc || other !== this.state.other || view !== this.state.view) {
@@ -242,7 +263,7 @@ export class App implements Viewer {
 
   /** Goes to a view, to a document that suits it where the current one does not. */
   show(view: ViewName): void {
-    const wanted = view === "replay" ? "report" : "timeline";
+    const wanted = TYPE_OF[view];
     if (this.current?.type === wanted) this.set({ view });
     else {
       const doc = this.documents.findIndex((entry) => entry.type === wanted);

@@ -37,6 +37,9 @@ export function percent(share: number): string {
 
 export const times = (factor: number): string => `${factor >= 100 ? integer(factor) : twoDigits(factor)}×`;
 
+/** Three digits that count, or all before the point: prices, rates. */
+export const amount = (value: number): string => (value >= 100 ? integer(value) : format(",.3~r")(value));
+
 export function plural(count: number, noun: string, many = `${noun}s`): string {
   return `${integer(count)} ${count === 1 ? noun : many}`;
 }

@@ -3,7 +3,7 @@
 import { COLOR_MODES, type ColorMode } from "./draw/classes.ts";
 import { ROW_MODES, type RowMode, SORTS, type Sort } from "./draw/lane-layout.ts";
 
-export const VIEWS = ["occupancy", "plan", "compare", "replay"] as const;
+export const VIEWS = ["occupancy", "plan", "compare", "replay", "sweep"] as const;
 export type ViewName = (typeof VIEWS)[number];
 /** Jobs drawn by their KV tokens, or all equally wide. */
 export const JOB_SCALES = ["tokens", "share"] as const;
@@ -36,6 +36,16 @@ export interface State {
   readonly job: number;
   readonly jobScale: JobScale;
   readonly jobSort: JobSort;
+  /** Measures of a sweep's pictures: across both, up the first, up the second. Empty: the view's choice. */
+  readonly x: string;
+  readonly y: string;
+  readonly z: string;
+  /** Field that tells a sweep's marks apart; empty: the first. */
+  readonly by: string;
+  /** Workload of a sweep, by position. */
+  readonly workload: number;
+  /** Configuration of a sweep that is selected; −1 for none. */
+  readonly point: number;
   /** Is the text table open? */
   readonly table: boolean;
 }
@@ -56,6 +66,12 @@ export const INITIAL: State = {
   job: -1,
   jobScale: "tokens",
   jobSort: "request",
+  x: "",
+  y: "",
+  z: "",
+  by: "",
+  workload: 0,
+  point: -1,
   table: false,
 };
 
@@ -96,6 +112,12 @@ export function formatState(state: State): string {
     ["job", String(state.job), "-1"],
     ["scale", state.jobScale, INITIAL.jobScale],
     ["jobs", state.jobSort, INITIAL.jobSort],
+    ["x", state.x, ""],
+    ["y", state.y, ""],
+    ["z", state.z, ""],
+    ["by", state.by, ""],
+    ["workload", String(state.workload), "0"],
+    ["point", String(state.point), "-1"],
     ["table", state.table ? "1" : null, null],
   ];
   const shown = pairs.filter(([, value, initial]) => value !== null && value !== initial);
@@ -122,6 +144,12 @@ export function parseState(hash: string): State {
     job: readInteger(fields.get("job"), 0, -1),
     jobScale: readOneOf(fields.get("scale"), JOB_SCALES, INITIAL.jobScale),
     jobSort: readOneOf(fields.get("jobs"), JOB_SORTS, INITIAL.jobSort),
+    x: fields.get("x") ?? "",
+    y: fields.get("y") ?? "",
+    z: fields.get("z") ?? "",
+    by: fields.get("by") ?? "",
+    workload: readInteger(fields.get("workload"), 0, 0),
+    point: readInteger(fields.get("point"), 0, -1),
     table: fields.get("table") === "1",
   };
 }

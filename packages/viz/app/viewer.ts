@@ -2,6 +2,7 @@
 
 import type { ViewerDocument } from "./documents/read.ts";
 import type { ReportDocument } from "./documents/report.ts";
+import type { SweepResultsDocument } from "./documents/sweep.ts";
 import type { TimelineDocument } from "./documents/timeline.ts";
 import type { Palette, Theme } from "./draw/palette.ts";
 import type { State, ViewName } from "./state.ts";
@@ -16,9 +17,10 @@ export interface Viewer {
   /** The view that is shown; null while nothing is open. */
   readonly view: View | null;
   readonly current: ViewerDocument | undefined;
-  /** The current document, where it is a timeline; where it is a report. */
+  /** The current document, where it is a timeline; where it is a report; where it is a sweep. */
   readonly timeline: TimelineDocument | undefined;
   readonly report: ReportDocument | undefined;
+  readonly sweep: SweepResultsDocument | undefined;
   /** A link to exactly what is shown. */
   readonly link: string;
   /** Changes the state; the page is drawn once before the next frame. */

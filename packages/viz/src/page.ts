@@ -44,6 +44,7 @@ export function renderPage(documents: Partial<ViewerBundle>): string {
   const bundle = {
     reports: documents.reports ?? [],
     timelines: (documents.timelines ?? []) as readonly Timeline[],
+    sweeps: documents.sweeps ?? [],
   };
   const packed = packDocument(bundle, (bytes) =>
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64"),

@@ -51,6 +51,7 @@ const PICTURES: readonly Picture[] = [
   { name: "viewer-compare", file: "compare.html", hash: "#doc=1&other=0&view=compare", theme: "light" },
   { name: "viewer-plan", file: "compare.html", hash: "#doc=0&view=plan&job=2", theme: "light" },
   { name: "viewer-replay", file: "replay.html", hash: "", theme: "light" },
+  { name: "viewer-sweep", file: "sweep.html", hash: "#point=3", theme: "light" },
 ];
 
 const batch = {
@@ -77,6 +78,7 @@ try {
   isochron("view", "balanced.json", "none.json", "--html", "compare.html");
   const replay = ["--limit", "1000", "--rate", "4.5", "--step-timer", "kernel", "--slo", "ttft=500,tpot=25"];
   isochron("replay", "azure-conv-2023", ...replay, "--html", "replay.html");
+  isochron("sweep", join(ROOT, "docs/examples/sweep.json"), "--html", "sweep.html");
   const browser = await launchChromium();
   try {
     for (const { name, file, hash, theme, act } of PICTURES) {

@@ -1,9 +1,10 @@
 // `isochron models`: which models a deployment can serve, and what they weigh.
 
-import { findModel, MODEL_NAMES, parameterCount, rankKvBytesPerToken, rankWeightBytes } from "@isochron/simulator";
+import { MODEL_NAMES, parameterCount, rankKvBytesPerToken, rankWeightBytes } from "@isochron/simulator";
 import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
+import { findServedModel } from "../inputs.ts";
 import { bytes, fixed, integer } from "../terminal/numbers.ts";
 import { table } from "../terminal/table.ts";
 
@@ -23,17 +24,19 @@ interface ModelRow {
   readonly weightBytes: number;
   readonly kvBytesPerToken: number;
   readonly maxContextTokens: number;
+  /** What of its description is not modelled. */
+  readonly notes: readonly string[];
 }
 
 export function addModelsCommand(program: Command, context: Context): void {
   newCommand(program, {
-    usage: "models",
-    summary: "list the bundled models",
-    examples: ["isochron models"],
-  }).action((options: CommonOptions) => {
-    const models = MODEL_NAMES.map(modelRow);
-    print(context, options, { isochron: "models/1", models }, (paint, width) =>
-      table(
+    usage: "models [model...]",
+    summary: "list the bundled models, or say how a Hugging Face config.json is read",
+    examples: ["isochron models", "isochron models ./config.json"],
+  }).action((named: readonly string[], options: CommonOptions) => {
+    const models = (named.length > 0 ? named : MODEL_NAMES).map(modelRow);
+    print(context, options, { isochron: "models/1", models }, (paint, width) => {
+      const rows = table(
         models,
         [
           { title: "model", value: (row) => row.name },
@@ -48,8 +51,11 @@ export function addModelsCommand(program: Command, context: Context): void {
         ],
         paint,
         width,
-      ),
-    );
+      );
+      const notes = models.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`));
+      const warnings = notes.map((note) => `${paint("yellow", "warning:")} ${note}\n`);
+      return warnings.length === 0 ? rows : `${rows}\n${warnings.join("")}`;
+    });
   });
 }
 
@@ -62,8 +68,8 @@ function experts(row: ModelRow): string {
   return row.experts === 0 ? "–" : `${row.expertsPerToken} of ${row.experts}`;
 }
 
-function modelRow(name: string): ModelRow {
-  const model = findModel(name);
+function modelRow(nameOrPath: string): ModelRow {
+  const model = findServedModel(nameOrPath);
   return {
     name: model.name,
     huggingFaceId: model.huggingFaceId,
@@ -79,5 +85,6 @@ function modelRow(name: string): ModelRow {
     weightBytes: rankWeightBytes(model, 1),
     kvBytesPerToken: rankKvBytesPerToken(model, 1),
     maxContextTokens: model.maxContextTokens,
+    notes: model.notes ?? [],
   };
 }

@@ -1,5 +1,6 @@
 // What the options of a replay must not be together, and errors of the simulator in the words of the command line.
 
+import { resolve } from "node:path";
 import { InputError } from "../errors.ts";
 
 interface CheckedOptions {
@@ -8,16 +9,19 @@ interface CheckedOptions {
   readonly router: string;
   readonly prefixCaching: boolean;
   readonly speculativeTokens?: number;
-  readonly expertParallel?: true;
   readonly tp: number;
   readonly stepTimer: string;
   readonly layerTimes?: string;
+  readonly json?: true;
+  readonly out?: string;
+  readonly html?: string;
+  readonly traceEvents?: string;
 }
 
 /** Options that undo each other, or do nothing alone, are a mistake that the numbers would hide. `isGiven`: by the user. */
 export function refuseContradictions(options: CheckedOptions, isGiven: (option: string) => boolean): void {
   const { replicas, prefillReplicas, router, prefixCaching, speculativeTokens } = options;
-  const { expertParallel, tp, stepTimer, layerTimes } = options;
+  const { tp, stepTimer, layerTimes, json, out, html, traceEvents } = options;
   if (prefillReplicas === undefined && isGiven("kvTransfer")) {
     throw new InputError("--kv-transfer: found no --prefill-replicas, expected some that transfer");
   }
@@ -44,15 +48,27 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   if (stepTimer === "measured" && isGiven("attention")) {
     throw new InputError("--attention: found --step-timer measured, whose attention is the measured engine's own");
   }
-  if (expertParallel === true && tp === 1) {
-    throw new InputError("--expert-parallel: found --tp 1, expected several GPUs that share a replica");
+  if (stepTimer === "analytic" && isGiven("attention") && [json, out, html].every((place) => place === undefined)) {
+    throw new InputError(
+      "--attention: found --step-timer analytic, which plans no attention, expected --step-timer kernel",
+    );
+  }
+  if (html !== undefined && traceEvents !== undefined && resolve(html) === resolve(traceEvents)) {
+    throw new InputError(`--trace-events: found ${traceEvents}, expected another file than --html writes`);
   }
 }
 
 /** The simulator's names of what flags set. */
 const FLAGS: Readonly<Record<string, string>> = {
+  gpu: "--gpu",
   tensorParallel: "--tp",
+  pipelineParallel: "--pp",
+  expertParallel: "--ep",
   replicas: "--replicas",
+  router: "--router",
+  batching: "--batching",
+  asyncScheduling: "--async-scheduling",
+  "speculation.tokens": "--speculative-tokens",
   blockSizeTokens: "--block-size",
   kvBlocks: "--kv-blocks",
   maxRunningRequests: "--max-running",
@@ -66,5 +82,7 @@ export function inFlags(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const { field, value, expected } = error as Error & { field?: string; value?: unknown; expected?: string };
   const flag = field === undefined ? undefined : FLAGS[field];
-  return flag === undefined ? error : new InputError(`${flag}: found ${String(value)}, expected ${expected}`);
+  if (flag === undefined) return error;
+  const inWords = expected?.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FLAGS[name] ?? name);
+  return new InputError(`${flag}: found ${String(value)}, expected ${inWords}`);
 }

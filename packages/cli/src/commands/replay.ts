@@ -1,6 +1,6 @@
 // `isochron replay`: a production trace on a deployment that exists only as numbers.
 
-import type { AttentionShape, PolicyName, Timeline } from "@isochron/planner";
+import type { AttentionShape, PolicyName } from "@isochron/planner";
 import {
   type AttentionRunner,
   BATCHING_POLICIES,
@@ -13,7 +13,6 @@ import {
   type ModelConfig,
   openTrace,
   type ReplayedStep,
-  ReplayTraceEvents,
   type Report,
   ROUTERS,
   type RouterName,
@@ -24,21 +23,21 @@ import {
   type SpeculationOptions,
   STEP_TIMER_KINDS,
   type StepTimer,
+  type StepTimerKind,
   TRACE_FORMAT_NAMES,
   type Trace,
   type TraceFormatName,
   WEIGHT_BYTES,
   type WeightDtype,
   withPrecision,
-  writeReport,
 } from "@isochron/simulator";
 import { type Command, Option } from "commander";
 import { type CommonOptions, isGiven, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { type CudaExecutor, loadCuda } from "../cuda.ts";
-import { writePage } from "../documents/page.ts";
-import { openSink, prepareDirectory, prepareFile, writeThrough } from "../documents/write.ts";
-import { explain, InputError } from "../errors.ts";
+import { TraceEventFile } from "../documents/trace-event-file.ts";
+import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
 import { findGpu, findServedModel, policyHelp, policyOption } from "../inputs.ts";
 import {
@@ -51,34 +50,36 @@ import {
   shareOption,
   unitOption,
 } from "../options.ts";
-import { quote } from "../quote.ts";
-import { stepTimelines } from "../step-timelines.ts";
 import { clock, integer } from "../terminal/numbers.ts";
 import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { traceFile } from "../trace-files.ts";
 import { inFlags, refuseContradictions } from "./replay-checks.ts";
+import { viewHint, writeFiles } from "./replay-files.ts";
 
 /** The simulator's own, and hardware in the loop. */
-const STEP_TIMERS = [...STEP_TIMER_KINDS, "measured", "cuda"] as const;
+const STEP_TIMERS: readonly StepTimerName[] = [...STEP_TIMER_KINDS, "measured", "cuda"];
+type StepTimerName = StepTimerKind | "measured" | "cuda";
 
 /** What the measured engine's steps are drawn with: its own kernel under captured graphs. */
 const MEASURED_ATTENTION: PolicyName = "fa2-paged-graph";
 
-interface ReplayOptions extends CommonOptions {
+export interface ReplayOptions extends CommonOptions {
   readonly model: string;
   readonly gpu: string;
   readonly weights?: WeightDtype;
   readonly kvDtype?: keyof typeof KV_DTYPES;
   readonly tp: number;
-  readonly expertParallel?: true;
+  readonly pp: number;
+  readonly ep?: number;
   readonly expertImbalance?: number;
   readonly replicas: number;
   readonly router: RouterName;
   readonly routerStalenessMs: number;
   readonly batching: BatchingName;
+  readonly asyncScheduling?: true;
   readonly attention: PolicyName;
-  readonly stepTimer: (typeof STEP_TIMERS)[number];
+  readonly stepTimer: StepTimerName;
   readonly layerTimes?: string;
   readonly limit?: number;
   readonly rate: number;
@@ -116,6 +117,14 @@ const ROUTER_NAMES = Object.keys(ROUTERS) as RouterName[];
 const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 
 export function addReplayCommand(program: Command, context: Context): void {
+  const command = replayCommand(program, context);
+  command.action((nameOrPath: string, options: ReplayOptions) =>
+    runReplay(nameOrPath, checkedOptions(command, options), context),
+  );
+}
+
+/** The command with its options, which does nothing yet. */
+export function replayCommand(program: Command, context: Context): Command {
   const command = newCommand(program, {
     usage: "replay <trace>",
     summary: "replay a trace on a deployment and report what its users would feel",
@@ -126,7 +135,7 @@ export function addReplayCommand(program: Command, context: Context): void {
   });
   deploymentOptions(command);
   traceOptions(command);
-  command
+  return command
     .option(
       "--step-timer <name>",
       `how long a step takes: ${names(STEP_TIMERS)}`,
@@ -151,12 +160,13 @@ export function addReplayCommand(program: Command, context: Context): void {
       "write every step and request as Chrome trace events, for ui.perfetto.dev",
       pathOption("--trace-events"),
     )
-    .addHelpText("after", policyHelp(context))
-    .action((nameOrPath: string, options: ReplayOptions) => {
-      refuseContradictions(options, (option) => isGiven(command, option));
-      const isMeasured = options.stepTimer === "measured";
-      return runReplay(nameOrPath, isMeasured ? { ...options, attention: MEASURED_ATTENTION } : options, context);
-    });
+    .addHelpText("after", policyHelp(context));
+}
+
+/** What was parsed, once nothing in it contradicts. Throws InputError. */
+export function checkedOptions(command: Command, options: ReplayOptions): ReplayOptions {
+  refuseContradictions(options, (option) => isGiven(command, option));
+  return options.stepTimer === "measured" ? { ...options, attention: MEASURED_ATTENTION } : options;
 }
 
 function deploymentOptions(command: Command): void {
@@ -175,8 +185,18 @@ function deploymentOptions(command: Command): void {
         `elements of the KV cache: ${names(KV_DTYPE_NAMES)} (default: the model's)`,
       ).argParser(nameOption("--kv-dtype", "KV cache type", KV_DTYPE_NAMES)),
     )
-    .option("--tp <number>", "GPUs that share one replica", integerOption("--tp", 1), 1)
-    .option("--expert-parallel", "whole experts on each of these GPUs, instead of a slice of every expert")
+    .option("--tp <number>", "GPUs that share every layer of one replica", integerOption("--tp", 1), 1)
+    .option(
+      "--pp <number>",
+      "stages that the layers of one replica are split over, --tp GPUs each",
+      integerOption("--pp", 1),
+      1,
+    )
+    .option(
+      "--ep <number>",
+      "GPUs that whole experts are spread over: --tp, or those of several replicas, which then step together",
+      integerOption("--ep", 2),
+    )
     .option(
       "--expert-imbalance <cv>",
       `coefficient of variation of the experts' shares of tokens (${EXPERT_SHARE_CV}, an estimate)`,
@@ -201,6 +221,7 @@ function deploymentOptions(command: Command): void {
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
+    .option("--async-scheduling", "decide on a step while the GPU computes the one before, as vLLM's flag of this name")
     .option(
       "--attention <name>",
       "attention policy, for the kernel step timer and pages",
@@ -269,7 +290,19 @@ function traceOptions(command: Command): void {
     );
 }
 
-async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
+/** One replay and its report: nothing is written or printed. The simulator's errors pass as they are. */
+export async function replayReport(
+  nameOrPath: string,
+  options: ReplayOptions,
+  context: Context,
+  open: typeof openTrace = openTrace,
+): Promise<Report> {
+  const { model, profile } = modelAndGpu(options);
+  const trace = await openTraceOf(nameOrPath, options, open);
+  return replayWithProgress(trace, model, profile, options, context, undefined);
+}
+
+function modelAndGpu(options: ReplayOptions): { readonly model: ModelConfig; readonly profile: GpuProfile } {
   const model = withPrecision(findServedModel(options.model), {
     weights: options.weights,
     kv: options.kvDtype === undefined ? undefined : KV_DTYPES[options.kvDtype],
@@ -278,52 +311,32 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.expertImbalance !== undefined && model.moe === undefined) {
     throw new InputError(`--expert-imbalance: expected a mixture of experts, ${model.name} is dense`);
   }
+  return { model, profile };
+}
+
+async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
+  const { model, profile } = modelAndGpu(options);
   const trace = await openTraceOf(nameOrPath, options);
   if (options.out !== undefined) prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
-  const written: string[] = [];
-  const run = (onStep?: (step: ReplayedStep) => void) =>
-    replayWithProgress(trace, model, profile, options, context, onStep).catch((error: unknown) => {
+  const events = options.traceEvents === undefined ? undefined : new TraceEventFile(options.traceEvents);
+  const report = await replayWithProgress(trace, model, profile, options, context, events?.step).catch(
+    (error: unknown) => {
+      events?.discard();
       throw inFlags(error);
-    });
-  const report =
-    options.traceEvents === undefined ? await run() : await replayToTraceEvents(options.traceEvents, run, written);
-  if (options.out !== undefined) written.push(...(await writeReport(report, options.out)));
-  if (options.html !== undefined) {
-    writePage(options.html, { reports: [report], timelines: timelinesOf(report, model, profile, context) });
-    written.push(options.html);
-  }
+    },
+  );
+  const { written, failure } = await writeFiles(report, options, { events, model, profile, context });
   if (report.partial) {
     context.exitCode = ExitCode.interrupted;
     if (options.json === true) warn(context, "stopped before the end of the trace: the report is partial");
   }
-  print(context, options, report, (paint) => {
+  print(context, options, report, (paint, width) => {
     const files = written.map((path) => `wrote ${path}\n`).join("");
-    return `${reportText(report, paint)}${files === "" ? "" : `\n${files}${viewHint(options, context)}`}`;
+    return `${reportText(report, paint, width)}${files === "" ? "" : `\n${files}${viewHint(options, written, context)}`}`;
   });
-}
-
-/** The file grows as the replay goes on: a long one does not fit into memory. */
-async function replayToTraceEvents(
-  file: string,
-  run: (onStep: (step: ReplayedStep) => void) => Promise<Report>,
-  written: string[],
-): Promise<Report> {
-  prepareFile(file);
-  let report: Report | undefined;
-  await writeThrough(file, async (temporary) => {
-    const sink = openSink(temporary);
-    try {
-      const events = new ReplayTraceEvents(sink.write);
-      report = await run((step) => events.step(step));
-      events.end(report);
-    } finally {
-      sink.close();
-    }
-  });
-  written.push(file);
-  return report!;
+  if (failure !== undefined) throw failure;
 }
 
 /** The GPU of this machine as it runs the attention of each step. Throws CudaUnavailableError where there is none. */
@@ -336,10 +349,10 @@ async function openHardware(
   return { executor, runner: await CudaAttentionRunner.open(executor, attention, { policy, seed: seed + 1 }) };
 }
 
-async function openTraceOf(nameOrPath: string, options: ReplayOptions): Promise<Trace> {
+async function openTraceOf(nameOrPath: string, options: ReplayOptions, open = openTrace): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
   const { format, limit, rate, spreadTicks, skipInvalid } = options;
-  return openTrace(file, { name, format, limit, rate, spreadTicks, skipInvalid });
+  return open(file, { name, format, limit, rate, spreadTicks, skipInvalid });
 }
 
 function stepTimerOf(
@@ -353,6 +366,7 @@ function stepTimerOf(
     return new MeasuredTimer(model, profile, rankAttention(model, tp, pageSize), readLayerTimes(layerTimes!), {
       // vLLM captures graphs for up to twice as many tokens as requests may run (256 or more where not given), 512 at most.
       graphTokens: Math.min(2 * (options.maxRunning ?? 256), 512),
+      pipelineParallel: options.pp,
     });
   }
   return createStepTimer({
@@ -361,8 +375,9 @@ function stepTimerOf(
     model,
     profile,
     tensorParallel: tp,
+    pipelineParallel: options.pp,
     attentionPolicy: options.attention,
-    expertParallel: options.expertParallel,
+    expertParallel: options.ep,
     expertShareCv: options.expertImbalance,
     pageSize,
   });
@@ -392,11 +407,13 @@ async function replayWithProgress(
         gpu: gpuFacts(profile),
         attention: options.attention,
         tensorParallel: options.tp,
-        expertParallel: options.expertParallel,
+        pipelineParallel: options.pp,
+        expertParallel: options.ep,
         replicas: options.replicas,
         router: options.router,
         routerStalenessMs: options.routerStalenessMs,
         batching: options.batching,
+        asyncScheduling: options.asyncScheduling,
         prefixCaching: options.prefixCaching,
         blockSizeTokens: options.blockSize,
         kvBlocks: options.kvBlocks,
@@ -437,26 +454,6 @@ function speculationOf({ speculativeTokens, acceptanceRate, draftUs }: ReplayOpt
       ? ["--speculative-tokens", "--acceptance-rate"]
       : ["--acceptance-rate", "--speculative-tokens"];
   throw new InputError(`${given}: expected ${missing} with it`);
-}
-
-/** None, and a warning, where the attention policy cannot plan this model: the replay itself need not have planned. */
-function timelinesOf(report: Report, model: ModelConfig, profile: GpuProfile, context: Context): Timeline[] {
-  try {
-    return stepTimelines(report, model, profile);
-  } catch (error) {
-    warn(context, `the page has no timelines of steps: ${explain(error).line}`);
-    return [];
-  }
-}
-
-/** What to type to see it. Under `npm start` the command is not on the path. */
-function viewHint(options: ReplayOptions, context: Context): string {
-  const command = context.env["npm_lifecycle_event"] === undefined ? "isochron" : "npx isochron";
-  const hints = [
-    ...(options.out === undefined ? [] : [`${command} view ${quote(options.out)}`]),
-    ...(options.html === undefined ? [] : [`open ${options.html} in a browser`]),
-  ];
-  return hints.length === 0 ? "" : `look at it: ${hints.join(", or ")}\n`;
 }
 
 function names(all: readonly string[]): string {

@@ -1,4 +1,4 @@
-// `isochron traces`: what traces there are, what is in one, and how to turn it into our own format.
+// `isochron traces`: what traces there are, what is in one, how to turn it into our own format, and how to make one.
 
 import { existsSync, statSync } from "node:fs";
 import {
@@ -21,6 +21,8 @@ import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 import { traceFile } from "../trace-files.ts";
+import { watched } from "../watched-trace.ts";
+import { addMakeTrace } from "./make-trace.ts";
 
 interface ReadOptions extends CommonOptions {
   readonly format?: TraceFormatName;
@@ -31,20 +33,21 @@ interface ReadOptions extends CommonOptions {
 export function addTracesCommand(program: Command, context: Context): void {
   const traces = program
     .command("traces")
-    .summary("list, inspect and convert traces")
-    .description("list, inspect and convert traces; alone it lists them")
+    .summary("list, inspect, convert and make traces")
+    .description("list, inspect, convert and make traces; alone it lists them")
     .addHelpText("before", "  $ isochron traces inspect azure-conv-2023\n")
     .option("--json", "print one JSON document and nothing else")
     .option("--debug", "show the stack trace of an error")
     .allowExcessArguments()
     .action((options: CommonOptions) => {
       const [word] = traces.args;
-      if (word !== undefined) throw unknownName("unknown command traces", word, ["list", "inspect", "convert"]);
+      if (word !== undefined) throw unknownName("unknown command traces", word, ["list", "inspect", "convert", "make"]);
       listTraces(options, context);
     });
   addList(traces, context);
   addInspect(traces, context);
   addConvert(traces, context);
+  addMakeTrace(traces, context);
 }
 
 function addList(traces: Command, context: Context): void {
@@ -82,7 +85,7 @@ function addInspect(traces: Command, context: Context): void {
   });
   readingOptions(command).action(async (nameOrPath: string, _: ReadOptions, self: Command) => {
     const options = self.optsWithGlobals<ReadOptions>();
-    const inspection = await inspectTrace(await open(nameOrPath, options));
+    const inspection = await watched(await open(nameOrPath, options), context, inspectTrace);
     print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) =>
       inspectionText(inspection, paint),
     );
@@ -101,7 +104,7 @@ function addConvert(traces: Command, context: Context): void {
       throw new InputError(`${target}: is the trace itself, expected another file to write to`);
     }
     const trace = await open(nameOrPath, options);
-    const requests = await writeTrace(target, trace, context.interrupt);
+    const requests = await watched(trace, context, (read) => writeTrace(target, read, context.interrupt));
     const document = { isochron: "trace-conversion/1", file: target, requests, from: trace.identity() };
     print(context, options, document, () => `wrote ${integer(requests)} requests to ${target}\n`);
   });

@@ -22,8 +22,12 @@ interface ViewOptions extends CommonOptions {
 export function addViewCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "view <file...>",
-    summary: "show reports and timelines in a browser",
-    examples: ["isochron view isochron-out", "isochron view balanced.json none.json --html compare.html"],
+    summary: "show reports, timelines and sweeps in a browser",
+    examples: [
+      "isochron view isochron-out",
+      "isochron view sweep-results",
+      "isochron view balanced.json none.json --html compare.html",
+    ],
   })
     .option("--html <file>", "write one self-contained page instead of serving it", pathOption("--html"))
     .addOption(
@@ -44,8 +48,10 @@ export function addViewCommand(program: Command, context: Context): void {
 function writeOnePage(file: string, viewables: readonly Viewable[], options: ViewOptions, context: Context): void {
   const reports = viewables.flatMap((one) => one.reports);
   const timelines = viewables.flatMap((one) => one.timelines);
-  writePage(file, { reports, timelines });
-  const document = { isochron: "view/1", file, reports: reports.length, timelines: timelines.length };
+  const sweeps = viewables.flatMap((one) => one.sweeps ?? []);
+  writePage(file, { reports, timelines, sweeps });
+  const counts = { reports: reports.length, timelines: timelines.length, sweeps: sweeps.length };
+  const document = { isochron: "view/1", file, ...counts };
   print(context, options, document, () => `wrote ${file}\n`);
 }
 
@@ -65,14 +71,14 @@ async function serve(viewables: readonly Viewable[], options: ViewOptions, conte
 }
 
 /** The file itself where it is whole (the page then follows its changes), else a bundle of all that belongs to it. */
-function servedFile({ path, isWhole, reports, timelines }: Viewable, folder: string): string {
+function servedFile({ path, isWhole, reports, timelines, sweeps = [] }: Viewable, folder: string): string {
   if (isWhole) return path;
   const name =
-    basename(path) === "report.json"
+    basename(path) === "report.json" || basename(path) === "summary.json"
       ? basename(dirname(resolve(path)))
       : basename(path).replace(/\.(json|isoc)(\.gz)?$/, "");
   const bundle = join(mkdtempSync(join(folder, "bundle-")), `${name}.json`);
-  writeJson(bundle, { reports, timelines });
+  writeJson(bundle, { reports, timelines, sweeps });
   return bundle;
 }
 

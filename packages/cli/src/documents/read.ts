@@ -34,6 +34,11 @@ export function readDocument<T>(path: string, kind: string, schema: Schema<T>): 
 /** Checks a value that came from `path`. */
 export function checkDocument<T>(value: unknown, path: string, kind: string, schema: Schema<T>): T {
   if (documentKind(value) !== kind) throw wrongKind(value, path, `"${kind}"`);
+  return checkValue(value, path, schema);
+}
+
+/** Checks a value that says nothing of its kind. */
+export function checkValue<T>(value: unknown, path: string, schema: Schema<T>): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new InputError(`${path}: ${explainIssue(result.error.issues[0]!, value, schema)}`);

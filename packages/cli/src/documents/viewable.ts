@@ -10,6 +10,8 @@ import {
   type Report,
   type RequestSeries,
   reportSchema,
+  type SweepResults,
+  sweepResultsSchema,
   timelineSchema,
   type ViewerBundle,
 } from "@isochron/simulator";
@@ -26,17 +28,16 @@ export interface Viewable extends ViewerBundle {
   readonly warnings: readonly string[];
 }
 
-/** Reads a report (a file, or the folder of `replay --out`) or a timeline. Throws InputError for anything else. */
+/**
+ * Reads a report (a file, or the folder of `replay --out`), a timeline, or the results of a sweep (the folder, its summary, or
+ * what `sweep --json` printed). Throws InputError for anything else.
+ */
 export function readViewable(given: string): Viewable {
-  const isFolder = statSync(given, { throwIfNoEntry: false })?.isDirectory() === true;
-  const path = isFolder ? join(given, "report.json") : given;
-  if (isFolder && !existsSync(path)) {
-    throw new InputError(`${given}: no report.json in this folder, expected one that \`replay --out\` wrote`);
-  }
+  const path = fileOf(given);
   const content = readBytes(path);
   const document = isBinaryDocument(content)
     ? readBinary(content, path)
-    : parseJson(content, path, "report/1 or timeline/1");
+    : parseJson(content, path, "report/1, timeline/1 or sweep-results/1");
   const parts = partsOf(document);
   if (parts !== undefined) return bundle(parts, path);
   switch (documentKind(document)) {
@@ -46,9 +47,43 @@ export function readViewable(given: string): Viewable {
       const timelines = [checkTimeline(document, path)];
       return { path, reports: [], timelines, isWhole: true, warnings: [] };
     }
+    case "sweep-results/1":
+      return withRows(checkDocument(document, path, "sweep-results/1", sweepResultsSchema), path);
     default:
-      throw wrongKind(document, path, '"report/1" or "timeline/1"');
+      throw wrongKind(document, path, '"report/1", "timeline/1" or "sweep-results/1"');
   }
+}
+
+/** What a folder is opened with. */
+const ENTRIES = ["report.json", "summary.json"];
+
+function fileOf(given: string): string {
+  if (statSync(given, { throwIfNoEntry: false })?.isDirectory() !== true) return given;
+  const entry = ENTRIES.map((name) => join(given, name)).find((path) => existsSync(path));
+  if (entry !== undefined) return entry;
+  throw new InputError(
+    `${given}: no ${ENTRIES.join(" or ")} in this folder, expected one that \`replay --out\` or \`sweep\` wrote`,
+  );
+}
+
+/** Adds the rows that lie beside the summary of a sweep. */
+function withRows(results: SweepResults, path: string): Viewable {
+  const whole = { path, reports: [], timelines: [], warnings: [] };
+  if (results.rows !== undefined) return { ...whole, sweeps: [results], isWhole: true };
+  const file = join(dirname(path), "results.jsonl");
+  if (!existsSync(file)) {
+    throw new InputError(`${path}: no results.jsonl beside it, expected the rows that \`sweep\` wrote there`);
+  }
+  const rows = readText(file)
+    .trimEnd()
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line, i) => parseJson(Buffer.from(line), `${file}:${i + 1}`, "the row of a configuration"));
+  return {
+    ...whole,
+    sweeps: [checkDocument({ ...results, rows }, file, "sweep-results/1", sweepResultsSchema)],
+    isWhole: false,
+  };
 }
 
 /** The binary form (docs/viewer.md). Throws InputError where it is cut off or damaged. */
@@ -96,26 +131,31 @@ function checkLengths(slices: object, path: string): void {
   );
 }
 
-/** The documents in a file that holds several: an array, or `{ "reports": […], "timelines": […] }`. */
+/** The documents in a file that holds several: an array, or `{ "reports": […], "timelines": […], "sweeps": […] }`. */
 function partsOf(document: unknown): readonly unknown[] | undefined {
   if (Array.isArray(document)) return document;
   if (document === null || typeof document !== "object" || "isochron" in document) return undefined;
-  const { reports, timelines } = document as { reports?: unknown; timelines?: unknown };
-  if (reports === undefined && timelines === undefined) return undefined;
-  return [...(Array.isArray(reports) ? reports : []), ...(Array.isArray(timelines) ? timelines : [])];
+  const { reports, timelines, sweeps } = document as Readonly<Record<string, unknown>>;
+  const lists = [reports, timelines, sweeps].filter((list) => list !== undefined);
+  if (lists.length === 0) return undefined;
+  return lists.flatMap((list): unknown[] => (Array.isArray(list) ? list : []));
 }
 
 function bundle(parts: readonly unknown[], path: string): Viewable {
-  if (parts.length === 0) throw new InputError(`${path}: found no document, expected "report/1" or "timeline/1"`);
+  if (parts.length === 0) {
+    throw new InputError(`${path}: found no document, expected "report/1", "timeline/1" or "sweep-results/1"`);
+  }
   const reports: Report[] = [];
   const timelines: Timeline[] = [];
+  const sweeps: SweepResults[] = [];
   for (const part of parts) {
     const kind = documentKind(part);
     if (kind === "report/1") reports.push(checkDocument(part, path, kind, reportSchema));
     else if (kind === "timeline/1") timelines.push(checkDocument(part, path, kind, timelineSchema));
-    else throw wrongKind(part, path, '"report/1" or "timeline/1"');
+    else if (kind === "sweep-results/1") sweeps.push(checkDocument(part, path, kind, sweepResultsSchema));
+    else throw wrongKind(part, path, '"report/1", "timeline/1" or "sweep-results/1"');
   }
-  return { path, reports, timelines, isWhole: true, warnings: [] };
+  return { path, reports, timelines, sweeps, isWhole: true, warnings: [] };
 }
 
 /** Adds the records that lie beside a report, and the timelines of the steps that it keeps. */

@@ -6,14 +6,14 @@ import {
   constants,
   mkdirSync,
   openSync,
-  renameSync,
-  rmSync,
+  type Stats,
   statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { encodePlan, type Plan, planToJson, type Timeline } from "@isochron/planner";
+import { Draft } from "@isochron/simulator";
 import { encodeBinaryDocument } from "@isochron/viz";
 import { InputError, systemReason } from "../errors.ts";
 
@@ -40,36 +40,42 @@ export function writePlan(path: string, plan: Plan): void {
 
 /** Throws InputError naming the path and the reason. */
 export function writeWhole(path: string, content: string | Uint8Array): void {
-  const temporary = temporaryName(path);
+  const draft = draftOf(path);
   try {
-    makeDirectory(dirname(path));
-    writeFileSync(temporary, content);
-    renameSync(temporary, path);
+    writeFileSync(draft.path, content);
+    draft.publish();
   } catch (error) {
-    removeQuietly(temporary);
+    draft.discard();
     throw cannotWrite(path, error);
   }
 }
 
-/** The same for content that is streamed into the temporary file by `write`, whose own errors pass as they are. */
-export async function writeThrough(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = temporaryName(path);
-  prepareDirectory(dirname(path));
+/** The same for content that is streamed into the draft by `write`, whose own errors pass as they are. */
+export async function writeThrough(path: string, write: (draft: string) => Promise<void>): Promise<void> {
+  const draft = draftOf(path);
   try {
-    await write(temporary);
-    renameSync(temporary, path);
+    await write(draft.path);
+    draft.publish();
   } catch (error) {
-    removeQuietly(temporary);
-    throw (error as NodeJS.ErrnoException).path === temporary ? cannotWrite(path, error) : error;
+    draft.discard();
+    const { path: refused, syscall } = error as NodeJS.ErrnoException;
+    throw refused === draft.path || syscall === "write" ? cannotWrite(path, error) : error;
   }
+}
+
+/** A file in the making, in a folder that is made if need be. Throws InputError where it cannot be written. */
+export function draftOf(path: string): Draft {
+  prepareFile(path);
+  return new Draft(path);
 }
 
 /** Chosen: few enough system calls, little enough memory. */
 const SINK_CHARACTERS = 2 ** 20;
 
 /** A file that takes text piece by piece, as fast as it comes. */
-export function openSink(path: string): { write: (text: string) => void; close: () => void } {
+export function openSink(path: string): { write: (text: string) => void; close: () => void; discard: () => void } {
   const descriptor = openSync(path, "w");
+  let isOpen = true;
   let pending: string[] = [];
   let length = 0;
   const flush = (): void => {
@@ -85,25 +91,15 @@ export function openSink(path: string): { write: (text: string) => void; close: 
       if (length > SINK_CHARACTERS) flush();
     },
     close: () => {
-      try {
-        flush();
-      } finally {
-        closeSync(descriptor);
-      }
+      flush();
+      closeSync(descriptor);
+      isOpen = false;
+    },
+    discard: () => {
+      if (isOpen) closeSync(descriptor);
+      isOpen = false;
     },
   };
-}
-
-/** Beside the target, so that the rename stays inside one file system. */
-function temporaryName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.${process.pid}.part`);
-}
-
-/** The first error is the one to report. */
-function removeQuietly(path: string): void {
-  try {
-    rmSync(path, { force: true });
-  } catch {}
 }
 
 /** With those above it. Not Node's recursive option: it never returns where a file system refuses with ENOENT, as /proc does. */
@@ -115,24 +111,36 @@ function makeDirectory(path: string): void {
   mkdirSync(path);
 }
 
-/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
-export function prepareDirectory(path: string): void {
+/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError about `asked`. */
+export function prepareDirectory(path: string, asked: string = path): void {
   try {
     makeDirectory(path);
     accessSync(path, constants.W_OK);
   } catch (error) {
-    throw cannotWrite(path, error);
+    throw cannotWrite(asked, error);
   }
 }
 
 /** The same for a file that is to be written. */
 export function prepareFile(path: string): void {
-  prepareDirectory(dirname(path));
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+  if (path === "-") throw new InputError("-: found standard output, expected a file (./- is one of that name)");
+  const facts = factsOf(path);
+  if (facts?.isDirectory() === true) {
     throw new InputError(`${path}: cannot be written (is a directory, expected a file)`);
+  }
+  // A pipe or terminal is written as it is, whatever its folder.
+  if (facts === undefined || facts.isFile()) prepareDirectory(dirname(path), path);
+}
+
+function factsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw cannotWrite(path, error);
   }
 }
 
-function cannotWrite(path: string, error: unknown): InputError {
+/** A refusal of the operating system by the path that the user gave. */
+export function cannotWrite(path: string, error: unknown): InputError {
   return new InputError(`${path}: cannot be written (${systemReason(error)})`);
 }

@@ -17,17 +17,23 @@ export function startProgress(output: Output): Progress {
   if (output.isTTY !== true) return { update: () => {}, end: () => {} };
   let lastAtMs = Number.NEGATIVE_INFINITY;
   let isShown = false;
+  let pending: ReturnType<typeof setTimeout> | undefined;
+  const show = (share: number | undefined, text: string): void => {
+    lastAtMs = performance.now();
+    isShown = true;
+    const line = share === undefined ? text : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  ${text}`;
+    output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns ?? 80) - 1))}`);
+  };
   return {
     update(share, text) {
-      const nowMs = performance.now();
-      if (nowMs - lastAtMs < INTERVAL_MS) return;
-      lastAtMs = nowMs;
-      isShown = true;
-      const line =
-        share === undefined ? text : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  ${text}`;
-      output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns ?? 80) - 1))}`);
+      clearTimeout(pending);
+      const waitMs = lastAtMs + INTERVAL_MS - performance.now();
+      if (waitMs <= 0) show(share, text);
+      // What comes too soon is shown a little later, unless something newer comes: the last word always stands there.
+      else pending = setTimeout(show, waitMs, share, text).unref();
     },
     end() {
+      clearTimeout(pending);
       if (isShown) output.write("\r\u001b[K");
       isShown = false;
     },

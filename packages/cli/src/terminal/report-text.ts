@@ -13,8 +13,8 @@ const LATENCIES: readonly (readonly [string, keyof Metrics & `${string}Ms`])[] =
   ["queue ms", "queueMs"],
 ];
 
-/** Ends with a line break. */
-export function reportText(report: Report, paint: Painter): string {
+/** Ends with a line break. `width` is that of the terminal, if any. */
+export function reportText(report: Report, paint: Painter, width?: number): string {
   const { metrics } = report;
   return [
     header(report, paint),
@@ -25,9 +25,9 @@ export function reportText(report: Report, paint: Painter): string {
       ["requests / s", fixed(metrics.requestThroughput, 2)],
       ["output tokens / s", fixed(metrics.outputTokenThroughput, 1)],
       ["total tokens / s", fixed(metrics.totalTokenThroughput, 1)],
-      ...(metrics.goodput === null ? [] : ([["goodput / s", fixed(metrics.goodput, 2)]] as const)),
+      ...(metrics.goodput === null ? [] : ([["goodput / s", goodput(metrics, metrics.goodput)]] as const)),
     ]),
-    latencyTable(metrics, paint),
+    latencyTable(metrics, paint, width),
     facts([
       ["concurrency", `${fixed(metrics.meanConcurrency, 1)} mean, ${integer(metrics.peakConcurrency)} peak`],
       ["steps", `${integer(metrics.steps)}, ${fixed(metrics.tokensPerStep.mean, 1)} tokens each`],
@@ -37,27 +37,42 @@ export function reportText(report: Report, paint: Painter): string {
       ...(metrics.speculation === undefined
         ? []
         : ([["drafts", drafts(metrics.speculation, metrics.outputTokens)]] as const)),
+      ...(metrics.kvTransfers === undefined ? [] : ([["KV transfers", transfers(metrics.kvTransfers)]] as const)),
       ...attentionFacts(metrics),
       ["MFU, MBU", `${percent(metrics.mfu)}, ${percent(metrics.mbu)}`],
+      ...(metrics.stageIdle === undefined
+        ? []
+        : ([["idle by stage", metrics.stageIdle.map(percent).join(", ")]] as const)),
       ["step time", shares(metrics)],
     ]),
-    ...report.warnings.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`),
+    ...warnings(report.warnings, paint),
   ].join("\n");
 }
 
+/** One block of lines, or none. */
+function warnings(all: readonly string[], paint: Painter): string[] {
+  return all.length === 0 ? [] : [all.map((warning) => `${paint("yellow", "warning:")} ${warning}\n`).join("")];
+}
+
 function header({ trace, deployment, partial }: Report, paint: Painter): string {
-  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate } = deployment;
-  const gpus = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const { replicas, tensorParallel, model, gpu, batching, router, attention, stepTimer, rate, concurrency } =
+    deployment;
+  const { pipelineParallel = 1 } = deployment;
+  const group = tensorParallel === 1 ? gpu : `${tensorParallel} × ${gpu}`;
+  const stages = pipelineParallel === 1 ? group : `${pipelineParallel} stages of ${group}`;
+  const { expertParallel } = deployment;
+  const gpus = expertParallel === undefined ? stages : `${stages}, experts over ${expertParallel} GPUs`;
   const prefill = deployment.disaggregation?.prefillReplicas;
   const kinds = prefill === undefined ? `${replicas}` : `${prefill} prefill + ${replicas - prefill} decode`;
   const { routerStalenessMs } = deployment;
   const stale = routerStalenessMs === undefined ? "" : ` (signals every ${routerStalenessMs} ms)`;
+  const loop = concurrency === undefined ? "" : `, closed loop of ${integer(concurrency)}`;
   const speed = rate === 1 ? "" : `, ${rate} × the trace's rate`;
   // The closed form knows no attention policies.
   const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
-    `${trace.name} (${count(trace.requestsUsed, "request")}${speed})`,
-    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
+    `${trace.name} (${count(trace.requestsUsed, "request")}${speed}${loop})`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${deployment.asyncScheduling === true ? "asynchronous " : ""}${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;
@@ -79,9 +94,10 @@ function others({ rejected, unfinished }: Metrics): string {
   return parts.length === 0 ? "" : `, ${parts.join(", ")}`;
 }
 
-function latencyTable(metrics: Metrics, paint: Painter): string {
-  const column = (title: string, key: keyof Summary) => ({
+function latencyTable(metrics: Metrics, paint: Painter, width: number | undefined): string {
+  const column = (title: string, key: keyof Summary, isExtra?: true) => ({
     title,
+    ...(isExtra === true ? { isExtra } : {}),
     align: "right" as const,
     value: ([, latency]: (typeof LATENCIES)[number]) => fixed(metrics[latency][key], 2),
   });
@@ -91,14 +107,25 @@ function latencyTable(metrics: Metrics, paint: Painter): string {
       { title: "", value: ([name]) => name },
       column("mean", "mean"),
       column("median", "median"),
-      column("p75", "p75"),
-      column("p90", "p90"),
-      column("p95", "p95"),
+      column("p75", "p75", true),
+      column("p90", "p90", true),
+      column("p95", "p95", true),
       column("p99", "p99"),
-      column("max", "max"),
+      column("max", "max", true),
     ],
     paint,
+    width,
   );
+}
+
+/** Of the requests that ended or were rejected: both had limits to meet. */
+function goodput({ completed, rejected, requestThroughput }: Metrics, perSecond: number): string {
+  const share = (completed * perSecond) / (requestThroughput * (completed + rejected));
+  return `${fixed(perSecond, 2)}${completed === 0 ? "" : ` (${percent(share)} of requests)`}`;
+}
+
+function transfers({ meanMs, maxMs, linkUse }: NonNullable<Metrics["kvTransfers"]>): string {
+  return `${fixed(meanMs, 2)} ms mean, ${fixed(maxMs, 2)} ms worst, links ${percent(linkUse)} busy`;
 }
 
 function drafts({ draftTokens, acceptedTokens }: NonNullable<Metrics["speculation"]>, outputTokens: number): string {
@@ -119,13 +146,14 @@ function attentionFacts({ smBusyFraction, attentionImbalance }: Metrics): (reado
 
 /** Parts that took no time are left out. */
 function shares({ stepTimeShare }: Metrics): string {
-  const { attention, gemm, collective, other, host } = stepTimeShare;
+  const { attention, gemm, collective, other, host, wait = 0 } = stepTimeShare;
   const parts: readonly (readonly [string, number])[] = [
     ["attention", attention],
     ["GEMM", gemm],
     ["collectives", collective],
     ["other kernels", other],
     ["host", host],
+    ["waiting", wait],
   ];
   const named = parts.filter(([, share]) => share > 0).map(([name, share]) => `${name} ${percent(share)}`);
   return named.length === 0 ? "–" : named.join(", ");

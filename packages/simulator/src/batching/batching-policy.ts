@@ -9,7 +9,10 @@ import type { Step } from "../step.ts";
 /** Requests as a scheduler may see them, by slot. The arrays are replaced when they grow: read them anew in each call. */
 export interface SchedulerRequests {
   readonly inputTokens: Int32Array;
-  /** Prompt and the tokens generated so far. */
+  /**
+   * Prompt and the tokens generated so far; with asynchronous scheduling also the one that a step in flight will give, whose
+   * KV the next step computes before anybody but the GPU knows it.
+   */
   readonly knownTokens: Int32Array;
   /** Known tokens whose KV is in the cache. The policy advances it for what it schedules, and resets it on preemption. */
   readonly computedTokens: Int32Array;
@@ -20,6 +23,11 @@ export interface SchedulerRequests {
   readonly draftTokens: Int32Array;
   /** Prompt tokens whose KV came from another replica and goes into blocks at admission; 0 after a preemption. */
   readonly transferredTokens: Int32Array;
+  /**
+   * Steps that the request is in and that have not come back; 0 for all requests without pipeline and asynchronous
+   * scheduling. The engine counts them.
+   */
+  readonly stepsInFlight: Int32Array;
 }
 
 /** Limits of one replica, under the names that vLLM has for them. */
@@ -61,9 +69,12 @@ export interface BatchingPolicy {
   readonly runningCount: number;
   /** A request has arrived. The KV cache knows it. */
   enqueue(slot: number): void;
-  /** Decides the next step. Called with nothing in flight; fills `step`, which comes in empty. */
+  /**
+   * Decides the next step; fills `step`, which comes in empty. In a pipeline, or with asynchronous scheduling, other steps are
+   * in flight: a request whose known tokens are all computed waits, and a step that stays empty means to wait for the oldest.
+   */
   schedule(step: ScheduledStep): void;
-  /** A running request has its last token. Its blocks are freed by the engine. */
+  /** A request has its last token: it is running, or was sent back while its last step was in flight. Its blocks are freed by the engine. */
   finish(slot: number): void;
 }
 
@@ -84,6 +95,7 @@ export function createScheduledStep(maxRunningRequests: number): ScheduledStep {
     kvLens: room(),
     tokens: 0,
     sampled: 0,
+    group: undefined,
     slots: room(),
     prefillTokens: 0,
     admittedCount: 0,

@@ -1,8 +1,9 @@
 // FastServe's skip-join multi-level feedback queue (Wu et al., 2023): short answers overtake long ones without anybody
 // knowing which is which. Level i has a quantum of 2^i iterations; a request joins the first level whose quantum covers its
-// prompt and sinks by one whenever it has used its quantum up. Each step takes the highest levels first. Who has waited
-// long rises to the top. Requests that are passed over keep their blocks; when somebody above needs them the lowest
-// resident loses its own and computes them again later (FastServe swaps them to the host instead).
+// prompt and sinks by one whenever it has used its quantum up. Each step takes the highest levels first. Requests that are
+// passed over keep their blocks; when somebody above needs them the lowest resident loses its own and computes them again
+// later (FastServe swaps them to the host instead). Who has waited long rises to the top, but keeps the quantum of its
+// level: the top's own would be used up by the prompt that has to be computed again, and nobody would get on.
 
 import type { BatchingContext, BatchingPolicy, ScheduledStep } from "./batching-policy.ts";
 import { preempt, scheduleTokens } from "./step-building.ts";
@@ -15,7 +16,10 @@ const STARVATION_STEPS = 512;
 
 interface Entry {
   readonly slot: number;
+  /** The level whose quantum it has. */
   level: number;
+  /** The level in whose order it stands: its own, or the highest after a long wait. */
+  rank: number;
   /** Iterations used of the level's quantum. */
   used: number;
   /** Order of arrival at the level. */
@@ -35,6 +39,10 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
   #joins = 0;
   #steps = 0;
   #residents = 0;
+  /** Blocks that the requests below the current one hold. */
+  #blocksBelow = 0;
+  /** From this entry on nobody is resident. */
+  #lowest = 0;
 
   constructor(context: BatchingContext) {
     this.#context = context;
@@ -51,7 +59,8 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
   enqueue(slot: number): void {
     const iterations = Math.ceil(this.#context.requests.inputTokens[slot]! / TOKENS_PER_ITERATION);
     const level = Math.min(LEVELS - 1, Math.ceil(Math.log2(iterations)));
-    this.#entries.push({ slot, level, used: 0, joined: this.#joins++, lastServed: this.#steps, isResident: false });
+    const joined = this.#joins++;
+    this.#entries.push({ slot, level, rank: level, used: 0, joined, lastServed: this.#steps, isResident: false });
   }
 
   finish(slot: number): void {
@@ -61,13 +70,17 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
   }
 
   schedule(step: ScheduledStep): void {
-    const { limits, requests } = this.#context;
+    const { kvCache, limits, requests } = this.#context;
     this.#steps++;
     for (const entry of this.#entries) this.#age(entry);
-    this.#entries.sort((a, b) => a.level - b.level || a.joined - b.joined);
+    this.#entries.sort((a, b) => a.rank - b.rank || a.joined - b.joined);
+    this.#lowest = this.#entries.length;
+    this.#blocksBelow = 0;
+    for (const { slot } of this.#entries) this.#blocksBelow += kvCache.heldBlocks[slot]!;
     for (let i = 0; i < this.#entries.length; i++) {
       if (step.tokens === limits.maxBatchedTokens || step.count === limits.maxRunningRequests) break;
       const entry = this.#entries[i]!;
+      this.#blocksBelow -= kvCache.heldBlocks[entry.slot]!;
       const tokens = this.#makeRoom(step, i, limits.maxBatchedTokens - step.tokens);
       if (tokens === 0) continue;
       if (entry.isResident) scheduleTokens(step, requests, entry.slot, tokens);
@@ -80,10 +93,11 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
   #age(entry: Entry): void {
     if (entry.used >= 2 ** entry.level && entry.level < LEVELS - 1) {
       entry.level++;
+      entry.rank = entry.level;
       entry.used = 0;
       entry.joined = this.#joins++;
-    } else if (this.#steps - entry.lastServed > STARVATION_STEPS && entry.level > 0) {
-      entry.level = 0;
+    } else if (this.#steps - entry.lastServed > STARVATION_STEPS && entry.rank > 0) {
+      entry.rank = 0;
       entry.used = 0;
       entry.joined = this.#joins++;
       entry.lastServed = this.#steps;
@@ -96,7 +110,8 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
     const { slot, isResident } = this.#entries[i]!;
     const known = requests.knownTokens[slot]!;
     const wanted = isResident ? Math.min(known, requests.computedTokens[slot]! + budget) : known;
-    if (this.#missingBlocks(slot, wanted) > this.#blocksBelow(i)) return 0;
+    const missing = Math.ceil(wanted / kvCache.blockSizeTokens) - kvCache.heldBlocks[slot]!;
+    if (missing > kvCache.freeBlocks + this.#blocksBelow) return 0;
     for (;;) {
       if (isResident) {
         if (kvCache.grow(slot, wanted)) return wanted - requests.computedTokens[slot]!;
@@ -108,25 +123,12 @@ class MultiLevelFeedbackQueue implements BatchingPolicy {
     }
   }
 
-  #missingBlocks(slot: number, tokens: number): number {
-    const { kvCache } = this.#context;
-    return Math.ceil(tokens / kvCache.blockSizeTokens) - kvCache.heldBlocks[slot]!;
-  }
-
-  /** Blocks that are free, or would be if all residents below entry i lost theirs. */
-  #blocksBelow(i: number): number {
-    const { kvCache } = this.#context;
-    let blocks = kvCache.freeBlocks;
-    for (let below = i + 1; below < this.#entries.length; below++) {
-      blocks += kvCache.heldBlocks[this.#entries[below]!.slot]!;
-    }
-    return blocks;
-  }
-
+  /** Takes its blocks from the lowest resident below entry i. */
   #evictBelow(step: ScheduledStep, i: number): boolean {
-    for (let lowest = this.#entries.length - 1; lowest > i; lowest--) {
-      const entry = this.#entries[lowest]!;
+    while (--this.#lowest > i) {
+      const entry = this.#entries[this.#lowest]!;
       if (!entry.isResident) continue;
+      this.#blocksBelow -= this.#context.kvCache.heldBlocks[entry.slot]!;
       preempt(step, this.#context, entry.slot);
       entry.isResident = false;
       this.#residents--;

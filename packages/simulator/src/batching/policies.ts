@@ -11,6 +11,8 @@ export type BatchingName = "vllm-v1" | "prefill-first" | "orca" | "static" | "ml
 export interface BatchingRow {
   readonly summary: string;
   readonly create: CreateBatchingPolicy;
+  /** Whether a request starts only where its longest possible context has room; a report says how few run then. */
+  readonly reservesContext?: true;
 }
 
 export const BATCHING_POLICIES: Readonly<Record<BatchingName, BatchingRow>> = {
@@ -25,10 +27,12 @@ export const BATCHING_POLICIES: Readonly<Record<BatchingName, BatchingRow>> = {
   orca: {
     summary: "Orca: room for a whole context is reserved, requests join and leave between steps",
     create: createOrca,
+    reservesContext: true,
   },
   static: {
     summary: "static batches: nobody joins until everybody has left",
     create: createStatic,
+    reservesContext: true,
   },
   mlfq: {
     summary: "FastServe: multi-level feedback queue with skip-join, short answers overtake long ones",

@@ -33,6 +33,16 @@ export class SlotQueue {
     return slot;
   }
 
+  /** Takes a slot out, wherever it is. It must be in the queue. */
+  remove(slot: number): void {
+    const last = this.#ring.length - 1;
+    let at = 0;
+    while (this.#ring[(this.#first + at) & last] !== slot) at++;
+    for (; at > 0; at--) this.#ring[(this.#first + at) & last] = this.#ring[(this.#first + at - 1) & last]!;
+    this.#first = (this.#first + 1) & last;
+    this.#size--;
+  }
+
   #grow(): void {
     const larger = new Int32Array(this.#ring.length * 2);
     for (let i = 0; i < this.#size; i++) larger[i] = this.#ring[(this.#first + i) & (this.#ring.length - 1)]!;

@@ -1,6 +1,10 @@
 // The scheduler of vLLM v1. There are no phases: each request wants its known tokens computed. Running requests come
 // first, in order; where blocks run out, the last running request loses its own and starts over later. Waiting requests
 // follow in order, unless somebody was preempted in this step; a request that does not fit ends admission.
+//
+// With steps in flight, running requests that wait for a token are passed over (with asynchronous scheduling the engine counts
+// that token as known already); chunks of one prompt may follow one another. Whoever lost his blocks while in flight gets
+// his token still, and comes back after that.
 
 import type { BatchingContext, BatchingPolicy, ScheduledStep } from "./batching-policy.ts";
 import { SlotQueue } from "./slot-queue.ts";
@@ -35,8 +39,10 @@ class VllmV1 implements BatchingPolicy {
   }
 
   finish(slot: number): void {
+    // Behind the running ones the array holds what it held before.
     const index = this.#running.indexOf(slot);
-    this.#running.copyWithin(index, index + 1, this.#runningCount--);
+    if (index < 0 || index >= this.#runningCount) this.#waiting.remove(slot);
+    else this.#running.copyWithin(index, index + 1, this.#runningCount--);
   }
 
   schedule(step: ScheduledStep): void {
@@ -55,12 +61,13 @@ class VllmV1 implements BatchingPolicy {
     let budget = limits.maxBatchedTokens;
     let prefillTokens = 0;
     let sampled = 0;
-    let i = 0;
-    scheduling: for (; i < this.#runningCount && budget > 0; i++) {
+    let entry = 0;
+    scheduling: for (let i = 0; i < this.#runningCount && budget > 0; i++) {
       const slot = running[i]!;
       const computed = computedTokens[slot]!;
       const known = knownTokens[slot]!;
       let tokens = known - computed + draftTokens[slot]!;
+      if (tokens === 0) continue;
       if (tokens > 1) {
         // The last token of a context is sampled and never computed.
         if (tokens > limits.maxContextTokens - 1 - computed)
@@ -81,11 +88,11 @@ class VllmV1 implements BatchingPolicy {
       if (after >= known) sampled += 1 + after - known;
       if (known - computed > 1 || computed < inputTokens[slot]!) prefillTokens += tokens;
       budget -= tokens;
-      slots[i] = slot;
-      qoLens[i] = tokens;
-      kvLens[i] = after;
+      slots[entry] = slot;
+      qoLens[entry] = tokens;
+      kvLens[entry++] = after;
     }
-    step.count = i;
+    step.count = entry;
     step.tokens = limits.maxBatchedTokens - budget;
     step.prefillTokens = prefillTokens;
     step.sampled = sampled;
@@ -93,12 +100,13 @@ class VllmV1 implements BatchingPolicy {
 
   #scheduleWaiting(step: ScheduledStep): void {
     const { kvCache, limits, requests } = this.#context;
-    const { knownTokens, computedTokens, transferredTokens } = requests;
+    const { knownTokens, computedTokens, transferredTokens, stepsInFlight } = requests;
     const waiting = this.#waiting;
     const threshold = limits.longPrefillTokenThreshold;
     while (waiting.size > 0 && step.tokens < limits.maxBatchedTokens) {
       if (this.#runningCount === limits.maxRunningRequests) break;
       const slot = waiting.first;
+      if (stepsInFlight[slot]! > 0) break;
       const known = knownTokens[slot]!;
       const budget = limits.maxBatchedTokens - step.tokens;
       // The lookup never finds more than a transfer brings: the whole prompt.

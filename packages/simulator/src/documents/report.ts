@@ -3,7 +3,7 @@
 // Times are microseconds of simulated time since the first arrival; metric summaries are milliseconds, as serving
 // benchmarks print them.
 
-import type { Generator, Timeline } from "@isochron/planner";
+import type { Generator } from "@isochron/planner";
 import { z } from "zod";
 import { generatorSchema } from "./generator.ts";
 
@@ -36,14 +36,24 @@ export interface Deployment {
   readonly weights?: string | undefined;
   /** Element type of the KV cache; absent where it is that of activations. */
   readonly kvDtype?: string | undefined;
+  /** GPUs of one replica that share every layer; those of a replica in all are pipelineParallel times as many. */
   readonly tensorParallel: number;
-  /** Whole experts on each GPU of a replica; absent where every GPU has a slice of each. */
-  readonly expertParallel?: boolean | undefined;
+  /** Stages that the layers are split over; absent where there is one. */
+  readonly pipelineParallel?: number | undefined;
+  /** Of all replicas; absent without a pipeline, where they are replicas × tensorParallel. */
+  readonly gpus?: number | undefined;
+  /**
+   * GPUs that whole experts are spread over: those of a replica, or of several that step together; absent where every GPU of
+   * a replica has a slice of each expert.
+   */
+  readonly expertParallel?: number | undefined;
   readonly replicas: number;
   readonly router: string;
   /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
   readonly routerStalenessMs?: number | undefined;
   readonly batching: string;
+  /** The host decides on a step while the GPU computes the one before; absent where it waits. */
+  readonly asyncScheduling?: boolean | undefined;
   /** Attention policy whose plans are timed. */
   readonly attention: string;
   readonly stepTimer: string;
@@ -105,6 +115,11 @@ export interface Metrics {
   readonly recomputedTokens: number;
   /** Drafts that were verified, and those that became output; absent where there were none. */
   readonly speculation?: { readonly draftTokens: number; readonly acceptedTokens: number } | undefined;
+  /**
+   * From the first token on a prefill replica until the KV cache has arrived at another, and the share of time in which a
+   * prefill replica's link sends; absent where replicas hand nothing over.
+   */
+  readonly kvTransfers?: { readonly meanMs: number; readonly maxMs: number; readonly linkUse: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
   readonly kvUsage: { readonly mean: number; readonly max: number };
@@ -116,15 +131,20 @@ export interface Metrics {
   /** Time-weighted over attention launches; null where the step timer does not know. */
   readonly smBusyFraction: number | null;
   readonly attentionImbalance: { readonly mean: number; readonly max: number } | null;
-  /** Model flops achieved / peak, and model bytes moved / peak bandwidth, over the time in which replicas were busy. */
+  /** Model flops achieved / peak, and model bytes moved / peak bandwidth, of all GPUs, over the time in which replicas were busy. */
   readonly mfu: number;
   readonly mbu: number;
+  /** Share of that time in which the GPUs of each stage of a pipeline had no step; absent without a pipeline. */
+  readonly stageIdle?: readonly number[] | undefined;
+  /** Of the durations of all steps. */
   readonly stepTimeShare: {
     readonly attention: number;
     readonly gemm: number;
     readonly collective: number;
     readonly other: number;
     readonly host: number;
+    /** Between the stages of a pipeline, behind the step before, or for the experts' other replicas; absent without either. */
+    readonly wait?: number | undefined;
   };
 }
 
@@ -260,11 +280,14 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     weights: z.string().optional(),
     kvDtype: z.string().optional(),
     tensorParallel: number,
-    expertParallel: z.boolean().optional(),
+    pipelineParallel: number.optional(),
+    gpus: number.optional(),
+    expertParallel: number.optional(),
     replicas: number,
     router: z.string(),
     routerStalenessMs: number.optional(),
     batching: z.string(),
+    asyncScheduling: z.boolean().optional(),
     attention: z.string(),
     stepTimer: z.string(),
     blockSizeTokens: number,
@@ -299,6 +322,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     preemptions: number,
     recomputedTokens: number,
     speculation: z.strictObject({ draftTokens: number, acceptedTokens: number }).optional(),
+    kvTransfers: z.strictObject({ meanMs: number, maxMs: number, linkUse: share }).optional(),
     prefixHitRatio: share,
     kvUsage: spread,
     meanConcurrency: number,
@@ -310,7 +334,15 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     attentionImbalance: spread.nullable(),
     mfu: number,
     mbu: number,
-    stepTimeShare: z.strictObject({ attention: share, gemm: share, collective: share, other: share, host: share }),
+    stageIdle: z.array(share).optional(),
+    stepTimeShare: z.strictObject({
+      attention: share,
+      gemm: share,
+      collective: share,
+      other: share,
+      host: share,
+      wait: share.optional(),
+    }),
   }),
   itlCurveMs: z.strictObject({ shares: z.array(share), values: numbers }).optional(),
   steps: z.strictObject({
@@ -345,15 +377,6 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
   warnings: z.array(z.string()),
   wallClock: z.strictObject({ startedAt: z.string(), durationMs: number, requestsPerSecond: number }),
 });
-
-/**
- * What a page of the viewer is given: documents side by side. A timeline of a replayed step carries the title
- * `stepTitle(replica, step)`, which is how the viewer finds it from the report.
- */
-export interface ViewerBundle {
-  readonly reports: readonly Report[];
-  readonly timelines: readonly Timeline[];
-}
 
 /** Title of the timeline of a replayed step. */
 export function stepTitle(replica: number, step: number): string {

@@ -6,6 +6,7 @@ import type { Deployment } from "../documents/report.ts";
 import type { ServiceLevel } from "../metrics/step-observer.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { DTYPE_BYTES, rankKvBytesPerToken, rankWeightBytes } from "../model/model-cost.ts";
+import { modelStages } from "../model/model-stages.ts";
 import { ROUTERS, type RouterName } from "../routing/routers.ts";
 import type { GpuFacts } from "./gpu-facts.ts";
 
@@ -15,9 +16,16 @@ export interface DeploymentOptions {
   /** Name of the attention policy whose plans the step timer times; for the report. */
   readonly attention: string;
   readonly tensorParallel?: number | undefined;
-  /** Whole experts on each GPU of a replica, as the step timer has it; for the report. Default false. */
-  readonly expertParallel?: boolean | undefined;
+  /** Stages that the layers are split over, tensorParallel GPUs each. Default 1. */
+  readonly pipelineParallel?: number | undefined;
+  /**
+   * GPUs that whole experts are spread over, as the step timer has it: tensorParallel, or the GPUs of several replicas, which
+   * then step together. Default: every GPU has a slice of each expert.
+   */
+  readonly expertParallel?: number | undefined;
   readonly replicas?: number | undefined;
+  /** vLLM's async_scheduling: the host decides on a step while the GPU computes the one before. Default false. */
+  readonly asyncScheduling?: boolean | undefined;
   readonly router?: RouterName | undefined;
   /** Routers see replicas as they were at the last multiple of this. Default 0: as they are. */
   readonly routerStalenessMs?: number | undefined;
@@ -91,6 +99,9 @@ export class DeploymentError extends Error {
   }
 }
 
+/** A model that leaves no room for KV in the memory of its GPUs. */
+export class DoesNotFitError extends DeploymentError {}
+
 /** @throws DeploymentError at the first option that is out of its range or contradicts another */
 export function resolveDeployment(options: DeploymentOptions): ResolvedDeployment {
   const { model, gpu } = options;
@@ -102,7 +113,13 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
   if (Math.max(model.kvHeads, tensorParallel) % Math.min(model.kvHeads, tensorParallel) !== 0) {
     throw new DeploymentError("tensorParallel", tensorParallel, `a divisor or multiple of ${model.kvHeads} KV heads`);
   }
+  const pipelineParallel = integer("pipelineParallel", options.pipelineParallel ?? 1, 1);
+  if (pipelineParallel > model.layers) {
+    throw new DeploymentError("pipelineParallel", pipelineParallel, `at most the ${model.layers} layers of the model`);
+  }
   const replicas = integer("replicas", options.replicas ?? 1, 1);
+  const { expertParallel } = options;
+  if (expertParallel !== undefined) checkExpertParallel(options, expertParallel);
   const blockSizeTokens = integer("blockSizeTokens", options.blockSizeTokens ?? 16, 1);
   const maxRunningRequests = integer("maxRunningRequests", options.maxRunningRequests ?? (isLarge ? 1024 : 256), 1);
   const maxBatchedTokens = integer("maxBatchedTokens", options.maxBatchedTokens ?? (isLarge ? 8192 : 2048), 1);
@@ -117,6 +134,8 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     options.kvBlocks === undefined
       ? fittingKvBlocks(model, gpu, {
           tensorParallel,
+          pipelineParallel,
+          expertParallel,
           utilization,
           blockSizeTokens,
           maxBatchedTokens,
@@ -137,6 +156,14 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     );
   }
   const batching = known("batching", options.batching ?? "vllm-v1", BATCHING_POLICIES);
+  if (pipelineParallel > 1 && batching !== "vllm-v1") {
+    throw new DeploymentError("batching", batching, "vllm-v1 where layers are a pipeline");
+  }
+  if (pipelineParallel > 1 && options.speculation !== undefined) {
+    throw new DeploymentError("pipelineParallel", pipelineParallel, "1 with speculative decoding");
+  }
+  const { asyncScheduling = false } = options;
+  if (asyncScheduling) checkAsyncScheduling(options, batching);
   const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
   const speculation = resolveSpeculation(options.speculation, maxBatchedTokens, batching);
   const slo = options.slo ?? {};
@@ -150,11 +177,13 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       ...(model.weightDtype === undefined ? {} : { weights: model.weightDtype }),
       ...(model.kvDtype === undefined ? {} : { kvDtype: model.kvDtype }),
       tensorParallel,
-      ...(options.expertParallel === true ? { expertParallel: true } : {}),
+      ...(pipelineParallel === 1 ? {} : { pipelineParallel, gpus: replicas * pipelineParallel * tensorParallel }),
+      ...(expertParallel === undefined ? {} : { expertParallel }),
       replicas,
       router,
       ...(routerStalenessMs === 0 ? {} : { routerStalenessMs }),
       batching,
+      ...(asyncScheduling ? { asyncScheduling } : {}),
       attention: options.attention,
       blockSizeTokens,
       kvBlocks,
@@ -177,6 +206,35 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
     router,
     batching,
   };
+}
+
+/** Replicas that share experts are of one kind, and have no pipelines. */
+function checkExpertParallel(options: DeploymentOptions, gpus: number): void {
+  const { model, tensorParallel = 1, pipelineParallel = 1, replicas = 1, disaggregation } = options;
+  integer("expertParallel", gpus, 1);
+  const refuse = (expected: string): never => {
+    throw new DeploymentError("expertParallel", gpus, expected);
+  };
+  if (model.moe === undefined) refuse(`a mixture of experts: ${model.name} is dense`);
+  if (gpus % tensorParallel !== 0) refuse(`a multiple of tensorParallel (${tensorParallel})`);
+  const group = gpus / tensorParallel;
+  const { prefillReplicas = replicas } = disaggregation ?? {};
+  if (replicas % group !== 0 || prefillReplicas % group !== 0) {
+    refuse(`the GPUs of so many replicas that the ${replicas} (of each kind) are a multiple of them, not of ${group}`);
+  }
+  if (group > 1 && pipelineParallel > 1) refuse(`tensorParallel (${tensorParallel}) in a pipeline`);
+}
+
+/** What vLLM can, or could, combine with it and this model of it does not. */
+function checkAsyncScheduling(options: DeploymentOptions, batching: BatchingName): void {
+  const { tensorParallel = 1, pipelineParallel = 1, expertParallel = tensorParallel, speculation } = options;
+  const refuse = (expected: string): never => {
+    throw new DeploymentError("asyncScheduling", true, expected);
+  };
+  if (batching !== "vllm-v1") refuse(`false with ${batching} batching: only vllm-v1 schedules ahead`);
+  if (pipelineParallel > 1) refuse("false in a pipeline, which has several steps in flight already");
+  if (expertParallel > tensorParallel) refuse("false where replicas step together to share experts");
+  if (speculation !== undefined) refuse("false with speculative decoding");
 }
 
 function resolveSpeculation(
@@ -226,6 +284,8 @@ const RESERVE_BYTES = 0.88e9;
 
 interface KvBlockInputs {
   readonly tensorParallel: number;
+  readonly pipelineParallel: number;
+  readonly expertParallel: number | undefined;
   readonly utilization: number;
   readonly blockSizeTokens: number;
   readonly maxBatchedTokens: number;
@@ -233,29 +293,46 @@ interface KvBlockInputs {
 }
 
 /**
- * KV blocks of one replica: the used share of memory less weights, activations of the largest step and a reserve. An
- * estimate; an engine's own num_gpu_blocks is better where it is known.
+ * KV blocks of one replica: the used share of memory less weights, activations of the largest step and a reserve; in a
+ * pipeline, of the stage where fewest fit. An estimate; an engine's own num_gpu_blocks is better where it is known.
  */
 function fittingKvBlocks(model: ModelConfig, gpu: GpuFacts, inputs: KvBlockInputs): number {
-  const { tensorParallel, maxBatchedTokens, maxRunningRequests } = inputs;
+  const { tensorParallel, pipelineParallel, expertParallel, maxBatchedTokens, maxRunningRequests } = inputs;
   const bytes = DTYPE_BYTES[model.dtype];
   // The widest moment of a layer: residual, its copy and the gate and up projections; then 16- and 32-bit logits.
   const layerBytes = maxBatchedTokens * bytes * (3 * model.hiddenSize + (2 * model.intermediateSize) / tensorParallel);
   const logitBytes = maxRunningRequests * model.vocabSize * (bytes + 4);
-  const weightBytes = rankWeightBytes(model, tensorParallel);
-  const available = inputs.utilization * gpu.memoryBytes - weightBytes - layerBytes - logitBytes - RESERVE_BYTES;
-  const blocks = Math.floor(available / (rankKvBytesPerToken(model, tensorParallel) * inputs.blockSizeTokens));
-  if (blocks < 2) {
-    const needed = (weightBytes / 2 ** 30).toFixed(1);
-    const expected = `more memory or tensor parallelism: ${model.name} takes ${needed} GiB of weights on each of ${tensorParallel} GPUs`;
-    throw new DeploymentError("gpu", `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`, expected);
+  let least = Number.POSITIVE_INFINITY;
+  for (const stage of modelStages(model, pipelineParallel)) {
+    const weightBytes = rankWeightBytes(model, tensorParallel, stage, expertParallel);
+    const stepBytes = layerBytes + (stage.hasHead ? logitBytes : 0);
+    const available = inputs.utilization * gpu.memoryBytes - weightBytes - stepBytes - RESERVE_BYTES;
+    const blockBytes = rankKvBytesPerToken(model, tensorParallel, stage) * inputs.blockSizeTokens;
+    const blocks = Math.floor(available / blockBytes);
+    if (blocks < 2) {
+      const gib = (size: number): string => (size / 2 ** 30).toFixed(1);
+      const gpus = Math.max(tensorParallel * pipelineParallel, expertParallel ?? 1);
+      const expected = [
+        `more memory or tensor, pipeline or expert parallelism: of a share of ${inputs.utilization},`,
+        `${model.name} takes ${gib(weightBytes)} GiB of weights on ${gpus === 1 ? "each GPU" : `one of ${gpus} GPUs`},`,
+        `${gib(stepBytes)} GiB for steps of ${maxBatchedTokens} tokens and ${maxRunningRequests} requests,`,
+        `and the engine ${gib(RESERVE_BYTES)} GiB, which leaves no two KV blocks of ${inputs.blockSizeTokens} tokens`,
+      ];
+      throw new DoesNotFitError(
+        "gpu",
+        `${gpu.name} (${(gpu.memoryBytes / 2 ** 30).toFixed(0)} GiB)`,
+        expected.join(" "),
+      );
+    }
+    least = Math.min(least, blocks);
   }
-  return blocks;
+  return least;
 }
 
 function integer(field: string, value: number, least: number): number {
-  if (!Number.isInteger(value) || value < least || value > 2 ** 31 - 1) {
-    throw new DeploymentError(field, value, `an integer of at least ${least}`);
+  const most = 2 ** 31 - 1;
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new DeploymentError(field, value, `an integer from ${least} to ${most}`);
   }
   return value;
 }

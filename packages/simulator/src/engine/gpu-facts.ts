@@ -6,6 +6,8 @@ export interface GpuFacts {
   readonly memoryBandwidthGBps: number;
   /** Dense, by data type. */
   readonly peakTensorTflops: Readonly<Partial<Record<string, number>>>;
+  /** Whether the profile rests on measurements; a report says where it does not. Absent: nobody says. */
+  readonly calibrated?: boolean | undefined;
 }
 
 interface Quantity {
@@ -15,6 +17,7 @@ interface Quantity {
 /** The part of a GPU profile that holds these facts. */
 export interface ProfiledGpu {
   readonly name: string;
+  readonly calibrated?: boolean | undefined;
   readonly device: { readonly memoryBytes: Quantity };
   readonly memory: { readonly dataSheetGBps: Quantity };
   readonly tensor: { readonly peakTflops: { readonly bf16: Quantity } };
@@ -24,6 +27,7 @@ export function gpuFacts(profile: ProfiledGpu): GpuFacts {
   const tflops = profile.tensor.peakTflops.bf16.value;
   return {
     name: profile.name,
+    calibrated: profile.calibrated,
     memoryBytes: profile.device.memoryBytes.value,
     memoryBandwidthGBps: profile.memory.dataSheetGBps.value,
     // Both 16-bit types run at the same rate on every GPU with tensor cores for them.

@@ -1,6 +1,8 @@
 // KV caches on their way from prefill replicas to decode replicas. Each prefill replica sends over a link of its own, one
 // request after another; all ranks of a tensor-parallel group send their shares at the same time.
 
+import type { Metrics } from "../documents/report.ts";
+
 export interface KvLink {
   /** Of each GPU, one direction. */
   readonly bandwidthGBps: number;
@@ -33,6 +35,10 @@ export class KvTransfers {
   readonly #recycled: number[] = [];
   /** Requests that are being sent or wait to be. */
   count = 0;
+  #sent = 0;
+  #busyUs = 0;
+  #delaySumUs = 0;
+  #delayMaxUs = 0;
 
   constructor(link: KvLink, bytesPerToken: number, replicas: number) {
     this.#link = link;
@@ -46,11 +52,16 @@ export class KvTransfers {
     const bytes = request.inputTokens * this.#bytesPerToken;
     // 1 GB/s is 1,000 bytes per microsecond.
     const sentUs = startUs + bytes / (this.#link.bandwidthGBps * 1000);
+    const arrivesUs = sentUs + this.#link.latencyUs;
     this.#freeAtUs[request.from] = sentUs;
+    this.#busyUs += sentUs - startUs;
+    this.#delaySumUs += arrivesUs - nowUs;
+    this.#delayMaxUs = Math.max(this.#delayMaxUs, arrivesUs - nowUs);
+    this.#sent++;
     const transfer = this.#recycled.pop() ?? this.#underway.length;
     this.#underway[transfer] = request;
     this.count++;
-    return { transfer, arrivesUs: sentUs + this.#link.latencyUs };
+    return { transfer, arrivesUs };
   }
 
   receive(transfer: number): HandedOver {
@@ -59,5 +70,16 @@ export class KvTransfers {
     this.#recycled.push(transfer);
     this.count--;
     return request;
+  }
+
+  /** How long requests were on their way, and the share of the time until `endUs` in which the links of `senders` replicas sent. */
+  summary(endUs: number, senders: number): NonNullable<Metrics["kvTransfers"]> {
+    // What a replay that was stopped had yet to send.
+    const ahead = this.#freeAtUs.reduce((sum, freeUs) => sum + Math.max(0, freeUs - endUs), 0);
+    return {
+      meanMs: this.#sent === 0 ? 0 : this.#delaySumUs / this.#sent / 1000,
+      maxMs: this.#delayMaxUs / 1000,
+      linkUse: endUs > 0 ? (this.#busyUs - ahead) / (endUs * senders) : 0,
+    };
   }
 }

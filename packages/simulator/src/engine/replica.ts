@@ -1,15 +1,26 @@
 // One engine: requests come in, steps go by, requests come out. Between two arrivals replicas have nothing to do with one
 // another, so each runs on its own up to the next arrival.
+//
+// As in vLLM, steps in flight are a queue with room for as many as the pipeline has stages (one without, two with
+// asynchronous scheduling). The engine acts when it is free: it takes in the tokens of the oldest step if they are there, and
+// decides on another step while there is room. Where there is none, or nobody to schedule, it waits for the oldest; who
+// arrives meanwhile waits with it.
+//
+// Scheduling asynchronously, it counts on the token of every request in flight. One that ended with it, which nobody could
+// know (an end of sequence), has been given a place in the next step by then, whose result is thrown away.
 
 import type { BatchingPolicy, ScheduledStep } from "../batching/batching-policy.ts";
-import { clearScheduledStep, createScheduledStep } from "../batching/batching-policy.ts";
+import { clearScheduledStep } from "../batching/batching-policy.ts";
 import type { KvCache } from "../kv-cache/kv-cache.ts";
 import type { StepObserver } from "../metrics/step-observer.ts";
 import type { ReplicaSignals } from "../routing/router.ts";
-import type { StepTimer, StepTiming } from "../step.ts";
+import type { StepGroup, StepTimer, StepTiming } from "../step.ts";
+import { DeploymentError } from "./deployment.ts";
 import type { HandedOver } from "./kv-transfers.ts";
+import { Pipeline, type StepPassage } from "./pipeline.ts";
 import type { RequestTable } from "./request-table.ts";
 import type { Acceptance } from "./speculation.ts";
+import { type StepInFlight, StepsInFlight } from "./steps-in-flight.ts";
 
 export interface ReplicaParts {
   readonly index: number;
@@ -17,6 +28,10 @@ export interface ReplicaParts {
   readonly kvCache: KvCache;
   readonly policy: BatchingPolicy;
   readonly maxRunningRequests: number;
+  readonly maxContextTokens: number;
+  /** Of the pipeline that the step timer times. */
+  readonly stages: number;
+  readonly asyncScheduling: boolean;
   readonly stepTimer: StepTimer;
   readonly observer: StepObserver;
   /** Undefined without speculative decoding. */
@@ -35,7 +50,15 @@ export class Replica implements ReplicaSignals {
   readonly policy: BatchingPolicy;
   readonly #stepTimer: StepTimer;
   readonly #observer: StepObserver;
-  readonly #step: ScheduledStep;
+  readonly #inFlight: StepsInFlight;
+  /** Where steps follow one another: the one that is in flight or comes next. */
+  readonly #only: StepInFlight;
+  /** Undefined where steps follow one another. */
+  readonly #pipeline: Pipeline | undefined;
+  /** What the observer is told of a step in a pipeline, or of one among other replicas' steps. */
+  readonly #shownTiming = {} as StepTiming;
+  readonly #isAsync: boolean;
+  readonly #maxContextTokens: number;
   readonly #draftTokens: number;
   readonly #acceptance: Acceptance | undefined;
   /** Where requests go once they have their first token; undefined where they stay. */
@@ -43,8 +66,9 @@ export class Replica implements ReplicaSignals {
   #stepNumber = 0;
   /** Requests whose KV is on its way to another replica. */
   #sending = 0;
-  #stepEndUs = IDLE;
-  /** End of the last step: tokens of requests that were in it and are in the next come one step apart. */
+  /** When the engine acts next. */
+  #actsUs = IDLE;
+  /** End of the last step that came back. */
   #previousEndUs = -1;
 
   constructor(parts: ReplicaParts) {
@@ -54,7 +78,11 @@ export class Replica implements ReplicaSignals {
     this.policy = parts.policy;
     this.#stepTimer = parts.stepTimer;
     this.#observer = parts.observer;
-    this.#step = createScheduledStep(parts.maxRunningRequests);
+    this.#isAsync = parts.asyncScheduling;
+    this.#maxContextTokens = parts.maxContextTokens;
+    this.#inFlight = new StepsInFlight(this.#isAsync ? 2 : parts.stages, parts.maxRunningRequests);
+    this.#only = this.#inFlight.oldest;
+    this.#pipeline = this.#inFlight.depth === 1 ? undefined : new Pipeline(parts.stages);
     this.#draftTokens = parts.speculation?.tokens ?? 0;
     this.#acceptance = parts.speculation?.acceptance;
   }
@@ -67,9 +95,9 @@ export class Replica implements ReplicaSignals {
     return this.kvCache.usedBlocks / this.kvCache.blocks;
   }
 
-  /** Between the start and the end of a step. */
+  /** Whether the engine acts without being woken: it has a step in flight. */
   get isBusy(): boolean {
-    return this.#stepEndUs !== IDLE;
+    return this.#actsUs !== IDLE;
   }
 
   matchTokens(content: Int32Array | undefined, inputTokens: number): number {
@@ -84,7 +112,9 @@ export class Replica implements ReplicaSignals {
     outputTokens: number,
     content: Int32Array | undefined,
   ): void {
-    const slot = this.requests.add(id, arrivalUs, inputTokens, outputTokens);
+    // Who gives requests away asks for one token.
+    const mostTokens = this.handOver === undefined ? this.#maxContextTokens : inputTokens + 1;
+    const slot = this.requests.add(id, arrivalUs, inputTokens, outputTokens, mostTokens);
     this.kvCache.attach(slot, content, inputTokens);
     this.policy.enqueue(slot);
   }
@@ -93,7 +123,7 @@ export class Replica implements ReplicaSignals {
   acceptTransferred(request: HandedOver): void {
     const { requests } = this;
     const { id, arrivalUs, inputTokens, outputTokens, content } = request;
-    const slot = requests.add(id, arrivalUs, inputTokens, outputTokens);
+    const slot = requests.add(id, arrivalUs, inputTokens, outputTokens, this.#maxContextTokens);
     requests.visible.knownTokens[slot] = inputTokens + 1;
     requests.visible.transferredTokens[slot] = inputTokens;
     requests.generatedTokens[slot] = 1;
@@ -113,65 +143,158 @@ export class Replica implements ReplicaSignals {
   }
 
   /**
-   * Runs steps until the one in flight ends at the horizon or later, or `maxSteps` have gone by. `nowUs` is when an idle
-   * replica begins. Returns the end of the step in flight, Infinity when there is nothing to do.
+   * Runs until the engine acts at the horizon or later, or `maxSteps` have gone by. `nowUs` is when an idle replica begins.
+   * Returns when it acts next, Infinity when there is nothing to do.
    */
   run(nowUs: number, horizonUs: number, maxSteps: number): number {
     let now = nowUs;
     for (let left = maxSteps; ; left--) {
-      if (this.#stepEndUs !== IDLE) {
-        if (this.#stepEndUs >= horizonUs || left < 0) return this.#stepEndUs;
-        now = this.#stepEndUs;
-        this.#finishStep(now);
+      if (this.#actsUs !== IDLE) {
+        if (this.#actsUs >= horizonUs || left < 0) return this.#actsUs;
+        now = this.#actsUs;
+        this.end(now);
       }
       if (this.begin(now) === IDLE) return IDLE;
     }
   }
 
-  /** Ends the step in flight, if there is one, and leaves the replica between two steps. */
-  end(): void {
-    if (this.#stepEndUs !== IDLE) this.#finishStep(this.#stepEndUs);
-    this.#stepEndUs = IDLE;
+  /** Takes in the tokens of the oldest step, if they are there. The engine then stands between two steps. */
+  end(nowUs: number): void {
+    if (this.#pipeline === undefined) {
+      if (this.#actsUs !== IDLE) this.#finishStep(this.#only);
+    } else {
+      const { count, oldest } = this.#inFlight;
+      if (count > 0 && oldest.endUs <= nowUs) {
+        this.#finishStep(oldest);
+        this.#inFlight.remove();
+      }
+    }
+    this.#actsUs = IDLE;
   }
 
-  /** Starts a step, with none in flight, if there is something to do. Returns when it ends, else Infinity. */
+  /** Decides on a step if there is room and something to do. Returns when the engine acts next, else Infinity. */
   begin(nowUs: number): number {
-    const isIdle = this.policy.runningCount === 0 && this.policy.waitingCount === 0;
-    this.#stepEndUs = isIdle ? IDLE : nowUs + this.#startStep(nowUs);
-    return this.#stepEndUs;
+    const hasWork = this.policy.runningCount > 0 || this.policy.waitingCount > 0;
+    if (this.#pipeline === undefined) {
+      this.#actsUs = hasWork && this.#startStep(this.#only, nowUs) ? this.#only.endUs : IDLE;
+    } else {
+      this.#actsUs = this.#fill(this.#pipeline, hasWork, nowUs);
+    }
+    return this.#actsUs;
   }
 
-  /** Returns the duration of the step, Infinity when nothing can be scheduled yet. */
-  #startStep(nowUs: number): number {
-    const step = this.#step;
+  /** Decides on a step that goes along with those of other replicas. Undefined where there is nothing to do. */
+  scheduleShared(nowUs: number): ScheduledStep | undefined {
+    const hasWork = this.policy.runningCount > 0 || this.policy.waitingCount > 0;
+    return hasWork && this.#schedule(this.#only.batch, nowUs) ? this.#only.batch : undefined;
+  }
+
+  /** What the step that was decided on takes by itself, among the others. */
+  timeShared(group: StepGroup): number {
+    const { batch } = this.#only;
+    batch.group = group;
+    // A timer may be everybody's, and forgets.
+    return Object.assign(this.#shownTiming, this.#time(batch)).durationUs;
+  }
+
+  /** Begins it. It lasts as long as the longest of all. */
+  beginShared(nowUs: number, durationUs: number): void {
+    this.#shownTiming.durationUs = durationUs;
+    this.#enterAlone(this.#only, nowUs, this.#shownTiming);
+    this.#actsUs = this.#only.endUs;
+  }
+
+  #fill(pipeline: Pipeline, hasWork: boolean, nowUs: number): number {
+    const inFlight = this.#inFlight;
+    const hasStarted = hasWork && !inFlight.isFull && this.#startStep(inFlight.next, nowUs);
+    if (hasStarted) inFlight.add();
+    const freeUs = hasStarted ? pipeline.hostEndUs : nowUs;
+    if (hasStarted && !inFlight.isFull) return freeUs;
+    return inFlight.count > 0 ? Math.max(freeUs, inFlight.oldest.endUs) : IDLE;
+  }
+
+  /** False when nothing can be scheduled yet. */
+  #startStep(flight: StepInFlight, nowUs: number): boolean {
+    if (!this.#schedule(flight.batch, nowUs)) return false;
+    const timing = this.#time(flight.batch);
+    if (this.#pipeline === undefined) this.#enterAlone(flight, nowUs, timing);
+    else this.#enter(this.#pipeline, flight, nowUs, timing);
+    return true;
+  }
+
+  #schedule(step: ScheduledStep, nowUs: number): boolean {
     clearScheduledStep(step);
     this.policy.schedule(step);
-    // Blocks of requests that are being sent elsewhere come free later.
-    if (step.count === 0 && this.#sending > 0) return IDLE;
+    if (step.preemptedCount > 0) this.#notePreemptions(step);
     if (step.count === 0) {
+      // Somebody comes back from a step in flight, or blocks come free that are being sent elsewhere.
+      if (this.#inFlight.count > 0 || this.#sending > 0) return false;
       throw new Error(`replica ${this.index} has ${this.policy.waitingCount} waiting requests and scheduled none`);
     }
-    if (step.preemptedCount > 0) this.#notePreemptions(step);
     if (step.admittedCount > 0) this.#noteAdmissions(step, nowUs);
+    return true;
+  }
+
+  #time(step: ScheduledStep): StepTiming {
     const timing = this.#stepTimer.time(step);
     if (!(timing.durationUs > 0)) {
       throw new Error(`step timer ${this.#stepTimer.name} gave ${timing.durationUs} µs, expected more than 0`);
     }
-    this.#observeStart(step, nowUs, timing);
-    return timing.durationUs;
+    const stages = this.#pipeline?.stages ?? 1;
+    const timed = timing.stageUs?.length ?? 1;
+    if (timed !== stages) {
+      const expected = `${timed}, what the step timer "${this.#stepTimer.name}" times`;
+      throw new DeploymentError("pipelineParallel", stages, expected);
+    }
+    return timing;
   }
 
-  #observeStart(step: ScheduledStep, nowUs: number, timing: StepTiming): void {
-    this.#observer.stepStarted(
-      this.index,
-      this.#stepNumber,
-      nowUs,
-      step,
-      timing,
-      this.policy.waitingCount,
-      this.kvCache.usedBlocks,
-      this.requests,
-    );
+  #number(flight: StepInFlight, timing: StepTiming): void {
+    flight.number = this.#stepNumber++;
+    flight.attentionUs = timing.attentionUs;
+    flight.attentionImbalance = timing.attentionImbalance;
+    flight.previousEndUs = this.#previousEndUs;
+  }
+
+  #enterAlone(flight: StepInFlight, nowUs: number, timing: StepTiming): void {
+    this.#number(flight, timing);
+    flight.startUs = nowUs;
+    flight.endUs = nowUs + timing.durationUs;
+    flight.durationUs = flight.occupiedUs = timing.durationUs;
+    this.#observeStart(flight, timing, undefined);
+  }
+
+  #enter(pipeline: Pipeline, flight: StepInFlight, nowUs: number, timing: StepTiming): void {
+    this.#number(flight, timing);
+    const { batch } = flight;
+    const { stepsInFlight } = this.requests.visible;
+    for (let i = 0; i < batch.count; i++) stepsInFlight[batch.slots[i]!]!++;
+    if (this.#isAsync) this.#countOnTokens(batch);
+    pipeline.enter(nowUs, timing);
+    flight.startUs = pipeline.startUs;
+    flight.endUs = pipeline.endUs;
+    flight.durationUs = pipeline.endUs - pipeline.startUs;
+    flight.occupiedUs = pipeline.occupiedUs;
+    this.#observer.stepEntered(pipeline, flight.durationUs - flight.occupiedUs);
+    const shown = Object.assign(this.#shownTiming, timing);
+    shown.durationUs = flight.durationUs;
+    shown.hostUs = pipeline.exposedHostUs;
+    this.#observeStart(flight, shown, pipeline);
+  }
+
+  /** Of requests whose known tokens are all in the step, unless they end with the next one in any case. */
+  #countOnTokens({ count, slots, kvLens }: ScheduledStep): void {
+    const { mostTokens, visible } = this.requests;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      const known = visible.knownTokens[slot]!;
+      if (kvLens[i] === known && known + 1 < mostTokens[slot]!) visible.knownTokens[slot] = known + 1;
+    }
+  }
+
+  #observeStart(flight: StepInFlight, timing: StepTiming, passage: StepPassage | undefined): void {
+    const { policy, kvCache, requests } = this;
+    this.#observer.stepStarted(this.index, flight, timing, passage, policy.waitingCount, kvCache.usedBlocks, requests);
   }
 
   #noteAdmissions(step: ScheduledStep, nowUs: number): void {
@@ -204,36 +327,39 @@ export class Replica implements ReplicaSignals {
     this.#observer.preempted(step.preemptedCount);
   }
 
-  #finishStep(nowUs: number): void {
-    const step = this.#step;
+  #finishStep(flight: StepInFlight): void {
     const { requests } = this;
-    const { knownTokens, computedTokens, draftTokens } = requests.visible;
+    const { inputTokens, knownTokens, draftTokens } = requests.visible;
     const { generatedTokens, outputTokens, lastTokenUs } = requests;
-    const slots = step.slots;
-    const previousEndUs = this.#previousEndUs;
+    const { batch, endUs: nowUs, previousEndUs } = flight;
+    const { slots, kvLens } = batch;
+    const areOthersInFlight = this.#pipeline !== undefined;
+    const isAsync = this.#isAsync;
     let regular = 0;
-    for (let i = 0; i < step.count; i++) {
+    for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
-      const known = knownTokens[slot]!;
-      const drafts = computedTokens[slot]! - known;
-      if (drafts < 0) continue;
+      if (areOthersInFlight && requests.land(slot)) continue;
       const before = generatedTokens[slot]!;
+      // Scheduling ahead, more is taken for known than is there.
+      const known = isAsync ? inputTokens[slot]! + before : knownTokens[slot]!;
+      const drafts = kvLens[i]! - known;
+      if (drafts < 0) continue;
       const gained = drafts === 0 ? 1 : this.#verify(slot, drafts);
       const generated = before + gained;
-      knownTokens[slot] = known + gained;
+      if (!isAsync) knownTokens[slot] = known + gained;
       generatedTokens[slot] = generated;
       draftTokens[slot] = this.#draftTokens;
       const last = lastTokenUs[slot]!;
       lastTokenUs[slot] = nowUs;
+      // Most requests of a step got their last tokens together.
       if (last === previousEndUs && before > 0) regular++;
-      else if (before === 0) this.#firstToken(slot, nowUs);
+      else if (before === 0) this.#firstToken(slot, flight);
       else this.#observer.tokenGap(nowUs - last, 1);
-      if (generated === outputTokens[slot]!) this.#finishRequest(slot);
+      if (generated === outputTokens[slot]!) this.#finishRequest(slot, flight.number);
       else if (this.handOver !== undefined) this.#giveAway(slot, this.handOver);
     }
     if (regular > 0) this.#observer.tokenGap(nowUs - previousEndUs, regular);
     this.#previousEndUs = nowUs;
-    this.#stepNumber++;
   }
 
   /** Keeps the right ones of a request's drafts, gives the others' KV up, and returns how many tokens it has got. */
@@ -247,13 +373,13 @@ export class Replica implements ReplicaSignals {
     return gained;
   }
 
-  #firstToken(slot: number, nowUs: number): void {
-    this.requests.firstTokenUs[slot] = nowUs;
-    this.#observer.firstToken(this.index, this.#stepNumber, this.#step, this.requests, slot);
+  #firstToken(slot: number, flight: StepInFlight): void {
+    this.requests.firstTokenUs[slot] = flight.endUs;
+    this.#observer.firstToken(this.index, flight, this.requests, slot);
   }
 
-  #finishRequest(slot: number): void {
-    this.#observer.requestFinished(this.index, this.#stepNumber, this.requests, slot);
+  #finishRequest(slot: number, stepNumber: number): void {
+    this.#observer.requestFinished(this.index, stepNumber, this.requests, slot);
     this.policy.finish(slot);
     this.#release(slot);
   }

@@ -11,6 +11,7 @@ export class VisibleRequests implements SchedulerRequests {
   computedTokens: Int32Array = new Int32Array(64);
   draftTokens: Int32Array = new Int32Array(64);
   transferredTokens: Int32Array = new Int32Array(64);
+  stepsInFlight: Int32Array = new Int32Array(64);
 }
 
 export class RequestTable {
@@ -18,6 +19,8 @@ export class RequestTable {
   /** Tokens that the request will have generated when it ends: the trace's truth, for the engine alone. */
   outputTokens: Int32Array = new Int32Array(64);
   generatedTokens: Int32Array = new Int32Array(64);
+  /** Prompt and answer at which the engine knows that the request ends, whatever its answer is: max_tokens. */
+  mostTokens: Int32Array = new Int32Array(64);
   /** Position in the trace. */
   id: Float64Array = new Float64Array(64);
   arrivalUs: Float64Array = new Float64Array(64);
@@ -36,8 +39,10 @@ export class RequestTable {
   #capacity = 64;
   #nextSlot = 0;
   readonly #freed: number[] = [];
+  /** 1 for requests that are gone and still in steps in flight: their slots are not free yet. */
+  #hasEnded: Int32Array = new Int32Array(64);
 
-  add(id: number, arrivalUs: number, inputTokens: number, outputTokens: number): number {
+  add(id: number, arrivalUs: number, inputTokens: number, outputTokens: number, mostTokens: number): number {
     const slot = this.#freed.pop() ?? this.#nextSlot++;
     if (slot === this.#capacity) this.#grow();
     this.count++;
@@ -48,8 +53,10 @@ export class RequestTable {
     this.visible.computedTokens[slot] = 0;
     this.visible.draftTokens[slot] = 0;
     this.visible.transferredTokens[slot] = 0;
+    this.visible.stepsInFlight[slot] = 0;
     this.outputTokens[slot] = outputTokens;
     this.generatedTokens[slot] = 0;
+    this.mostTokens[slot] = mostTokens;
     this.scheduledUs[slot] = -1;
     this.firstTokenUs[slot] = -1;
     this.lastTokenUs[slot] = -1;
@@ -60,16 +67,30 @@ export class RequestTable {
     return slot;
   }
 
+  /** The slot keeps what it says until it is used again: a step's batch still names the requests that ended with it. */
   remove(slot: number): void {
     this.count--;
-    this.id[slot] = -1;
-    this.#freed.push(slot);
+    if (this.visible.stepsInFlight[slot]! > 0) this.#hasEnded[slot] = 1;
+    else this.#freed.push(slot);
+  }
+
+  /** A step that the request is in has come back. Returns whether the request was gone by then. */
+  land(slot: number): boolean {
+    const left = --this.visible.stepsInFlight[slot]!;
+    if (this.#hasEnded[slot] === 0) return false;
+    if (left === 0) {
+      this.#hasEnded[slot] = 0;
+      this.#freed.push(slot);
+    }
+    return true;
   }
 
   /** Slots in use, in no particular order. */
   slots(): number[] {
     const freed = new Set(this.#freed);
-    return Array.from({ length: this.#nextSlot }, (_, slot) => slot).filter((slot) => !freed.has(slot));
+    return Array.from({ length: this.#nextSlot }, (_, slot) => slot).filter(
+      (slot) => !freed.has(slot) && this.#hasEnded[slot] === 0,
+    );
   }
 
   #grow(): void {
@@ -79,9 +100,12 @@ export class RequestTable {
     visible.knownTokens = grown(visible.knownTokens, this.#capacity);
     visible.draftTokens = grown(visible.draftTokens, this.#capacity);
     visible.transferredTokens = grown(visible.transferredTokens, this.#capacity);
+    visible.stepsInFlight = grown(visible.stepsInFlight, this.#capacity);
+    this.#hasEnded = grown(this.#hasEnded, this.#capacity);
     visible.computedTokens = grown(visible.computedTokens, this.#capacity);
     this.outputTokens = grown(this.outputTokens, this.#capacity);
     this.generatedTokens = grown(this.generatedTokens, this.#capacity);
+    this.mostTokens = grown(this.mostTokens, this.#capacity);
     this.cachedTokens = grown(this.cachedTokens, this.#capacity);
     this.preemptions = grown(this.preemptions, this.#capacity);
     this.lostTokens = grown(this.lostTokens, this.#capacity);

@@ -1,10 +1,9 @@
 // Which steps' batches outlive the step, so that they can be looked into: a bounded choice made as steps go by, because a
 // batch is gone once its step is over.
 
-import type { ScheduledStep } from "../batching/batching-policy.ts";
 import type { StepBatch } from "../documents/report.ts";
 import type { RequestTable } from "../engine/request-table.ts";
-import type { StepTiming } from "../step.ts";
+import type { StepInFlight } from "../engine/steps-in-flight.ts";
 
 /** A step somebody asks for by name. */
 export interface StepName {
@@ -43,44 +42,34 @@ export class BatchKeeper {
   #longestFloorUs = 0;
   #wastedFloorUs = 0;
   #steps = 0;
-  /** Of the step that each replica is in: duration, attention time, imbalance. */
-  readonly #current: Float64Array[] = [];
 
   constructor(asked: readonly StepName[]) {
     this.#askedNames = new Set(asked.map(({ replica, step }) => `${replica} ${step}`));
   }
 
-  stepStarted(replica: number, number: number, step: ScheduledStep, requests: RequestTable, timing: StepTiming): void {
-    const { durationUs, attentionUs, attentionImbalance } = timing;
-    let current = this.#current[replica];
-    if (current === undefined) {
-      current = new Float64Array(3);
-      this.#current[replica] = current;
-    }
-    current[0] = durationUs;
-    current[1] = attentionUs;
-    current[2] = attentionImbalance;
+  stepStarted(replica: number, flight: StepInFlight, requests: RequestTable): void {
+    const { number, durationUs, attentionUs, attentionImbalance } = flight;
     const isSpaced = this.#steps++ === this.#nextSpaced;
     if (durationUs > this.#longestFloorUs) {
-      this.#longestFloorUs = keepTop(this.#longest, this.#keep(replica, number, step, requests, durationUs));
+      this.#longestFloorUs = keepTop(this.#longest, this.#keep(replica, flight, requests, durationUs));
     }
     // What a perfect plan would save, and not the ratio: tiny launches have the largest ratios, and cost nothing. Not a number
     // where the timer does not know: never larger.
     const wastedUs = attentionUs * (1 - 1 / attentionImbalance);
     if (wastedUs > this.#wastedFloorUs) {
-      this.#wastedFloorUs = keepTop(this.#wasteful, this.#keep(replica, number, step, requests, wastedUs));
+      this.#wastedFloorUs = keepTop(this.#wasteful, this.#keep(replica, flight, requests, wastedUs));
     }
-    if (isSpaced) this.#keepSpaced(this.#keep(replica, number, step, requests, this.#steps - 1));
+    if (isSpaced) this.#keepSpaced(this.#keep(replica, flight, requests, this.#steps - 1));
     if (this.#askedNames.size > 0 && this.#askedNames.has(`${replica} ${number}`)) {
-      this.#asked.push(this.#keep(replica, number, step, requests, 0));
+      this.#asked.push(this.#keep(replica, flight, requests, 0));
     }
   }
 
   /** Called at the end of the step that gave a request its first token. */
-  firstToken(replica: number, number: number, step: ScheduledStep, requests: RequestTable, ttftUs: number): void {
+  firstToken(replica: number, flight: StepInFlight, requests: RequestTable, ttftUs: number): void {
     const ttftClass = Math.floor(Math.log2(ttftUs) * CLASSES_PER_OCTAVE);
     if (!this.#byTtft.has(ttftClass)) {
-      this.#byTtft.set(ttftClass, this.#keep(replica, number, step, requests, ttftUs));
+      this.#byTtft.set(ttftClass, this.#keep(replica, flight, requests, ttftUs));
     }
   }
 
@@ -124,15 +113,15 @@ export class BatchKeeper {
     this.#nextSpaced = this.#spaced.at(-1)!.score + this.#spacing;
   }
 
-  #keep(replica: number, number: number, step: ScheduledStep, requests: RequestTable, score: number): Kept {
-    const [durationUs, attentionUs, attentionImbalance] = this.#current[replica]!;
+  #keep(replica: number, flight: StepInFlight, requests: RequestTable, score: number): Kept {
+    const { batch: step, number, durationUs, attentionUs, attentionImbalance } = flight;
     return {
       replica,
       step: number,
       score,
-      durationUs: durationUs!,
-      attentionUs: attentionUs!,
-      attentionImbalance: attentionImbalance!,
+      durationUs,
+      attentionUs,
+      attentionImbalance,
       requests: Array.from(step.slots.subarray(0, step.count), (slot) => requests.id[slot]!),
       qoLens: Array.from(step.qoLens.subarray(0, step.count)),
       kvLens: Array.from(step.kvLens.subarray(0, step.count)),

@@ -1,8 +1,9 @@
 // Everything a replay measures while it runs. One object for all replicas; called at each start of a step, each first
 // token and each end of a request, so it only adds and stores.
 
-import type { ScheduledStep } from "../batching/batching-policy.ts";
+import type { StepPassage } from "../engine/pipeline.ts";
 import type { RequestTable } from "../engine/request-table.ts";
+import type { StepInFlight } from "../engine/steps-in-flight.ts";
 import { integerPower } from "../integer-power.ts";
 import type { StepTiming } from "../step.ts";
 import { BatchKeeper, type StepName } from "./batch-keeper.ts";
@@ -24,6 +25,8 @@ export interface ReplayedStep {
   readonly step: number;
   readonly startUs: number;
   readonly timing: StepTiming;
+  /** Where it is when; undefined where steps follow one another. The engine's own, overwritten by the next step. */
+  readonly passage: StepPassage | undefined;
   /** Requests in the batch. */
   readonly running: number;
   readonly waiting: number;
@@ -39,6 +42,10 @@ export interface StepObserverOptions {
   readonly seriesLimit: number;
   readonly recordLimit: number;
   readonly recordSteps: readonly StepName[];
+  /** Of the pipeline; 1 without one. */
+  readonly stages: number;
+  /** Whether replicas take their steps together. */
+  readonly areStepsShared: boolean;
   /** Share of the routed experts that one token visits; 0 without a mixture of experts. */
   readonly expertShare: number;
 }
@@ -68,7 +75,11 @@ export class StepObserver {
   hitTokens = 0;
 
   stepCount = 0;
+  /** Time in which replicas had steps in flight. Durations of steps that overlap add up to overlapUs more. */
   busyUs = 0;
+  overlapUs = 0;
+  /** What each stage of a pipeline worked, in all replicas. */
+  readonly stageBusyUs: Float64Array;
   attentionUs = 0;
   gemmUs = 0;
   collectiveUs = 0;
@@ -94,6 +105,9 @@ export class StepObserver {
   imbalanceKnownUs = 0;
   imbalanceMax = 0;
 
+  /** Whether steps last longer than what they do: those of a pipeline, and those that go along with others. */
+  readonly hasWaits: boolean;
+
   readonly #slo: ServiceLevel;
   readonly #expertShare: number;
   readonly #onStep: ((step: ReplayedStep) => void) | undefined;
@@ -101,6 +115,8 @@ export class StepObserver {
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
     this.#expertShare = options.expertShare;
+    this.hasWaits = options.stages > 1 || options.areStepsShared;
+    this.stageBusyUs = new Float64Array(options.stages);
     this.#onStep = options.onStep;
     this.steps = new StepSeriesRecorder(options.seriesLimit);
     this.batches = new BatchKeeper(options.recordSteps);
@@ -109,16 +125,16 @@ export class StepObserver {
 
   stepStarted(
     replica: number,
-    number: number,
-    startUs: number,
-    step: ScheduledStep,
+    flight: StepInFlight,
     timing: StepTiming,
+    passage: StepPassage | undefined,
     waiting: number,
     kvBlocksUsed: number,
     requests: RequestTable,
   ): void {
+    const { batch: step, number, startUs, occupiedUs } = flight;
     const { count, tokens, qoLens, kvLens } = step;
-    const { durationUs, attentionUs, attentionImbalance, smBusyFraction } = timing;
+    const { attentionUs, attentionImbalance, smBusyFraction } = timing;
     let kvTokens = 0;
     let pairs = 0;
     for (let i = 0; i < count; i++) {
@@ -131,7 +147,7 @@ export class StepObserver {
     this.kvTokenSum += kvTokens;
     this.pairSum += pairs;
     this.stepCount++;
-    this.busyUs += durationUs;
+    this.busyUs += occupiedUs;
     this.attentionUs += attentionUs;
     this.gemmUs += timing.gemmUs;
     this.collectiveUs += timing.collectiveUs;
@@ -142,8 +158,10 @@ export class StepObserver {
     this.tokenSum += tokens;
     if (tokens > this.tokenMax) this.tokenMax = tokens;
     this.sampledSum += step.sampled;
-    if (this.#expertShare > 0) this.visitedShareSum += 1 - integerPower(1 - this.#expertShare, tokens);
-    this.kvBlockUs += kvBlocksUsed * durationUs;
+    if (this.#expertShare > 0) {
+      this.visitedShareSum += 1 - integerPower(1 - this.#expertShare, step.group?.tokens ?? tokens);
+    }
+    this.kvBlockUs += kvBlocksUsed * occupiedUs;
     if (kvBlocksUsed > this.kvBlocksMax) this.kvBlocksMax = kvBlocksUsed;
     if (smBusyFraction >= 0) {
       this.smBusyUs += smBusyFraction * attentionUs;
@@ -154,12 +172,13 @@ export class StepObserver {
       this.imbalanceKnownUs += attentionUs;
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
-    this.batches.stepStarted(replica, number, step, requests, timing);
+    this.batches.stepStarted(replica, flight, requests);
     this.#onStep?.({
       replica,
       step: number,
       startUs,
       timing,
+      passage,
       running: count,
       waiting,
       tokens,
@@ -172,7 +191,7 @@ export class StepObserver {
         replica,
         number,
         startUs,
-        durationUs,
+        flight.durationUs,
         count,
         waiting,
         tokens,
@@ -183,6 +202,13 @@ export class StepObserver {
         step.preemptedCount,
       );
     }
+  }
+
+  /** A step among others in flight: where it is when, and what of its duration the replica's earlier steps had too. */
+  stepEntered({ stageStartUs, stageEndUs }: StepPassage, overlapUs: number): void {
+    const { stageBusyUs } = this;
+    for (let s = 0; s < stageBusyUs.length; s++) stageBusyUs[s]! += stageEndUs[s]! - stageStartUs[s]!;
+    this.overlapUs += overlapUs;
   }
 
   preempted(count: number): void {
@@ -208,9 +234,9 @@ export class StepObserver {
     this.itlUs.add(gapUs, count);
   }
 
-  firstToken(replica: number, number: number, step: ScheduledStep, requests: RequestTable, slot: number): void {
+  firstToken(replica: number, flight: StepInFlight, requests: RequestTable, slot: number): void {
     const ttftUs = requests.firstTokenUs[slot]! - requests.arrivalUs[slot]!;
-    this.batches.firstToken(replica, number, step, requests, ttftUs);
+    this.batches.firstToken(replica, flight, requests, ttftUs);
   }
 
   requestFinished(replica: number, number: number, requests: RequestTable, slot: number): void {

@@ -1,7 +1,7 @@
 // What was measured, turned into the metrics of a report, as vLLM's serving benchmark defines them. Times are open loop:
 // from the arrival that the trace states.
 
-import type { Metrics } from "../documents/report.ts";
+import type { Deployment, Metrics } from "../documents/report.ts";
 import type { GpuFacts } from "../engine/gpu-facts.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import {
@@ -13,6 +13,7 @@ import {
   rankKvBytesPerToken,
   rankWeightBytes,
 } from "../model/model-cost.ts";
+import { wholeModel } from "../model/model-stages.ts";
 import type { StepObserver } from "./step-observer.ts";
 
 /** Hardware and model as far as utilisation needs them, for one replica. */
@@ -20,18 +21,26 @@ export interface UtilisationPeaks {
   readonly flopsPerToken: number;
   readonly headFlops: number;
   readonly attentionFlopsPerPair: number;
-  /** On each GPU, routed experts apart. */
+  /** On each GPU, routed experts apart; in a pipeline on one GPU of every stage together, as the two below it. */
   readonly weightBytesPerStep: number;
   readonly expertBytes: number;
   readonly kvBytesPerToken: number;
   /** Of each GPU. */
   readonly peakFlopsPerS: number;
   readonly peakBytesPerS: number;
+  /** Of a replica: `stages` times as many as share a layer. */
   readonly gpus: number;
+  readonly stages: number;
 }
 
-export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParallel: number): UtilisationPeaks {
-  const expertBytes = rankExpertBytes(model, tensorParallel);
+type Parallelism = Pick<Deployment, "tensorParallel" | "pipelineParallel" | "expertParallel">;
+
+export function utilisationPeaks(
+  model: ModelConfig,
+  gpu: GpuFacts,
+  { tensorParallel, pipelineParallel: stages = 1, expertParallel = tensorParallel }: Parallelism,
+): UtilisationPeaks {
+  const expertBytes = rankExpertBytes(model, expertParallel);
   const embeddingBytes = (model.vocabSize * model.hiddenSize * DTYPE_BYTES[model.dtype]) / tensorParallel;
   return {
     flopsPerToken: flopsPerToken(model),
@@ -39,12 +48,15 @@ export function utilisationPeaks(model: ModelConfig, gpu: GpuFacts, tensorParall
     attentionFlopsPerPair: attentionFlopsPerPair(model),
     // A lookup reads single rows of the embedding table.
     weightBytesPerStep:
-      rankWeightBytes(model, tensorParallel) - expertBytes - (model.tiedEmbeddings ? 0 : embeddingBytes),
+      rankWeightBytes(model, tensorParallel, wholeModel(model), expertParallel) -
+      expertBytes -
+      (model.tiedEmbeddings ? 0 : embeddingBytes),
     expertBytes,
     kvBytesPerToken: rankKvBytesPerToken(model, tensorParallel),
     peakFlopsPerS: (gpu.peakTensorTflops[model.dtype] ?? 0) * 1e12,
     peakBytesPerS: gpu.memoryBandwidthGBps * 1e9,
-    gpus: tensorParallel,
+    gpus: tensorParallel * stages,
+    stages,
   };
 }
 
@@ -56,6 +68,7 @@ export interface ReplayCounts {
   readonly endUs: number;
   readonly kvBlocks: number;
   readonly hasSlo: boolean;
+  readonly kvTransfers: Metrics["kvTransfers"];
 }
 
 export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: UtilisationPeaks): Metrics {
@@ -77,6 +90,8 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     other: observer.otherUs,
     host: observer.hostUs,
   };
+  const stepUs = observer.busyUs + observer.overlapUs;
+  const waitUs = Math.max(0, stepUs - Object.values(parts).reduce((sum, us) => sum + us, 0));
   return {
     completed: observer.completed,
     rejected: counts.rejected,
@@ -98,6 +113,7 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
     ...(observer.draftTokens === 0
       ? {}
       : { speculation: { draftTokens: observer.draftTokens, acceptedTokens: observer.acceptedTokens } }),
+    ...(counts.kvTransfers === undefined ? {} : { kvTransfers: counts.kvTransfers }),
     prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
     kvUsage: {
       mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),
@@ -114,13 +130,17 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
         ? { mean: observer.imbalanceUs / observer.imbalanceKnownUs, max: observer.imbalanceMax }
         : null,
     mfu: ratio(flops, busyS * peaks.peakFlopsPerS * peaks.gpus),
-    mbu: ratio(bytes, busyS * peaks.peakBytesPerS),
+    mbu: ratio(bytes, busyS * peaks.peakBytesPerS * peaks.stages),
+    ...(peaks.stages === 1
+      ? {}
+      : { stageIdle: Array.from(observer.stageBusyUs, (us) => (observer.busyUs > 0 ? 1 - us / observer.busyUs : 0)) }),
     stepTimeShare: {
-      attention: ratio(parts.attention, observer.busyUs),
-      gemm: ratio(parts.gemm, observer.busyUs),
-      collective: ratio(parts.collective, observer.busyUs),
-      other: ratio(parts.other, observer.busyUs),
-      host: ratio(parts.host, observer.busyUs),
+      attention: ratio(parts.attention, stepUs),
+      gemm: ratio(parts.gemm, stepUs),
+      collective: ratio(parts.collective, stepUs),
+      other: ratio(parts.other, stepUs),
+      host: ratio(parts.host, stepUs),
+      ...(observer.hasWaits ? { wait: ratio(waitUs, stepUs) } : {}),
     },
   };
 }

@@ -1,7 +1,7 @@
 // Name or path → ModelConfig. Bundled models are Hugging Face config files next to the package's sources.
 
-import { readFileSync } from "node:fs";
-import { basename, dirname } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ModelError, parseModelConfig } from "./hugging-face.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -25,13 +25,15 @@ const bundled = new URL("../../models/", import.meta.url);
  * @throws ModelError when there is no such model or the file cannot be used
  */
 export function findModel(nameOrPath: string): ModelConfig {
-  const short = nameOrPath.split("/").at(-1)!.toLowerCase();
+  // A folder of the same name as a bundled model is meant where it is there.
+  const isFolder = nameOrPath.includes("/") && existsSync(join(nameOrPath, "config.json"));
+  const short = isFolder ? "" : nameOrPath.split("/").at(-1)!.toLowerCase();
   // Version suffixes of publishers (Mixtral-8x7B-v0.1) name the same shapes.
   const name = MODEL_NAMES.find((candidate) => candidate === short || short.startsWith(`${candidate}-v`));
   if (name !== undefined) return readModel(fileURLToPath(new URL(`${name}.json`, bundled)), name);
   const file = nameOrPath.endsWith(".json") ? nameOrPath : `${nameOrPath}/config.json`;
   const isConfig = basename(file) === "config.json";
-  return readModel(file, isConfig ? basename(dirname(file)) : basename(file, ".json"), nameOrPath);
+  return readModel(file, isConfig ? basename(dirname(resolve(file))) : basename(file, ".json"), nameOrPath);
 }
 
 function readModel(file: string, name: string, asked: string = name): ModelConfig {
@@ -46,7 +48,11 @@ function readModel(file: string, name: string, asked: string = name): ModelConfi
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new ModelError(asked, "", `${file} is not JSON: ${(error as Error).message}`);
+    throw new ModelError(file, "", `is not JSON: ${(error as Error).message}`);
   }
-  return parseModelConfig(json, name);
+  try {
+    return parseModelConfig(json, name);
+  } catch (error) {
+    throw error instanceof ModelError ? new ModelError(file, error.field, error.found) : error;
+  }
 }

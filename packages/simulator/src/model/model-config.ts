@@ -54,6 +54,8 @@ export interface ModelConfig {
   readonly queryKeyNorm?: boolean;
   readonly moe?: MixtureOfExperts;
   readonly mla?: LatentAttention;
+  /** What of its description is not modelled, for the warnings of reports. */
+  readonly notes?: readonly string[];
 }
 
 /** The same model with weights or KV cache stored otherwise; undefined leaves them as they are. */

@@ -3,6 +3,7 @@
 
 import type { KvDtype } from "@isochron/planner";
 import { type ModelConfig, rankKvHeads, type WeightDtype } from "./model-config.ts";
+import { type ModelStage, wholeModel } from "./model-stages.ts";
 
 export const DTYPE_BYTES: Readonly<Record<KvDtype, number>> = { bf16: 2, fp16: 2, fp32: 4, fp8_e4m3: 1, fp8_e5m2: 1 };
 
@@ -30,6 +31,8 @@ interface ParameterCounts {
   readonly embeddings: number;
   /** Q and output projections, MLPs, experts: split evenly. */
   readonly split: number;
+  /** Routed experts among them. */
+  readonly routed: number;
   /** K and V projections of one KV head: a rank has those of its KV heads. */
   readonly perKvHead: number;
   /** Norms and routers: every rank has all of them. */
@@ -38,33 +41,46 @@ interface ParameterCounts {
 
 /** All parameters of the model. */
 export function parameterCount(model: ModelConfig): number {
-  const counts = countParameters(model);
+  const counts = countParameters(model, wholeModel(model));
   return counts.embeddings + counts.split + counts.perKvHead * model.kvHeads + counts.replicated;
 }
 
-/** Bytes of weights on each rank of a tensor-parallel group. */
-export function rankWeightBytes(model: ModelConfig, tensorParallel: number): number {
-  const counts = countParameters(model);
-  const matrices = counts.split / tensorParallel + counts.perKvHead * rankKvHeads(model, tensorParallel);
+/**
+ * Bytes of weights on each rank of a tensor-parallel group: of the whole model, or of one stage of a pipeline. Routed experts
+ * may be spread over more GPUs than the group has.
+ */
+export function rankWeightBytes(
+  model: ModelConfig,
+  tensorParallel: number,
+  stage: ModelStage = wholeModel(model),
+  expertParallel: number = tensorParallel,
+): number {
+  const counts = countParameters(model, stage);
+  const elsewhere = counts.routed * (1 / tensorParallel - 1 / expertParallel);
+  const matrices = counts.split / tensorParallel - elsewhere + counts.perKvHead * rankKvHeads(model, tensorParallel);
   const others = counts.embeddings / tensorParallel + counts.replicated;
   return Math.ceil(matrices * weightBytes(model) + others * DTYPE_BYTES[model.dtype]);
 }
 
-/** Bytes of the routed experts on each rank of a group: no step reads those that no token visits. */
-export function rankExpertBytes(model: ModelConfig, tensorParallel: number): number {
+/** Bytes of the routed experts on each of the GPUs that they are spread over: no step reads those that no token visits. */
+export function rankExpertBytes(model: ModelConfig, gpus: number): number {
   const { moe } = model;
   if (moe === undefined) return 0;
   const parameters = (model.layers - moe.denseLayers) * moe.experts * 3 * model.hiddenSize * moe.expertIntermediateSize;
-  return (parameters * weightBytes(model)) / tensorParallel;
+  return (parameters * weightBytes(model)) / gpus;
 }
 
-/** Bytes of KV cache that one token takes on each rank of a tensor-parallel group, all layers. */
-export function rankKvBytesPerToken(model: ModelConfig, tensorParallel: number): number {
+/** Bytes of KV cache that one token takes on each rank of a tensor-parallel group: all layers, or those of one stage. */
+export function rankKvBytesPerToken(
+  model: ModelConfig,
+  tensorParallel: number,
+  stage: ModelStage = wholeModel(model),
+): number {
   const elements =
     model.mla === undefined
       ? 2 * rankKvHeads(model, tensorParallel) * model.headDim
       : model.mla.kvRank + model.mla.ropeHeadDim;
-  return model.layers * elements * DTYPE_BYTES[model.kvDtype ?? model.dtype];
+  return stage.layers * elements * DTYPE_BYTES[model.kvDtype ?? model.dtype];
 }
 
 /** Flops of one token outside attention and output head: two for each weight that it is multiplied with. */
@@ -93,19 +109,22 @@ export function attentionFlopsPerPair(model: ModelConfig): number {
   return 2 * model.layers * model.queryHeads * width;
 }
 
-function countParameters(model: ModelConfig): ParameterCounts {
+function countParameters(model: ModelConfig, stage: ModelStage): ParameterCounts {
   const { moe, hiddenSize } = model;
+  const { layers, denseLayers, hasEmbedding, hasHead } = stage;
   const dense = 3 * hiddenSize * model.intermediateSize;
-  const moeLayers = moe === undefined ? 0 : model.layers - moe.denseLayers;
-  const experts =
-    moe === undefined ? 0 : (moe.experts + moe.sharedExperts) * 3 * hiddenSize * moe.expertIntermediateSize;
-  const embeddings = hiddenSize * model.vocabSize * (model.tiedEmbeddings ? 1 : 2);
+  const moeLayers = layers - denseLayers;
+  const expert = moe === undefined ? 0 : 3 * hiddenSize * moe.expertIntermediateSize;
+  const experts = moe === undefined ? 0 : (moe.experts + moe.sharedExperts) * expert;
+  const tables = (hasEmbedding ? 1 : 0) + (hasHead ? 1 : 0);
+  const embeddings = hiddenSize * model.vocabSize * (model.tiedEmbeddings ? Math.min(1, tables) : tables);
   const norms = 2 * hiddenSize + (model.queryKeyNorm ? 2 * model.headDim : 0) + latentNorms(model);
   return {
     embeddings,
-    split: model.layers * projectionParameters(model) + (model.layers - moeLayers) * dense + moeLayers * experts,
-    perKvHead: model.layers * keyValueParameters(model),
-    replicated: model.layers * norms + moeLayers * hiddenSize * (moe?.experts ?? 0) + hiddenSize,
+    split: layers * projectionParameters(model) + denseLayers * dense + moeLayers * experts,
+    routed: moeLayers * (moe?.experts ?? 0) * expert,
+    perKvHead: layers * keyValueParameters(model),
+    replicated: layers * norms + moeLayers * hiddenSize * (moe?.experts ?? 0) + (hasHead ? hiddenSize : 0),
   };
 }
 

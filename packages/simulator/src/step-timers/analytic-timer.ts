@@ -12,8 +12,8 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
-import { type StepCostOptions, StepCosts } from "./step-costs.ts";
-import { addUp, emptyTiming } from "./timing.ts";
+import { StageCosts } from "./stage-costs.ts";
+import type { StepCostOptions } from "./step-costs.ts";
 
 /** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
 const WHOLE_JOBS_SHARE = 1.1;
@@ -23,12 +23,10 @@ const MERGE_ROWS = 16;
 
 export class AnalyticTimer implements StepTimer {
   readonly name = "analytic";
-  private readonly layers: number;
-  private readonly costs: StepCosts;
+  private readonly costs: StageCosts;
   private readonly attention: AttentionShape;
   private readonly device: Device;
   private readonly launch: KernelCosts;
-  private readonly timing: StepTiming = emptyTiming();
   private readonly group: number;
   /** Rows of the query tile of a decode. */
   private readonly decodeRows: number;
@@ -46,8 +44,7 @@ export class AnalyticTimer implements StepTimer {
     attention: AttentionShape,
     options: StepCostOptions,
   ) {
-    this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, options);
+    this.costs = new StageCosts(model, profile, tensorParallel, options);
     this.attention = attention;
     this.device = plannerDevice(profile, attention);
     this.launch = resolveCosts(
@@ -73,9 +70,7 @@ export class AnalyticTimer implements StepTimer {
   }
 
   time(step: Step): StepTiming {
-    const { timing } = this;
-    timing.attentionUs = this.layers * this.attentionUs(step);
-    return addUp(timing, this.costs, step);
+    return this.costs.addUp(this.attentionUs(step), step);
   }
 
   /** One layer's attention launch. */

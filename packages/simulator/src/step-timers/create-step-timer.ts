@@ -73,15 +73,34 @@ export function createStepTimer(options: StepTimerOptions): StepTimer {
       `a divisor of the ${model.queryHeads} query heads of ${model.name}`,
     );
   }
-  const { expertParallel = false, expertShareCv = 0 } = options;
-  if (expertParallel && (model.moe === undefined || model.moe.experts % tensorParallel !== 0)) {
-    const expected = `false: ${model.name} has ${model.moe?.experts ?? "no"} experts to divide among ${tensorParallel} GPUs`;
-    throw new StepTimerError("expertParallel", expertParallel, expected);
+  const { expertParallel, expertShareCv = 0, pipelineParallel = 1 } = options;
+  if (!Number.isInteger(pipelineParallel) || pipelineParallel < 1 || pipelineParallel > model.layers) {
+    const expected = `an integer from 1 to the ${model.layers} layers of ${model.name}`;
+    throw new StepTimerError("pipelineParallel", pipelineParallel, expected);
   }
+  if (expertParallel !== undefined) checkExpertParallel(expertParallel, options);
   if (!(expertShareCv >= 0 && Number.isFinite(expertShareCv))) {
     throw new StepTimerError("expertShareCv", expertShareCv, "a finite number of at least 0");
   }
   const { runner, profile, exactLengths } = options;
   if (runner !== undefined) return new ExecutorTimer(model, profile, tensorParallel, runner, options, exactLengths);
   return TIMERS[kind](options, rankAttention(model, tensorParallel, pageSize));
+}
+
+function checkExpertParallel(
+  gpus: number,
+  { model, tensorParallel = 1, pipelineParallel = 1 }: StepTimerOptions,
+): void {
+  const refuse = (expected: string): never => {
+    throw new StepTimerError("expertParallel", gpus, expected);
+  };
+  const experts = model.moe?.experts;
+  if (experts === undefined) refuse(`a mixture of experts: ${model.name} is dense`);
+  if (!(Number.isInteger(gpus) && gpus > 0 && gpus % tensorParallel === 0)) {
+    refuse(`a multiple of the ${tensorParallel} GPUs that share a layer's attention`);
+  }
+  if (experts! % gpus !== 0) refuse(`a divisor of the ${experts} experts of ${model.name}`);
+  if (pipelineParallel > 1 && gpus > tensorParallel) {
+    refuse(`${tensorParallel} in a pipeline, whose stages do not share experts with other replicas`);
+  }
 }

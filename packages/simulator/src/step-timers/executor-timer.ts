@@ -1,12 +1,12 @@
 // Hardware in the loop: the attention of each step is planned and run by an executor, and timed there; the rest as
-// StepCosts has it. The executor is given from outside, so that the simulator knows no GPU.
+// StageCosts has it. The executor is given from outside, so that the simulator knows no GPU.
 
 import type { GpuProfile } from "../gpu/profile.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
 import { LaunchMemo, type LaunchTimes } from "./launch-memo.ts";
-import { type StepCostOptions, StepCosts } from "./step-costs.ts";
-import { addUp, emptyTiming } from "./timing.ts";
+import { StageCosts } from "./stage-costs.ts";
+import type { StepCostOptions } from "./step-costs.ts";
 
 /** Runs the attention of one layer and says how long it took. */
 export interface AttentionRunner {
@@ -17,11 +17,9 @@ export interface AttentionRunner {
 export class ExecutorTimer implements StepTimer {
   readonly name = "cuda";
   private readonly runner: AttentionRunner;
-  private readonly layers: number;
-  private readonly costs: StepCosts;
+  private readonly costs: StageCosts;
   private readonly memo: LaunchMemo;
   private readonly launch: LaunchTimes = { durationUs: 0, imbalance: Number.NaN, busyFraction: Number.NaN };
-  private readonly timing: StepTiming = emptyTiming();
 
   constructor(
     model: ModelConfig,
@@ -32,20 +30,18 @@ export class ExecutorTimer implements StepTimer {
     exactLengths = false,
   ) {
     this.runner = runner;
-    this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, options);
+    this.costs = new StageCosts(model, profile, tensorParallel, options);
     this.memo = new LaunchMemo(exactLengths);
   }
 
   time(step: Step): StepTiming {
-    const { timing, launch, memo, runner } = this;
+    const { launch, memo, runner } = this;
     const { count } = step;
     if (!memo.find(count, step.qoLens, step.kvLens, launch)) {
       launch.durationUs = runner.timeUs(memo.qoLens.subarray(0, count), memo.kvLens.subarray(0, count));
       launch.imbalance = launch.busyFraction = Number.NaN;
       memo.remember(launch);
     }
-    timing.attentionUs = this.layers * launch.durationUs;
-    return addUp(timing, this.costs, step);
+    return this.costs.addUp(launch.durationUs, step);
   }
 }

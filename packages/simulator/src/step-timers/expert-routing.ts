@@ -32,6 +32,9 @@ export class ExpertRouting {
   readonly ranks: number;
   /** Share of visits by expert, and rank of each: popular ones first. They add up to 1. */
   readonly shares: Float64Array;
+  /** Ranks that one token visits, on average, and the chance that it visits the one that is visited most. */
+  readonly ranksPerToken: number;
+  readonly busiestRankChance: number;
   private readonly rankOf: Int32Array;
 
   constructor(experts: number, expertsPerToken: number, ranks: number, shareCv: number) {
@@ -43,6 +46,11 @@ export class ExpertRouting {
       const at = e % (2 * ranks);
       return at < ranks ? at : 2 * ranks - 1 - at;
     });
+    // A rank is missed by a token that misses each of its experts, taken as independent of one another.
+    const missed = new Float64Array(ranks).fill(1);
+    for (let e = 0; e < experts; e++) missed[this.rankOf[e]!]! *= 1 - expertsPerToken * this.shares[e]!;
+    this.ranksPerToken = missed.reduce((sum, chance) => sum + 1 - chance, 0);
+    this.busiestRankChance = missed.reduce((most, chance) => Math.max(most, 1 - chance), 0);
   }
 
   /** In expectation over the choices of so many tokens. */

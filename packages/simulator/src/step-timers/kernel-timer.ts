@@ -1,4 +1,4 @@
-// The `kernel` step timer: plans the attention of a step and simulates the plan on every SM; the rest as StepCosts has
+// The `kernel` step timer: plans the attention of a step and simulates the plan on every SM; the rest as StageCosts has
 // it. One plan per step serves all layers, since their attention is the same work, and all ranks; and all steps whose
 // decodes are of nearly the same lengths (launch-memo.ts).
 
@@ -10,19 +10,17 @@ import { KernelSimulator } from "../kernel/kernel-simulator.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
 import { LaunchMemo, type LaunchTimes } from "./launch-memo.ts";
-import { type StepCostOptions, StepCosts } from "./step-costs.ts";
-import { addUp, emptyTiming } from "./timing.ts";
+import { StageCosts } from "./stage-costs.ts";
+import type { StepCostOptions } from "./step-costs.ts";
 
 export class KernelTimer implements StepTimer {
   readonly name = "kernel";
   readonly policy: PolicyName;
-  private readonly layers: number;
-  private readonly costs: StepCosts;
+  private readonly costs: StageCosts;
   private readonly planner: Planner;
   private readonly simulator: KernelSimulator;
   private readonly memo: LaunchMemo;
   private readonly launch: LaunchTimes = { durationUs: 0, imbalance: 0, busyFraction: 0 };
-  private readonly timing: StepTiming = emptyTiming();
 
   constructor(
     model: ModelConfig,
@@ -35,22 +33,20 @@ export class KernelTimer implements StepTimer {
   ) {
     this.policy = policy;
     this.memo = new LaunchMemo(exactLengths);
-    this.layers = model.layers;
-    this.costs = new StepCosts(model, profile, tensorParallel, options);
+    this.costs = new StageCosts(model, profile, tensorParallel, options);
     this.planner = createPlanner({ attention, device: plannerDevice(profile, attention), policy });
     this.simulator = new KernelSimulator(profile);
   }
 
   time(step: Step): StepTiming {
-    const { timing, launch, memo } = this;
+    const { costs, launch, memo } = this;
     if (!memo.find(step.count, step.qoLens, step.kvLens, launch)) {
       this.simulate(step.count);
       memo.remember(launch);
     }
-    timing.attentionUs = this.layers * launch.durationUs;
-    timing.attentionImbalance = launch.imbalance;
-    timing.smBusyFraction = launch.busyFraction;
-    return addUp(timing, this.costs, step);
+    costs.timing.attentionImbalance = launch.imbalance;
+    costs.timing.smBusyFraction = launch.busyFraction;
+    return costs.addUp(launch.durationUs, step);
   }
 
   /** Plans and simulates the batch that the memo does not know. */

@@ -2,7 +2,8 @@
 // the difference of two simulated launches, the step's own and that of the even batch with the same sums.
 //
 // Steps that a captured graph replays are padded to its size; those of decodes alone also run the attention that was
-// captured. Measurements are of eager launches, so the even batch is planned as one.
+// captured. Measurements are of eager launches, so the even batch is planned as one. In a pipeline each stage runs its share
+// of the layers, and the profile's links say what lies between them.
 
 import type { AttentionShape, Planner, PolicyName } from "@isochron/planner";
 import { createPlanner } from "@isochron/planner";
@@ -14,7 +15,9 @@ import { AttentionGrid, type AttentionLaunch } from "../layer-times/attention-gr
 import type { LayerTimes } from "../layer-times/layer-times.ts";
 import { LayerTimesError } from "../layer-times/layer-times.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { type ModelStage, modelStages } from "../model/model-stages.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
+import { StageTransfers } from "./stage-costs.ts";
 import { emptyTiming } from "./timing.ts";
 
 export interface MeasuredTimerOptions {
@@ -24,6 +27,8 @@ export interface MeasuredTimerOptions {
   readonly graph?: PolicyName | undefined;
   /** Largest number of tokens that a graph was captured for (vLLM: twice max_num_seqs, at most 512); 0: no graphs. */
   readonly graphTokens: number;
+  /** Stages of a pipeline that the layers are split over. Default 1. */
+  readonly pipelineParallel?: number | undefined;
   /** False: every batch takes as long as the even one. For showing what unevenness costs. Default true. */
   readonly seesUnevenness?: boolean | undefined;
 }
@@ -31,25 +36,25 @@ export interface MeasuredTimerOptions {
 /** Layers of a transformer block, and how often each runs in it. */
 const BLOCK_GEMMS: readonly string[] = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"];
 const BLOCK_OTHERS: Readonly<Record<string, number>> = { layernorm: 2, qk_norm: 1, rotary_emb: 1, act_fn: 1 };
-const EDGES: readonly string[] = ["embedding", "final_layernorm"];
-
 type Rows = CurveTable["rows"];
 
 export class MeasuredTimer implements StepTimer {
   readonly name = "measured";
-  private readonly layers: number;
+  private readonly stages: readonly ModelStage[];
+  private readonly transfers: StageTransfers;
   private readonly graphTokens: number;
   private readonly seesUnevenness: boolean;
   private readonly blockGemms: readonly Rows[];
   private readonly blockOthers: readonly (readonly [Rows, number])[];
-  private readonly edges: readonly Rows[];
+  private readonly embedding: Rows;
+  private readonly finalNorm: Rows;
   private readonly head: Rows;
   private readonly sampler: Rows;
   private readonly eager: Planner;
   private readonly graph: Planner;
   private readonly simulator: KernelSimulator;
   private readonly grid: AttentionGrid;
-  private readonly timing: StepTiming = emptyTiming();
+  private readonly timing: StepTiming;
 
   /** @throws LayerTimesError when a layer that the model has was not measured */
   constructor(
@@ -64,14 +69,17 @@ export class MeasuredTimer implements StepTimer {
       if (rows === undefined) throw new LayerTimesError(times.origin, 0, `has no times of the layer ${name}`);
       return rows;
     };
-    this.layers = model.layers;
+    this.stages = modelStages(model, options.pipelineParallel ?? 1);
+    this.transfers = new StageTransfers(model, profile, 1);
+    this.timing = emptyTiming(this.stages.length);
     this.graphTokens = options.graphTokens;
     this.seesUnevenness = options.seesUnevenness ?? true;
     this.blockGemms = BLOCK_GEMMS.map((name) => find(times.byTokens, name));
     this.blockOthers = Object.entries(BLOCK_OTHERS)
       .filter(([name]) => name !== "qk_norm" || model.queryKeyNorm === true)
       .map(([name, runs]) => [find(times.byTokens, name), runs]);
-    this.edges = EDGES.map((name) => find(times.byTokens, name));
+    this.embedding = find(times.byTokens, "embedding");
+    this.finalNorm = find(times.byTokens, "final_layernorm");
     this.head = find(times.bySequences, "lm_head");
     this.sampler = find(times.bySequences, "sampler");
     const device = plannerDevice(profile, attention);
@@ -82,18 +90,33 @@ export class MeasuredTimer implements StepTimer {
   }
 
   time(step: Step): StepTiming {
-    const { timing, layers } = this;
+    const { timing, stages } = this;
     const tokens = step.tokens <= this.graphTokens ? capturedTokens(step.tokens) : step.tokens;
-    timing.attentionUs = layers * this.attentionUs(step);
-    let gemmUs = 0;
-    for (const rows of this.blockGemms) gemmUs += extrapolate(rows, tokens);
-    timing.gemmUs = layers * gemmUs + (step.sampled === 0 ? 0 : extrapolate(this.head, step.sampled));
-    let otherUs = 0;
-    for (const [rows, runs] of this.blockOthers) otherUs += runs * extrapolate(rows, tokens);
-    let edgeUs = step.sampled === 0 ? 0 : extrapolate(this.sampler, step.sampled);
-    for (const rows of this.edges) edgeUs += extrapolate(rows, tokens);
-    timing.otherUs = layers * otherUs + edgeUs;
-    timing.durationUs = timing.attentionUs + timing.gemmUs + timing.otherUs;
+    const layerAttentionUs = this.attentionUs(step);
+    let layerGemmUs = 0;
+    for (const rows of this.blockGemms) layerGemmUs += extrapolate(rows, tokens);
+    let layerOtherUs = 0;
+    for (const [rows, runs] of this.blockOthers) layerOtherUs += runs * extrapolate(rows, tokens);
+    const headUs = step.sampled === 0 ? 0 : extrapolate(this.head, step.sampled);
+    const samplerUs = step.sampled === 0 ? 0 : extrapolate(this.sampler, step.sampled);
+    timing.attentionUs = timing.gemmUs = timing.otherUs = timing.collectiveUs = 0;
+    for (const [s, { layers, hasEmbedding, hasHead }] of stages.entries()) {
+      const attentionUs = layers * layerAttentionUs;
+      const gemmUs = layers * layerGemmUs + (hasHead ? headUs : 0);
+      let edgeUs = hasHead ? samplerUs : 0;
+      if (hasEmbedding) edgeUs += extrapolate(this.embedding, tokens);
+      if (hasHead) edgeUs += extrapolate(this.finalNorm, tokens);
+      const otherUs = layers * layerOtherUs + edgeUs;
+      timing.attentionUs += attentionUs;
+      timing.gemmUs += gemmUs;
+      timing.otherUs += otherUs;
+      if (timing.stageUs !== undefined) timing.stageUs[s] = attentionUs + gemmUs + otherUs;
+    }
+    if (timing.stageUs !== undefined) {
+      timing.transferUs = this.transfers.us(step.tokens);
+      timing.collectiveUs = (stages.length - 1) * timing.transferUs;
+    }
+    timing.durationUs = timing.attentionUs + timing.gemmUs + timing.otherUs + timing.collectiveUs;
     return timing;
   }
 
@@ -114,7 +137,8 @@ export class MeasuredTimer implements StepTimer {
 
   private simulateEven({ prefillTokens, prefillHistory, decodes, decodeKv }: AttentionLaunch): number {
     const prefills = prefillTokens === 0 ? 0 : 1;
-    const kvLen = Math.round(decodeKv);
+    // The table's decodes are behind so many tokens, and see their own too.
+    const kvLen = Math.round(decodeKv) + 1;
     const qoLens = new Int32Array(prefills + decodes).fill(1);
     const kvLens = new Int32Array(prefills + decodes).fill(kvLen);
     if (prefills === 1) {
@@ -137,7 +161,7 @@ function evenLaunch(step: Step): AttentionLaunch {
     const kvLen = step.kvLens[i]!;
     if (qoLen === 1) {
       decodes++;
-      decodeKv += kvLen;
+      decodeKv += kvLen - 1;
     } else {
       prefillTokens += qoLen;
       historyProduct += qoLen * (kvLen - qoLen);

@@ -1,31 +1,33 @@
 // Everything of a step but attention, on one rank of a tensor-parallel group (all ranks do the same, or wait for the one
-// with the busiest experts): projections and MLP of every layer, the output head for sampled tokens, two all-reduces per
-// layer, small kernels, host time.
+// with the busiest experts), in one stage of a pipeline: projections and MLP of every layer, the output head for sampled
+// tokens, two all-reduces per layer (or one, and all-to-alls of the experts), small kernels, host time.
 //
 // Each is a function of the number of tokens, of sampled tokens or of requests. The per-token ones are memoised by
 // token count: the same numbers, found once.
 
-import { extrapolate } from "../gpu/curve.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import type { ModelConfig, WeightDtype } from "../model/model-config.ts";
 import { rankKvHeads } from "../model/model-config.ts";
 import { DTYPE_BYTES } from "../model/model-cost.ts";
+import type { ModelStage } from "../model/model-stages.ts";
+import { ExpertExchange } from "./expert-exchange.ts";
 import { EXPERT_SHARE_CV, ExpertRouting } from "./expert-routing.ts";
 import { GemmTimes } from "./gemm-times.ts";
+import { LinkTimes } from "./link-times.ts";
 
-/** All-reduces of one layer: after the output projection and after the MLP. */
+/** All-reduces of one layer: after the output projection and after the MLP, unless all-to-alls take the latter's place. */
 const ALL_REDUCES_PER_LAYER = 2;
-
-/** Start-up of an all-reduce without a measured table, chosen: a little above the measured ones on NVLink. */
-const ALL_REDUCE_FIXED_US = 6;
 
 /** Token counts up to which costs are memoised: above any max_num_batched_tokens in use. */
 const MEMO_TOKENS = 32_768;
 
 /** How the experts of a mixture are placed and used. */
 export interface ExpertOptions {
-  /** Whole experts on each rank instead of a slice of every expert; false unless given. */
-  readonly expertParallel?: boolean | undefined;
+  /**
+   * GPUs with whole experts on each, instead of a slice of every expert on each of tensorParallel: these, whose activations
+   * are all-reduced either way, or those of several replicas that step together, with all-to-alls between them.
+   */
+  readonly expertParallel?: number | undefined;
   /** Coefficient of variation of the experts' shares of the tokens; 0 is even. EXPERT_SHARE_CV unless given. */
   readonly expertShareCv?: number | undefined;
 }
@@ -36,11 +38,16 @@ export interface HostTime {
   readonly requestUs: number;
   /** More in a step that computes prompts: no graph replays it, so that every kernel is launched by itself. Default 0. */
   readonly promptStepUs?: number | undefined;
-  /** The host prepares the next step while the GPU computes this one. Default false. */
+  /**
+   * The host prepares the next step while the GPU computes this one. Default false. A replay that schedules asynchronously has
+   * them overlap by itself: this is for engines whose scheduler is not modelled.
+   */
   readonly overlaps?: boolean | undefined;
 }
 
 export interface StepCostOptions extends ExpertOptions {
+  /** Stages of a pipeline that the layers are split over, each on GPUs of its own. Default 1. */
+  readonly pipelineParallel?: number | undefined;
   /** The engine's host; the profile's unless given. */
   readonly host?: HostTime | undefined;
 }
@@ -54,28 +61,41 @@ export class StepCosts {
   readonly model: ModelConfig;
   readonly profile: GpuProfile;
   readonly tensorParallel: number;
+  readonly stage: ModelStage;
   private readonly gemm: GemmTimes;
+  private readonly links: LinkTimes;
   /** Of activations. */
   private readonly elementBytes: number;
   private readonly weights: WeightDtype;
   /** GPUs that share one expert. */
   private readonly expertSlices: number;
   private readonly routing: ExpertRouting | undefined;
+  /** Undefined where every expert is on the GPUs that share its layer's attention. */
+  private readonly exchange: ExpertExchange | undefined;
   private readonly shapes: readonly Shape[];
   private readonly gemmMemo = emptyMemo();
   private readonly headMemo = emptyMemo();
   private readonly otherMemo = emptyMemo();
   private readonly collectiveMemo = emptyMemo();
+  private readonly expertMemo = emptyMemo();
   private readonly host: HostTime;
   private readonly samplerFixedUs: number;
   /** Logits read for one token: every rank samples from the gathered logits of the whole vocabulary. */
   private readonly samplerBytes: number;
   private readonly elementwiseBytesPerUs: number;
 
-  constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: StepCostOptions = {}) {
+  constructor(
+    model: ModelConfig,
+    profile: GpuProfile,
+    tensorParallel: number,
+    stage: ModelStage,
+    options: StepCostOptions,
+  ) {
     this.model = model;
     this.profile = profile;
     this.tensorParallel = tensorParallel;
+    this.stage = stage;
+    this.links = new LinkTimes(profile);
     this.host = options.host ?? { stepUs: profile.host.stepUs.value, requestUs: profile.host.requestUs.value };
     this.samplerFixedUs = profile.sampler.fixedUs.value;
     this.samplerBytes = model.vocabSize * profile.sampler.bytesPerLogit.value;
@@ -83,17 +103,34 @@ export class StepCosts {
     this.gemm = new GemmTimes(profile);
     this.elementBytes = DTYPE_BYTES[model.dtype];
     this.weights = model.weightDtype ?? model.dtype;
-    const { expertParallel = false, expertShareCv = EXPERT_SHARE_CV } = options;
-    this.expertSlices = expertParallel ? 1 : tensorParallel;
+    const { expertParallel, expertShareCv = EXPERT_SHARE_CV } = options;
+    this.expertSlices = expertParallel === undefined ? tensorParallel : 1;
     if (model.moe !== undefined) {
       const { experts, expertsPerToken } = model.moe;
-      this.routing = new ExpertRouting(experts, expertsPerToken, tensorParallel / this.expertSlices, expertShareCv);
+      this.routing = new ExpertRouting(experts, expertsPerToken, expertParallel ?? 1, expertShareCv);
+      if (this.routing.ranks > tensorParallel) {
+        this.exchange = new ExpertExchange(model, this.links, this.routing, tensorParallel);
+      }
     }
     this.shapes = attentionShapes(model, tensorParallel);
   }
 
-  /** Projections and MLPs of all layers, and the output head for the sampled tokens. */
-  gemmUs(tokens: number, sampled: number): number {
+  /** Projections and MLPs of the stage's layers, and the output head for the sampled tokens. `groupTokens`: of all replicas. */
+  gemmUs(tokens: number, sampled: number, groupTokens: number): number {
+    const ownUs = this.ownGemmUs(tokens, sampled);
+    return this.exchange === undefined ? ownUs : ownUs + this.spreadExpertsUs(groupTokens);
+  }
+
+  /** The routed experts of the stage's layers where they are spread over the GPUs of several replicas. */
+  private spreadExpertsUs(groupTokens: number): number {
+    const { stage, expertMemo } = this;
+    const layers = stage.layers - stage.denseLayers;
+    if (groupTokens > MEMO_TOKENS) return layers * this.routedExpertsUs(groupTokens);
+    if (expertMemo[groupTokens]! < 0) expertMemo[groupTokens] = layers * this.routedExpertsUs(groupTokens);
+    return expertMemo[groupTokens]!;
+  }
+
+  private ownGemmUs(tokens: number, sampled: number): number {
     if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
     const { gemmMemo, headMemo } = this;
     if (gemmMemo[tokens]! < 0) gemmMemo[tokens] = this.layersGemmUs(tokens);
@@ -103,28 +140,44 @@ export class StepCosts {
 
   private headUs(sampled: number): number {
     const { model, tensorParallel } = this;
+    if (!this.stage.hasHead) return 0;
     return this.gemm.us(sampled, Math.ceil(model.vocabSize / tensorParallel), model.hiddenSize, model.dtype);
   }
 
-  /** All-reduces of all layers; 0 on one GPU. */
-  collectiveUs(tokens: number): number {
+  /** What the GPUs of the stage's layers send one another. `groupTokens`, `mostTokens`: of all replicas, as in StepGroup. */
+  collectiveUs(tokens: number, groupTokens: number, mostTokens: number): number {
+    const ownUs = this.ownCollectiveUs(tokens);
+    if (this.exchange === undefined) return ownUs;
+    return ownUs + (this.stage.layers - this.stage.denseLayers) * this.exchange.us(groupTokens, mostTokens);
+  }
+
+  /** Among those that share attention; 0 on one GPU. */
+  private ownCollectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
-    if (tokens > MEMO_TOKENS) return this.layersAllReduceUs(tokens);
+    if (tokens > MEMO_TOKENS) return this.layersCollectiveUs(tokens);
     const { collectiveMemo } = this;
-    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersAllReduceUs(tokens);
+    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersCollectiveUs(tokens);
     return collectiveMemo[tokens]!;
   }
 
-  private layersAllReduceUs(tokens: number): number {
+  private layersCollectiveUs(tokens: number): number {
+    const { stage, exchange } = this;
     const bytes = tokens * this.model.hiddenSize * this.elementBytes;
-    return this.model.layers * ALL_REDUCES_PER_LAYER * this.allReduceUs(bytes);
+    const allReduceUs = this.links.allReduceUs(this.tensorParallel, bytes);
+    if (exchange === undefined) return stage.layers * ALL_REDUCES_PER_LAYER * allReduceUs;
+    const spreadLayers = stage.layers - stage.denseLayers;
+    return (
+      (stage.layers * ALL_REDUCES_PER_LAYER - spreadLayers) * allReduceUs + spreadLayers * exchange.gatherUs(tokens)
+    );
   }
 
-  /** Norms, rotary embedding, KV append, activation of all layers; embedding, last norm and sampling. */
+  /** Norms, rotary embedding, KV append, activation of the stage's layers; embedding, last norm and sampling where it has them. */
   otherUs(tokens: number, sampled: number): number {
     if (tokens === 0) return 0;
     const samplerUs =
-      sampled === 0 ? 0 : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
+      sampled === 0 || !this.stage.hasHead
+        ? 0
+        : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
     if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
     const { otherMemo } = this;
     if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
@@ -140,18 +193,19 @@ export class StepCosts {
 
   private layersGemmUs(tokens: number): number {
     const { model, tensorParallel } = this;
+    const { layers, denseLayers } = this.stage;
     let projectionsUs = 0;
     for (const { n, k } of this.shapes) projectionsUs += this.gemm.us(tokens, n, k, this.weights);
     const moe = model.moe;
     const mlpUs = this.mlpUs(tokens, model.intermediateSize / tensorParallel);
-    if (moe === undefined) return model.layers * (projectionsUs + mlpUs);
+    if (moe === undefined) return layers * (projectionsUs + mlpUs);
     const expertsUs =
-      this.routedExpertsUs(tokens) +
+      (this.exchange === undefined ? this.routedExpertsUs(tokens) : 0) +
       this.gemm.us(tokens, moe.experts, model.hiddenSize, model.dtype) +
       (moe.sharedExperts > 0
         ? this.mlpUs(tokens, (moe.sharedExperts * moe.expertIntermediateSize) / tensorParallel)
         : 0);
-    return model.layers * projectionsUs + moe.denseLayers * mlpUs + (model.layers - moe.denseLayers) * expertsUs;
+    return layers * projectionsUs + denseLayers * mlpUs + (layers - denseLayers) * expertsUs;
   }
 
   /** Gate and up projection as one GEMM, then the down projection. */
@@ -178,7 +232,7 @@ export class StepCosts {
   }
 
   private smallKernelsUs(tokens: number): number {
-    const { model, tensorParallel, elementBytes } = this;
+    const { model, stage, tensorParallel, elementBytes } = this;
     const { fixedUs, memoryGBps } = this.profile.elementwise;
     const queryWidth = (model.queryHeads * model.headDim) / tensorParallel;
     const kvWidth =
@@ -197,18 +251,13 @@ export class StepCosts {
       5 + (model.queryKeyNorm === true || model.mla !== undefined ? 1 : 0) + (model.moe === undefined ? 0 : 2);
     const layerUs =
       kernelsPerLayer * fixedUs.value + (tokens * elementsPerToken * elementBytes) / (memoryGBps.value * 1e3);
-    // Embedding and last norm.
-    const edgesUs = 2 * fixedUs.value + (tokens * 6 * model.hiddenSize * elementBytes) / (memoryGBps.value * 1e3);
-    return model.layers * layerUs + edgesUs;
-  }
-
-  private allReduceUs(bytes: number): number {
-    const gpus = this.tensorParallel;
-    const table = this.profile.allReduce.find((candidate) => candidate.gpus === gpus);
-    if (table !== undefined) return extrapolate(table.rows, bytes);
-    // A ring sends 2·(g − 1)/g of the message over each link.
-    const sent = (2 * (gpus - 1) * bytes) / gpus;
-    return ALL_REDUCE_FIXED_US + sent / (this.profile.interconnectGBps.value * 1e3);
+    // Embedding, a row in and out; last norm, two rows in and two out.
+    const edgeKernels = (stage.hasEmbedding ? 1 : 0) + (stage.hasHead ? 1 : 0);
+    const edgeElements = (stage.hasEmbedding ? 2 : 0) + (stage.hasHead ? 4 : 0);
+    const edgesUs =
+      edgeKernels * fixedUs.value +
+      (tokens * edgeElements * model.hiddenSize * elementBytes) / (memoryGBps.value * 1e3);
+    return stage.layers * layerUs + edgesUs;
   }
 }
 

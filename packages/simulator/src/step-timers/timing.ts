@@ -1,9 +1,9 @@
-// The parts of a step that all timers share.
+// A step's times before anything is known of them.
 
-import type { Step, StepTiming } from "../step.ts";
-import type { StepCosts } from "./step-costs.ts";
+import type { StepTiming } from "../step.ts";
 
-export function emptyTiming(): StepTiming {
+/** `stages`: of a pipeline. One stage leaves what only a pipeline has out. */
+export function emptyTiming(stages: number): StepTiming {
   return {
     durationUs: 0,
     attentionUs: 0,
@@ -13,16 +13,6 @@ export function emptyTiming(): StepTiming {
     hostUs: 0,
     attentionImbalance: Number.NaN,
     smBusyFraction: Number.NaN,
+    ...(stages === 1 ? {} : { stageUs: new Float64Array(stages), transferUs: 0 }),
   };
-}
-
-/** Fills in everything but attention, and the sum. */
-export function addUp(timing: StepTiming, costs: StepCosts, step: Step): StepTiming {
-  timing.gemmUs = costs.gemmUs(step.tokens, step.sampled);
-  timing.collectiveUs = costs.collectiveUs(step.tokens);
-  timing.otherUs = costs.otherUs(step.tokens, step.sampled);
-  const gpuUs = timing.attentionUs + timing.gemmUs + timing.collectiveUs + timing.otherUs;
-  timing.hostUs = costs.hostUs(step.count, step.tokens, gpuUs);
-  timing.durationUs = gpuUs + timing.hostUs;
-  return timing;
 }

@@ -52,6 +52,7 @@ class FileTrace implements Trace {
   #used = 0;
   #skipped = 0;
   #firstSkipped: TraceError | undefined;
+  #failed = 0;
   #outOfOrder = 0;
 
   constructor(
@@ -87,6 +88,11 @@ class FileTrace implements Trace {
         `${this.#skipped} invalid ${this.#skipped === 1 ? "line" : "lines"} skipped, the first: ${this.#firstSkipped.message}`,
       );
     }
+    if (this.#failed > 0) {
+      warnings.push(
+        `${this.#failed.toLocaleString("en-US")} ${this.#failed === 1 ? "request" : "requests"} left out that failed when the trace was recorded`,
+      );
+    }
     if (this.#outOfOrder > 0) warnings.push(outOfOrderWarning(this.#outOfOrder));
     return warnings;
   }
@@ -98,8 +104,15 @@ class FileTrace implements Trace {
     this.#used = 0;
     this.#skipped = 0;
     this.#firstSkipped = undefined;
+    this.#failed = 0;
     this.#outOfOrder = 0;
-    reading: for await (const records of readRecords(this.#file, this.format, (error) => this.#badLine(error))) {
+    const listener = {
+      onBadLine: (error: TraceError): void => this.#badLine(error),
+      onFailedRequest: (): void => {
+        this.#failed++;
+      },
+    };
+    reading: for await (const records of readRecords(this.#file, this, listener)) {
       for (const record of records) {
         if (this.#used === limit) break reading;
         this.#addTo(order, record, contents);
@@ -108,7 +121,12 @@ class FileTrace implements Trace {
       if (requests.length > 0) yield requests;
     }
     if (this.#used === 0) {
-      const value = this.#skipped > 0 ? `no valid request in ${this.#skipped} lines` : "no request";
+      const value =
+        this.#skipped > 0
+          ? `no valid request in ${this.#skipped} lines`
+          : this.#failed > 0
+            ? `only requests that failed, ${this.#failed} of them`
+            : "no request";
       throw new TraceError({ file: this.#file, line: 0, field: "", value, expected: "at least one request" });
     }
     yield order.take(true);
@@ -139,6 +157,7 @@ class FileTrace implements Trace {
           field: "time",
           value: "more than 65,536 requests out of order",
           expected: "times that go up; sort the file by time",
+          isOneRecord: true,
         }),
       );
     }

@@ -1,11 +1,9 @@
 // The records of a trace file: each line through the parser of its format.
 
-import { pipeline } from "node:stream";
-import { CsvError, type Info, parse as parseCsv } from "csv-parse";
+import { cellsOf } from "./csv-line.ts";
 import { readLines } from "./read-lines.ts";
-import { LineError, shorten, TraceError } from "./trace-error.ts";
-import { MAX_LINE_BYTES, readTraceFile, streamError } from "./trace-file.ts";
-import type { CsvFormat, JsonLinesFormat, RawRequest } from "./trace-format.ts";
+import { LineError, TraceError } from "./trace-error.ts";
+import type { CsvFormat, JsonLinesFormat, JsonRecord, RawRequest } from "./trace-format.ts";
 import { TRACE_FORMATS, type TraceFormatName } from "./trace-formats.ts";
 
 export interface TraceRecord {
@@ -13,42 +11,55 @@ export interface TraceRecord {
   readonly request: RawRequest;
 }
 
-/**
- * Yields records some at a time. A bad line goes to `onBadLine`, which throws it or lets it pass.
- * @throws TraceError for what is wrong with the file as such
- */
-export function readRecords(
-  file: string,
-  name: TraceFormatName,
-  onBadLine: (error: TraceError) => void,
-): AsyncGenerator<TraceRecord[]> {
-  const format = TRACE_FORMATS[name];
-  return format.kind === "csv" ? readCsv(file, format, onBadLine) : readJsonLines(file, format, onBadLine);
+/** Who is told of lines that give no record. */
+export interface LineListener {
+  /** Throws the error, or lets the line pass. */
+  onBadLine(error: TraceError): void;
+  /** The service failed the request when it was recorded. */
+  onFailedRequest(): void;
 }
 
-async function* readJsonLines(
+/** What a line gives: undefined where the request failed when it was recorded. */
+type LineParser = (text: string) => RawRequest | undefined;
+
+/**
+ * Yields records some at a time.
+ * @throws TraceError for what is wrong with the file as such
+ */
+export async function* readRecords(
   file: string,
-  format: JsonLinesFormat,
-  onBadLine: (error: TraceError) => void,
+  { format: name, blockTokens }: { readonly format: TraceFormatName; readonly blockTokens: number },
+  listener: LineListener,
 ): AsyncGenerator<TraceRecord[]> {
-  const parse = format.parser();
-  let isHeader = format.hasHeader === true;
+  const format = TRACE_FORMATS[name];
+  let parse: LineParser | undefined = format.kind === "csv" ? undefined : jsonParser(format, blockTokens);
+  let isHeader = format.kind === "csv" || format.hasHeader === true;
   for await (const lines of readLines(file)) {
     const records: TraceRecord[] = [];
     for (const { number, text } of lines) {
-      try {
-        const request = parse(parseObject(text));
-        if (!isHeader) records.push({ line: number, request });
+      if (isHeader) {
+        if (format.kind === "csv") parse = csvParser(format, text);
         isHeader = false;
+        continue;
+      }
+      try {
+        const request = parse!(text);
+        if (request === undefined) listener.onFailedRequest();
+        else records.push({ line: number, request });
       } catch (error) {
-        onBadLine(located(error, file, number));
+        listener.onBadLine(located(error, file, number));
       }
     }
     yield records;
   }
 }
 
-function parseObject(text: string): Readonly<Record<string, unknown>> {
+function jsonParser(format: JsonLinesFormat, blockTokens: number): LineParser {
+  const parse = format.parser(blockTokens);
+  return (text) => parse(parseObject(text));
+}
+
+function parseObject(text: string): JsonRecord {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -58,68 +69,56 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new LineError("", text, "a JSON object");
   }
-  return value as Readonly<Record<string, unknown>>;
+  return value as JsonRecord;
 }
 
-async function* readCsv(
-  file: string,
-  format: CsvFormat,
-  onBadLine: (error: TraceError) => void,
-): AsyncGenerator<TraceRecord[]> {
-  const parser = parseCsv({
-    bom: true,
-    info: true,
-    record_delimiter: ["\n", "\r\n"],
-    relax_column_count: true,
-    skip_empty_lines: true,
-    max_record_size: MAX_LINE_BYTES,
-  });
-  // Errors of the file are thrown where the parser is iterated.
-  pipeline(await readTraceFile(file), parser, () => {});
-  const columns = new Map<string, number>();
+/** A parser of the lines below a header. */
+function csvParser(format: CsvFormat, header: string): LineParser {
+  const columns = columnsOf(cellsOf(header));
   let cells: readonly string[] = [];
   const cell = (column: string): string => {
     const value = cells[columns.get(column)!];
     if (value === undefined) throw new LineError(column, undefined, "as many columns as the header has");
     return value.trim();
   };
-  let records: TraceRecord[] = [];
-  let line = 1;
-  try {
-    for await (const row of parser as AsyncIterable<{ record: string[]; info: Info }>) {
-      line = row.info.lines;
-      if (columns.size === 0) {
-        for (const [index, column] of row.record.entries()) columns.set(column.trim(), index);
-        continue;
-      }
-      cells = row.record;
-      try {
-        records.push({ line, request: format.parse(cell) });
-      } catch (error) {
-        onBadLine(located(error, file, line));
-      }
-      if (records.length === 1024) {
-        yield records;
-        records = [];
-      }
-    }
-  } catch (error) {
-    if (error instanceof CsvError) {
-      throw new TraceError({
-        file,
-        line: Number(error["lines"] ?? line + 1),
-        field: "line",
-        value: shorten(error.code === "CSV_MAX_RECORD_SIZE" ? `longer than ${MAX_LINE_BYTES} bytes` : error.message),
-        expected: "comma-separated values, one request per line",
-      });
-    }
-    throw streamError(error, file, line);
+  return (text) => {
+    cells = cellsOf(text);
+    refuseSurplus(cells, columns.size);
+    const hasFailed = format.hasFailed?.(cell) === true;
+    const request = hasFailed ? undefined : format.parse(cell);
+    refuseShortage(cells, columns.size);
+    return request;
+  };
+}
+
+/** Columns that nobody asks for may be without a name, or share one: they are told apart by their place. */
+function columnsOf(cells: readonly string[]): ReadonlyMap<string, number> {
+  const columns = new Map<string, number>();
+  let width = cells.length;
+  while (width > 0 && cells[width - 1]!.trim() === "") width--;
+  for (const [index, cell] of cells.slice(0, width).entries()) {
+    const name = cell.trim();
+    columns.set(columns.has(name) ? `column ${index}` : name, index);
   }
-  yield records;
+  return columns;
+}
+
+/** Cells after the last column mean that a comma inside a number or text has moved the others; empty ones mean nothing. */
+function refuseSurplus(cells: readonly string[], columns: number): void {
+  if (cells.length > columns && cells.slice(columns).some((cell) => cell.trim() !== "")) refuseWidth(cells, columns);
+}
+
+/** A row whose cells are too few has lost one, and those behind it stand where others belong. */
+function refuseShortage(cells: readonly string[], columns: number): void {
+  if (cells.length < columns) refuseWidth(cells, columns);
+}
+
+function refuseWidth(cells: readonly string[], columns: number): never {
+  throw new LineError("", cells.join(","), `${columns} cells, as many as the header has, or quotes around commas`);
 }
 
 function located(error: unknown, file: string, line: number): TraceError {
   if (!(error instanceof LineError)) throw error;
   const { field, value, expected } = error;
-  return new TraceError({ file, line, field, value, expected });
+  return new TraceError({ file, line, field, value, expected, isOneRecord: true });
 }

@@ -1,8 +1,9 @@
-// Which format a file has, from its first line.
+// Which format a file has, from its first line, and how large its prefix blocks are, from some more.
 
-import { readLines } from "./read-lines.ts";
+import { cellsOf } from "./csv-line.ts";
+import { type Line, readLines } from "./read-lines.ts";
 import { LineError, shorten, TraceError } from "./trace-error.ts";
-import type { TraceFormat } from "./trace-format.ts";
+import type { JsonRecord, TraceFormat } from "./trace-format.ts";
 import { TRACE_FORMAT_NAMES, TRACE_FORMATS, type TraceFormatName } from "./trace-formats.ts";
 
 export interface RecognizedFormat {
@@ -10,28 +11,34 @@ export interface RecognizedFormat {
   readonly blockTokens: number;
 }
 
+/** Chosen: enough to meet requests of many lengths, few enough to be read in no time. */
+const LOOKED_AT = 1000;
+const LOOKED_AT_CHARACTERS = 2 ** 20;
+
 /**
- * Reads the first line of a file. With `asked`, checks that the file can be of that format.
+ * Reads the first lines of a file. With `asked`, checks that the file can be of that format.
  * @throws TraceError when no format has what the line has
  */
 export async function recognizeFormat(file: string, asked: TraceFormatName | undefined): Promise<RecognizedFormat> {
-  const { number, text } = await firstLine(file);
+  const lines = await firstLines(file);
+  const { number, text } = lines[0]!;
   const candidates = asked === undefined ? TRACE_FORMAT_NAMES : [asked];
   const fail = (field: string, value: string, expected: string): TraceError =>
     new TraceError({ file, line: number, field, value, expected });
 
+  if (text.startsWith("version https://git-lfs.github.com/")) {
+    throw fail("", "a Git LFS pointer", "the file that it stands for: run git lfs pull, or download it");
+  }
+  if (text.startsWith("[")) throw fail("", shorten(text), "one JSON object per line, not one list of all");
   if (text.startsWith("{")) {
-    let record: Readonly<Record<string, unknown>>;
-    try {
-      record = JSON.parse(text);
-    } catch {
-      throw fail("", shorten(text), "one JSON object per line");
-    }
+    const record = objectOf(text);
+    if (record === undefined) throw fail("", shorten(text), "one JSON object per line");
     for (const name of candidates) {
       const format: TraceFormat = TRACE_FORMATS[name];
       if (format.kind !== "jsonl" || !format.keys.every((key) => key in record)) continue;
       try {
-        return { name, blockTokens: format.blockTokens(record) };
+        const others = lines.slice(1).map((line) => objectOf(line.text) ?? {});
+        return { name, blockTokens: format.blockTokens([record, ...others]) };
       } catch (error) {
         if (error instanceof LineError) throw fail(error.field, error.value, error.expected);
         throw error;
@@ -41,20 +48,37 @@ export async function recognizeFormat(file: string, asked: TraceFormatName | und
     throw fail("keys", keys, describe(candidates, "jsonl"));
   }
 
-  const header = text.split(",").map(unquote);
+  const header = headerCells(text);
   for (const name of candidates) {
     const format: TraceFormat = TRACE_FORMATS[name];
     if (format.kind === "csv" && format.columns.every((column) => header.includes(column))) {
+      const twice = format.columns.find((column) => header.indexOf(column) !== header.lastIndexOf(column));
+      if (twice !== undefined) throw fail("header", `${twice} twice`, "each column once");
       return { name, blockTokens: 0 };
     }
   }
   throw fail("header", shorten(text), describe(candidates, "csv"));
 }
 
-async function firstLine(file: string): Promise<{ number: number; text: string }> {
-  for await (const lines of readLines(file)) {
-    if (lines.length > 0) return lines[0]!;
+/** Undefined for what is no JSON object: whether it may be skipped is not decided here. */
+function objectOf(text: string): JsonRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonRecord) : undefined;
+  } catch {
+    return undefined;
   }
+}
+
+async function firstLines(file: string): Promise<readonly Line[]> {
+  const first: Line[] = [];
+  let characters = 0;
+  for await (const lines of readLines(file)) {
+    first.push(...lines.slice(0, LOOKED_AT - first.length));
+    characters += lines.reduce((sum, { text }) => sum + text.length, 0);
+    if (first.length === LOOKED_AT || characters > LOOKED_AT_CHARACTERS) break;
+  }
+  if (first.length > 0) return first;
   throw new TraceError({ file, line: 0, field: "", value: "only blank lines", expected: "at least one request" });
 }
 
@@ -70,6 +94,11 @@ function describe(candidates: readonly TraceFormatName[], kind: TraceFormat["kin
   return descriptions.join(" or ");
 }
 
-function unquote(cell: string): string {
-  return cell.trim().replace(/^"(.*)"$/, "$1");
+/** As it stands where its quotes are broken: then no format has it. */
+function headerCells(text: string): string[] {
+  try {
+    return cellsOf(text).map((cell) => cell.trim());
+  } catch {
+    return [text];
+  }
 }

@@ -9,6 +9,8 @@ export interface TraceProblem {
   /** What stands there, shortened. */
   readonly value: string;
   readonly expected: string;
+  /** Whether one record is wrong, which can be left out, and not the file as such. */
+  readonly isOneRecord?: boolean;
 }
 
 export class TraceError extends Error {
@@ -18,6 +20,7 @@ export class TraceError extends Error {
   readonly field: string;
   readonly value: string;
   readonly expected: string;
+  readonly isOneRecord: boolean;
 
   constructor(problem: TraceProblem) {
     const place = problem.line > 0 ? `${problem.file}:${problem.line}` : problem.file;
@@ -29,6 +32,7 @@ export class TraceError extends Error {
     this.field = problem.field;
     this.value = problem.value;
     this.expected = problem.expected;
+    this.isOneRecord = problem.isOneRecord === true;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { pipeline, type Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { TraceError } from "./trace-error.ts";
@@ -27,25 +27,46 @@ export async function sha256Of(file: string): Promise<string> {
   return hash.digest("hex");
 }
 
+const GZIP = "1f8b";
+
+/** First bytes, in hexadecimal, of what traces are sometimes packed in or mistaken for. From the formats' specifications. */
+const FOREIGN: readonly (readonly [start: string, value: string])[] = [
+  ["504b0304", "a zip archive"],
+  ["28b52ffd", "Zstandard data"],
+  ["fd377a585a00", "xz data"],
+  ["425a68", "bzip2 data"],
+  ["50415231", "a Parquet file"],
+  ["fffe", "UTF-16 text"],
+  ["feff", "UTF-16 text"],
+];
+
 async function isGzip(file: string): Promise<boolean> {
-  const magic = Buffer.alloc(2);
+  const refused = (value: string, expected: string): TraceError =>
+    new TraceError({ file, line: 0, field: "", value, expected });
+  const start = Buffer.alloc(6);
   let bytesRead: number;
   try {
+    // A pipe can be read only once; the first line, the hash and the requests take three readings.
+    const facts = await stat(file);
+    if (!facts.isFile()) {
+      throw refused(facts.isDirectory() ? "a folder" : "a pipe or device", "a readable trace file");
+    }
     const handle = await open(file, "r");
     try {
-      ({ bytesRead } = await handle.read(magic, 0, 2, 0));
+      ({ bytesRead } = await handle.read(start, 0, start.length, 0));
     } finally {
       await handle.close();
     }
   } catch (error) {
+    if (error instanceof TraceError) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    const value = code === "ENOENT" ? "no such file" : code === "EISDIR" ? "a folder" : `no access (${code})`;
-    throw new TraceError({ file, line: 0, field: "", value, expected: "a readable trace file" });
+    throw refused(code === "ENOENT" ? "no such file" : `no access (${code})`, "a readable trace file");
   }
-  if (bytesRead === 0) {
-    throw new TraceError({ file, line: 0, field: "", value: "an empty file", expected: "at least one request" });
-  }
-  return bytesRead === 2 && magic[0] === 0x1f && magic[1] === 0x8b;
+  if (bytesRead === 0) throw refused("an empty file", "at least one request");
+  const bytes = start.toString("hex", 0, bytesRead);
+  const foreign = FOREIGN.find(([magic]) => bytes.startsWith(magic));
+  if (foreign !== undefined) throw refused(foreign[1], "CSV or JSON lines in UTF-8, plain or gzip");
+  return bytes.startsWith(GZIP);
 }
 
 /** Turns what a stream may throw into a TraceError at a line; other errors pass as they are. */

@@ -23,6 +23,8 @@ export interface CsvFormat extends FormatFacts {
   readonly columns: readonly string[];
   /** `cell` gives the content of a column. */
   readonly parse: (cell: (column: string) => string) => RawRequest;
+  /** Whether the service failed the request when it was recorded: such lines are as they should be, but there is no answer to replay. */
+  readonly hasFailed?: (cell: (column: string) => string) => boolean;
 }
 
 /** One JSON object per line. */
@@ -30,13 +32,15 @@ export interface JsonLinesFormat extends FormatFacts {
   readonly kind: "jsonl";
   /** Keys that the first object must have. */
   readonly keys: readonly string[];
-  /** Prompt tokens per block id, from the first object; 0 where the format has no block ids. */
-  readonly blockTokens: (first: Readonly<Record<string, unknown>>) => number;
+  /** Prompt tokens per block id, from the first objects of the file; 0 where they have no block ids. */
+  readonly blockTokens: (first: readonly JsonRecord[]) => number;
   /** Whether the first line is a header and no request. */
   readonly hasHeader?: boolean;
   /** A reader of one file's objects; formats that must remember what came before do so in it. */
-  readonly parser: () => (record: Readonly<Record<string, unknown>>) => RawRequest;
+  readonly parser: (blockTokens: number) => (record: JsonRecord) => RawRequest;
 }
+
+export type JsonRecord = Readonly<Record<string, unknown>>;
 
 export type TraceFormat = CsvFormat | JsonLinesFormat;
 
@@ -44,7 +48,7 @@ const MAX_TOKENS = 2 ** 31 - 1;
 
 /** A count of tokens, at least 1: a number, or the text of one. */
 export function tokenCount(field: string, value: unknown): number {
-  const count = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  const count = numberOf(value);
   if (typeof count !== "number" || !Number.isInteger(count) || count < 1 || count > MAX_TOKENS) {
     throw new LineError(field, value, `an integer from 1 to ${MAX_TOKENS}`);
   }
@@ -53,11 +57,18 @@ export function tokenCount(field: string, value: unknown): number {
 
 /** A time in microseconds from a number, or the text of one, in units of `unitUs`. */
 export function timeIn(unitUs: number, field: string, value: unknown): number {
-  const time = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  const time = numberOf(value);
   if (typeof time !== "number" || !Number.isFinite(time) || Math.abs(time * unitUs) > Number.MAX_SAFE_INTEGER) {
     throw new LineError(field, value, "a time as a finite number");
   }
   return time * unitUs;
+}
+
+/** Decimal, with fraction and exponent as spreadsheets and pandas write them; not JavaScript's 0x10. */
+const DECIMAL = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
+
+function numberOf(value: unknown): unknown {
+  return typeof value === "string" && DECIMAL.test(value) ? Number(value) : value;
 }
 
 /** Block ids, if the record has any. */
@@ -70,7 +81,7 @@ export function blockIdList(
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value)) throw new LineError(field, value, "a list of block ids");
   for (const id of value) {
-    if (!Number.isSafeInteger(id)) throw new LineError(field, id, "integers as block ids");
+    if (!Number.isSafeInteger(id)) throw new LineError(field, id, "integers below 2^53 as block ids");
   }
   const most = Math.ceil(inputTokens / blockTokens);
   if (value.length > most) {

@@ -5,11 +5,22 @@ import { isTraceEvents, readTraceEvents } from "../export/trace-events.ts";
 import { describe } from "./check.ts";
 import { DocumentProblem } from "./problem.ts";
 import { type ReportDocument, readReport } from "./report.ts";
+import { readSweep, type SweepResultsDocument } from "./sweep.ts";
 import { readTimeline, type TimelineDocument } from "./timeline.ts";
 
-export type ViewerDocument = TimelineDocument | ReportDocument;
+export type ViewerDocument = TimelineDocument | ReportDocument | SweepResultsDocument;
 
-const EXPECTED = 'a timeline/1 or report/1 document of Isochron ("isochron replay", "isochron simulate --out")';
+const EXPECTED =
+  'a timeline/1, report/1 or sweep-results/1 document of Isochron ("isochron replay", "isochron simulate --out", "isochron sweep --json")';
+
+const READERS: ReadonlyMap<string, (value: unknown, file: string) => ViewerDocument> = new Map<
+  string,
+  (value: unknown, file: string) => ViewerDocument
+>([
+  ["timeline", readTimeline],
+  ["report", readReport],
+  ["sweep-results", readSweep],
+]);
 
 /** What a document type can be turned into something the viewer opens with. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -17,6 +28,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   plan: 'a timeline: "isochron simulate BATCH --out FILE" makes one',
   "plan-summary": 'a timeline: "isochron simulate BATCH --out FILE" makes one',
   simulation: 'the timeline that "isochron simulate BATCH --out FILE" writes beside this summary',
+  sweep: 'its results: "isochron sweep SWEEP --html FILE" makes a page of them',
   run: 'the timeline that "isochron run BATCH --out FILE" writes beside this summary',
 };
 
@@ -63,7 +75,7 @@ export function parseJson(text: string, file: string): unknown {
   }
 }
 
-/** One document, or a bundle `{ reports, timelines }`, or an array of documents. */
+/** One document, or a bundle `{ reports, timelines, sweeps }`, or an array of documents. */
 export function documentsIn(raw: unknown, file: string): ViewerDocument[] {
   if (Array.isArray(raw)) {
     if (raw.length === 0) throw new DocumentProblem(file, "the file is an empty array", EXPECTED);
@@ -72,10 +84,10 @@ export function documentsIn(raw: unknown, file: string): ViewerDocument[] {
   if (typeof raw !== "object" || raw === null)
     throw new DocumentProblem(file, `the file is ${describe(raw)}`, EXPECTED);
   if (isTraceEvents(raw)) return documentsIn(readTraceEvents(raw, file), file);
-  if (!("isochron" in raw) && ("reports" in raw || "timelines" in raw)) {
-    const { reports = [], timelines = [] } = raw as { reports?: unknown; timelines?: unknown };
-    if (Array.isArray(reports) && Array.isArray(timelines)) {
-      return [...reports, ...timelines].flatMap((entry) => documentsIn(entry, file));
+  if (!("isochron" in raw) && ("reports" in raw || "timelines" in raw || "sweeps" in raw)) {
+    const { reports = [], timelines = [], sweeps = [] } = raw as Readonly<Record<string, unknown>>;
+    if (Array.isArray(reports) && Array.isArray(timelines) && Array.isArray(sweeps)) {
+      return [...reports, ...timelines, ...sweeps].flatMap((entry) => documentsIn(entry, file));
     }
   }
   return [oneDocument(raw, file)];
@@ -92,7 +104,8 @@ function oneDocument(raw: object, file: string): ViewerDocument {
     throw new DocumentProblem(file, found, EXPECTED);
   }
   const [type, version] = mark.split("/");
-  if (type !== "timeline" && type !== "report") {
+  const reader = READERS.get(type!);
+  if (reader === undefined) {
     const expected = Object.hasOwn(ELSEWHERE, type ?? "") ? ELSEWHERE[type!]! : EXPECTED;
     throw new DocumentProblem(file, `this is a ${describe(mark)} document`, expected);
   }
@@ -106,7 +119,7 @@ function oneDocument(raw: object, file: string): ViewerDocument {
   }
   try {
     const document = unpackDocument(raw);
-    return type === "timeline" ? readTimeline(document, file) : readReport(document, file);
+    return reader(document, file);
   } catch (error) {
     if (error instanceof DocumentProblem) throw error;
     throw new DocumentProblem(file, messageOf(error), `a whole ${type}/1 document`);

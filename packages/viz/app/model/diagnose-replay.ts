@@ -15,6 +15,7 @@ const PART_NAMES: Readonly<Record<string, string>> = {
   gemm: "GEMM",
   collective: "collectives",
   other: "other kernels",
+  wait: "waiting for others",
 };
 
 export function diagnoseReplay(replay: Replay): ReplayVerdict {
@@ -25,7 +26,7 @@ export function diagnoseReplay(replay: Replay): ReplayVerdict {
   const missed = missedLimits(replay);
   if (missed !== null) sentences.push(missed);
   const shares = Object.entries(stepTimeShare)
-    .map(([name, share]) => [PART_NAMES[name] ?? name, share] as const)
+    .map(([name, share = 0]) => [PART_NAMES[name] ?? name, share] as const)
     .sort((a, b) => b[1] - a[1]);
   const [most] = shares;
   if (most !== undefined && most[1] > 0) {

@@ -6,7 +6,7 @@ export function emptyState(): HTMLElement {
   return h(
     "section",
     { class: "empty" },
-    h("h1", {}, "Open a timeline or a report"),
+    h("h1", {}, "Open a timeline, a report or a sweep"),
     h("p", {}, "Drop files anywhere on this page, or use ", h("strong", {}, "Open"), ". Nothing leaves this computer."),
     h(
       "dl",
@@ -15,13 +15,15 @@ export function emptyState(): HTMLElement {
       h("dd", {}, h("code", {}, "isochron simulate batch.json --out timeline.json")),
       h("dt", {}, "A whole replay"),
       h("dd", {}, h("code", {}, "isochron replay azure-conv-2023 --limit 2000 --out out")),
-      h("dt", {}, "Both, in this viewer"),
-      h("dd", {}, h("code", {}, "isochron view out/report.json timeline.json")),
+      h("dt", {}, "Many deployments"),
+      h("dd", {}, h("code", {}, "isochron sweep sweep.json --out sweep-results")),
+      h("dt", {}, "All of them, in this viewer"),
+      h("dd", {}, h("code", {}, "isochron view out timeline.json sweep-results")),
     ),
     h(
       "p",
       { class: "muted" },
-      "Reads timeline/1 and report/1 documents (JSON, gzip or binary) and trace-event files exported here.",
+      "Reads timeline/1, report/1 and sweep-results/1 documents (JSON, gzip or binary) and trace-event files exported here.",
     ),
   );
 }

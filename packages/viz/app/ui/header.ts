@@ -1,5 +1,6 @@
 // The bar at the top: what is open, which view, search, open, export, theme, help.
 
+import type { ViewerDocument } from "../documents/read.ts";
 import { titleOf } from "../documents/title.ts";
 import { VIEWS, type ViewName } from "../state.ts";
 import type { Viewer } from "../viewer.ts";
@@ -14,6 +15,7 @@ const VIEW_LABELS: Readonly<Record<ViewName, string>> = {
   plan: "Plan",
   compare: "Compare",
   replay: "Replay",
+  sweep: "Sweep",
 };
 
 export class Header {
@@ -71,13 +73,15 @@ export class Header {
     }
     this.#picker.value = String(app.state.doc);
     this.#picker.hidden = app.documents.length === 0;
-    const timelines = app.documents.filter((document) => document.type === "timeline").length;
-    const reports = app.documents.length - timelines;
+    const count = (type: ViewerDocument["type"]): number =>
+      app.documents.filter((document) => document.type === type).length;
+    const timelines = count("timeline");
     const possible: Readonly<Record<ViewName, boolean>> = {
       occupancy: timelines > 0,
       plan: timelines > 0,
       compare: timelines > 1,
-      replay: reports > 0,
+      replay: count("report") > 0,
+      sweep: count("sweep") > 0,
     };
     for (const [view, tab] of this.#tabs) {
       const current = app.documents.length > 0 && app.state.view === view;

@@ -5,7 +5,7 @@ import { h } from "./dom.ts";
 export const KEYS: readonly { readonly keys: string; readonly does: string }[] = [
   { keys: "W S", does: "zoom in and out at the pointer" },
   { keys: "A D", does: "move left and right in time" },
-  { keys: "← →", does: "pin the previous or next bar of the row; its job stays bright" },
+  { keys: "← →", does: "pin the previous or next bar of the row; select the next deployment of a sweep's front" },
   { keys: "↑ ↓", does: "pin the bar of the row above or below" },
   { keys: "F", does: "fit the selection, or everything" },
   { keys: "/", does: "search for a request, SM, worker or kind" },
@@ -13,7 +13,7 @@ export const KEYS: readonly { readonly keys: string; readonly does: string }[] =
   { keys: "O", does: "next order of rows" },
   { keys: "T", does: "table of the same data" },
   { keys: "L", does: "copy a link to exactly this view" },
-  { keys: "1 … 4", does: "SM occupancy, plan, compare, replay" },
+  { keys: "1 … 5", does: "SM occupancy, plan, compare, replay, sweep" },
   { keys: "Escape", does: "close, unpin, clear the range, zoom out" },
   { keys: "?", does: "this help" },
 ];

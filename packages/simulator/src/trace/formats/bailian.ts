@@ -9,7 +9,7 @@ export const bailian: JsonLinesFormat = {
   title: "Qwen-Bailian trace (JSON lines)",
   kind: "jsonl",
   keys: ["chat_id", "timestamp", "input_length", "output_length"],
-  blockTokens: (first) => (Array.isArray(first["hash_ids"]) ? BLOCK_TOKENS : 0),
+  blockTokens: (first) => (first.some((record) => Array.isArray(record["hash_ids"])) ? BLOCK_TOKENS : 0),
   parser: () => (record) => {
     const inputTokens = tokenCount("input_length", record["input_length"]);
     return {

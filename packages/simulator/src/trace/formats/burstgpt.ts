@@ -1,5 +1,5 @@
-// BurstGPT (github.com/HPMLL/BurstGPT): seconds; the 8-column edition adds session and elapsed time. Failed requests have
-// no response tokens and are invalid lines.
+// BurstGPT (github.com/HPMLL/BurstGPT): seconds; the 8-column edition adds session and elapsed time. Requests that failed
+// have 0 response tokens.
 
 import { type CsvFormat, timeIn, tokenCount } from "../trace-format.ts";
 
@@ -12,4 +12,5 @@ export const burstgpt: CsvFormat = {
     inputTokens: tokenCount("Request tokens", cell("Request tokens")),
     outputTokens: tokenCount("Response tokens", cell("Response tokens")),
   }),
+  hasFailed: (cell) => cell("Response tokens") === "0",
 };

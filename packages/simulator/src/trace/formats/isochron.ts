@@ -8,7 +8,7 @@ export const isochron: JsonLinesFormat = {
   kind: "jsonl",
   keys: ["isochron"],
   hasHeader: true,
-  blockTokens: (header) => {
+  blockTokens: ([header = {}]) => {
     if (header["isochron"] !== "trace/1") throw new LineError("isochron", header["isochron"], '"trace/1"');
     const blockTokens = header["blockTokens"] ?? 0;
     if (typeof blockTokens !== "number" || !Number.isInteger(blockTokens) || blockTokens < 0) {
@@ -16,25 +16,16 @@ export const isochron: JsonLinesFormat = {
     }
     return blockTokens;
   },
-  parser() {
-    let blockTokens = 0;
-    let isHeader = true;
-    return (record) => {
-      if (isHeader) {
-        isHeader = false;
-        blockTokens = isochron.blockTokens(record);
-        return { timeUs: 0, inputTokens: 1, outputTokens: 1 };
-      }
-      const inputTokens = tokenCount("inputTokens", record["inputTokens"]);
-      if (blockTokens === 0 && record["blockIds"] !== undefined) {
-        throw new LineError("blockIds", "given", "none, because the header has no blockTokens");
-      }
-      return {
-        timeUs: timeIn(1, "arrivalUs", record["arrivalUs"]),
-        inputTokens,
-        outputTokens: tokenCount("outputTokens", record["outputTokens"]),
-        blockIds: blockIdList("blockIds", record["blockIds"], inputTokens, blockTokens),
-      };
+  parser: (blockTokens) => (record) => {
+    const inputTokens = tokenCount("inputTokens", record["inputTokens"]);
+    if (blockTokens === 0 && record["blockIds"] !== undefined) {
+      throw new LineError("blockIds", "given", "none, because the header has no blockTokens");
+    }
+    return {
+      timeUs: timeIn(1, "arrivalUs", record["arrivalUs"]),
+      inputTokens,
+      outputTokens: tokenCount("outputTokens", record["outputTokens"]),
+      blockIds: blockIdList("blockIds", record["blockIds"], inputTokens, blockTokens),
     };
   },
 };

@@ -11,7 +11,7 @@ export const llmservingsim: JsonLinesFormat = {
   title: "LLMServingSim workload (JSON lines)",
   kind: "jsonl",
   keys: ["arrival_time_ns"],
-  blockTokens: (first) => (Array.isArray(first["input_tok_ids"]) ? BLOCK_TOKENS : 0),
+  blockTokens: (first) => (first.some((record) => Array.isArray(record["input_tok_ids"])) ? BLOCK_TOKENS : 0),
   parser() {
     // A block is known by its predecessor and its tokens: the path from the root of a prefix tree.
     const known = new Map<string, number>();

@@ -1,0 +1,116 @@
+// The results of a sweep as people read them: how many, the front of each workload, and the smallest deployment.
+
+import {
+  type Fields,
+  limitsOf,
+  type Objective,
+  type SweepGroup,
+  type SweepPoint,
+  type SweepResults,
+} from "@isochron/simulator";
+import { count, fixed, integer } from "./numbers.ts";
+import type { Painter } from "./style.ts";
+import { type Column, table } from "./table.ts";
+
+/** Chosen: one screen of rows; the files have all of them. */
+const MOST_POINTS = 20;
+
+/** Ends with a line break. */
+export function sweepText(results: SweepResults, paint: Painter, width: number | undefined): string {
+  const { sweep, counts, groups, rows = [] } = results;
+  const { total, completed, failed, missing } = counts;
+  const parts = [
+    `${integer(completed)} completed`,
+    ...(counts["does-not-fit"] > 0 ? [`${integer(counts["does-not-fit"])} not fitting into memory`] : []),
+    ...(counts.impossible > 0 ? [`${integer(counts.impossible)} impossible`] : []),
+    ...(failed > 0 ? [paint("red", `${integer(failed)} failed`)] : []),
+    ...(missing > 0 ? [paint("yellow", `${integer(missing)} missing`)] : []),
+  ];
+  const title = `${sweep.name === undefined ? "" : `${sweep.name}: `}${count(total, "configuration")}`;
+  const failures = rows
+    .filter((row) => row.status === "failed")
+    .slice(0, 3)
+    .map((row) => `${paint("red", "failed:")} configuration ${row.configuration}: ${row.error?.message}\n`);
+  return [
+    `${paint("bold", title)}\n${parts.join(", ")}\n`,
+    ...groups.map((group) => groupText(group, results, paint, width)),
+    ...(failures.length === 0 ? [] : [failures.join("")]),
+  ].join("\n");
+}
+
+function groupText(
+  { workload, deployments, front, smallest }: SweepGroup,
+  { sweep, objectives, varying }: SweepResults,
+  paint: Painter,
+  width: number | undefined,
+): string {
+  const currency = sweep.cost?.currency ?? "$";
+  const isPriced = front.some(({ costPerHour }) => costPerHour !== null);
+  const paths = varying.filter((path) => front.some(({ fields }) => path in fields));
+  const columns: Column<SweepPoint>[] = [
+    { title: "#", align: "right", value: ({ configurations }) => configurations.join(",") },
+    ...paths.map((path): Column<SweepPoint> => ({ title: path, value: ({ fields }) => String(fields[path] ?? "") })),
+    { title: "GPUs", align: "right", value: ({ gpus }) => integer(gpus) },
+    ...(isPriced
+      ? [
+          {
+            title: `${currency}/h`,
+            align: "right",
+            value: ({ costPerHour }: SweepPoint) => fixed(costPerHour, 2),
+          } as const,
+        ]
+      : []),
+    ...objectives.map(
+      (objective): Column<SweepPoint> => ({
+        title: `${objectiveName(objective)} ms`,
+        align: "right",
+        value: ({ objectives: values }) => fixed(values[objective], 1),
+      }),
+    ),
+    ...(sweep.slo === undefined
+      ? []
+      : [
+          { title: "SLO", value: ({ meetsSlo }: SweepPoint) => (meetsSlo === true ? paint("green", "met") : "missed") },
+        ]),
+  ];
+  const heading = `${fieldsText(workload)}${Object.keys(workload).length === 0 ? "" : ": "}${integer(front.length)} of ${count(deployments, "deployment")} on the front`;
+  const more = front.length > MOST_POINTS ? `… and ${integer(front.length - MOST_POINTS)} more in the files\n` : "";
+  return [
+    `${paint("bold", heading)}\n`,
+    ...(front.length === 0 ? [] : [table(front.slice(0, MOST_POINTS), columns, paint, width), more]),
+    ...(sweep.slo === undefined ? [] : [smallestText(smallest, currency, limitsText(sweep.slo), paint)]),
+  ].join("");
+}
+
+function smallestText(smallest: SweepPoint | null, currency: string, limits: string, paint: Painter): string {
+  if (smallest === null) return `${paint("yellow", "smallest within limits:")} none (${limits})\n`;
+  const { gpus, costPerHour, fields } = smallest;
+  const cost = costPerHour === null ? "" : `, ${fixed(costPerHour, 2)} ${currency}/h`;
+  return `${paint("green", "smallest within limits:")} ${fieldsText(fields)} (${count(gpus, "GPU")}${cost}; ${limits})\n`;
+}
+
+function limitsText(slo: NonNullable<SweepResults["sweep"]["slo"]>): string {
+  return limitsOf(slo)
+    .map(([metric, limit]) => `${objectiveName(metric)} ≤ ${limit} ms`)
+    .join(", ");
+}
+
+const LATENCY_NAMES: Readonly<Record<string, string>> = {
+  ttftMs: "TTFT",
+  tpotMs: "TPOT",
+  itlMs: "ITL",
+  e2eMs: "E2E",
+  queueMs: "queue",
+};
+
+/** "ttftMs.p99" → "TTFT p99". */
+function objectiveName(objective: Objective): string {
+  const [latency = "", statistic = ""] = objective.split(".");
+  return `${LATENCY_NAMES[latency]} ${statistic}`;
+}
+
+function fieldsText(fields: Fields): string {
+  return Object.entries(fields)
+    .map(([path, value]) => `${path} ${value}`)
+    .join(", ");
+}
