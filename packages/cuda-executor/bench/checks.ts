@@ -8,6 +8,7 @@ import { assertClose, type CheckContext, MODEL } from "./check-context.ts";
 import { invariance } from "./invariance.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
+import { steepScores } from "./steep-scores.ts";
 
 /** Multiplications that one reference comparison may cost: about half a second. */
 const REFERENCE_BUDGET = 1.5e8;
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   { name: "every head dimension, dtype, page size, group, mask and layout equals float64 attention", run: grid },
   { name: "every policy with merges in the launch equals float64 attention", run: policies },
   { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
+  { name: "scores that outgrow all before them by hundreds equal float64 attention", run: steepScores },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
   { name: "invariant: a request's bits depend on no neighbour and no partition", run: invariance },

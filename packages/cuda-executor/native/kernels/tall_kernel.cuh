@@ -6,49 +6,16 @@
 #pragma once
 #include "attention.cuh"
 #include "group_merge.cuh"
+#include "tall_producer.cuh"
 
 namespace isochron {
 
 constexpr int kTallThreads = 3 * kThreads;
 constexpr int kConsumerThreads = 2 * kThreads;
-/** Together at most 65,536 / 128. */
+/** A producer's and two consumers' together: at most the 3 × 168 of the launch, else warps wait for registers for ever. */
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
 #if ISOCHRON_WARPGROUP
-
-/** Copies the KV tiles of all records, in order. Run by the four producer warps. */
-template <class T, int D>
-__device__ __forceinline__ void produceTiles(const AttentionParams& p, const RecordTable& records, int recordCount, uint32_t ring,
-                                             uint32_t full, uint32_t empty) {
-  constexpr int stages = TallShape<D>::stages;
-  const int warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
-  const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
-  LoadCursor<D> cursor;
-  cursor.record = 0;
-  cursor.recordCount = recordCount;
-  cursor.enter(records[0]);
-  cursor.skipEmpty(records);
-  cursor.next = cursor.lookUp(p, warp, lane);
-  cursor.advance(p, records, warp, lane);
-  bool waited = p.historyIsReady == 0;
-  if (waited) ptx::waitForPreviousLaunch();
-  int stage = 0;
-  uint32_t parity = 1;  // a fresh barrier counts as past its phase of parity 1
-#pragma unroll 1
-  while (cursor.next.live) {
-    if (!waited && !cursor.next.onlyHistory) {
-      ptx::waitForPreviousLaunch();
-      waited = true;
-    }
-    ptx::barrierWait(empty + stage * 8, parity);
-    cursor.copy(p, ring, stage, warp, lane, policyOnce, policyShared);
-    ptx::barrierArriveAfterCopies(full + stage * 8);
-    cursor.next = cursor.afterNext;
-    cursor.advance(p, records, warp, lane);
-    if (++stage == stages) stage = 0, parity ^= 1;
-  }
-  ptx::copyAsyncWait<0>();
-}
 
 /** A piece in the order of both workers' records. */
 struct PieceWalk {
@@ -63,7 +30,7 @@ struct PieceWalk {
 
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
-__device__ __forceinline__ void consumeTiles(const AttentionParams& p, WarpgroupMemory& shared, const RecordTable& records,
+__device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxes, WarpgroupMemory& shared, const RecordTable& records,
                                              int recordCount, int firstRecords, RingReader<D>& reader, uint32_t* flags, uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   const uint32_t firstWorker = 2 * blockIdx.x;
@@ -72,19 +39,20 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
   PieceWalk at{0, 0, 0};
   const auto isMine = [&](const PieceWalk& walk) { return records[walk.record].tall() || int(walk.ordinal & 1) == group; };
   const auto tilesOf = [](const PieceRecord& piece) { return (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens; };
-  const auto load = [&](const PieceWalk& walk) {
-    const PieceRecord& piece = records[walk.record];
-    if (piece.tall()) loadTallQuery(p, piece, piece.head + walk.head, group * 64 + warp * 16, lane, block);
-    else block.loadQuery(p, piece, piece.head + walk.head, 0, lane);
+  const uint32_t queryTile = ptx::broadcast(ptx::sharedAddress(shared.combine) + warp * 16 * D * 2);
+  const int rowBase = group * 64 + warp * 16;
+  const auto isTall = [&](const PieceWalk& walk) { return walk.record < recordCount && records[walk.record].tall(); };
+  const auto copyQuery = [&](const PieceWalk& walk) {
+    copyTallQuery<T, D>(p, records[walk.record], records[walk.record].head + walk.head, rowBase, lane, queryTile);
+  };
+  const auto loadQuery = [&](const PieceWalk& walk) {
+    if (walk.record < recordCount && !isTall(walk)) block.loadQuery(p, records[walk.record], records[walk.record].head + walk.head, 0, lane);
   };
   ptx::waitForPreviousLaunch();
-  if (!isMine(at)) {
-    PieceWalk next = at;
-    next.step(records);
-    if (next.record < recordCount) load(next);
-  } else {
-    load(at);
-  }
+  PieceWalk first = at;
+  if (!isMine(first)) first.step(records);
+  loadQuery(first);
+  if (isTall(first)) copyQuery(first);
 #pragma unroll 1
   while (at.record < recordCount) {
     const PieceRecord& piece = records[at.record];
@@ -101,7 +69,9 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
     PieceWalk next = at;
     next.step(records);
     if (next.record < recordCount && !isMine(next)) next.step(records);
-    const bool tall = piece.tall();
+    const bool tall = piece.tall(), nextIsTall = isTall(next);
+    // A merge or a short piece uses the memory of the query tile; else the next query is on its way a piece ahead.
+    const bool copiesEarly = tall && slot < 0 && nextIsTall;
     block.reset();
     if (tall) {
       int mine = 0;
@@ -110,30 +80,29 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
         const int last = p.causal ? locateRow(p, piece, head, rows - 1).position + 1 : piece.kvEnd;
         mine = max(0, (min(last, piece.kvEnd) - piece.kvStart + kTileTokens - 1) / kTileTokens);
       }
-      arrangeTallQuery(block, lane);
-      if (next.record < recordCount && records[next.record].tall()) {
-        block.prefetchQuery(p, records[next.record], records[next.record].head + next.head, group * 64 + warp * 16, lane);
-      }
-      takeTallTiles(p, block, reader, piece.kvStart, mine, tiles, lane);
+      takeTallQuery(p, piece, head, rowBase, lane, queryTile, block);
+      if (copiesEarly) copyQuery(next);
+      const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
+      takeTallTiles(p, block, reader, shared.barrier, fenceFrom, piece.kvStart, mine, tiles, lane);
     } else {
       int token = piece.kvStart + warp * kWarpTokens;
 #pragma unroll 1
       for (int i = 0; i < tiles; i++, token += kTileTokens) {
-        reader.waitFull();
+        reader.waitKeys();
+        reader.waitValues();
         if (token < block.anyHigh) block.takeTokens(p, reader.address(), warp * kWarpTokens, token, lane);
-        reader.release(reader.stage);
-        reader.advance();
+        reader.releaseKeys();
+        reader.releaseValues();
       }
     }
     if constexpr (kTimed) cycles[1] = clock() - startCycle;
     if (tall) {
-      if (next.record < recordCount) load(next);
-      const int rowBase = group * 64 + warp * 16;
+      loadQuery(next);
       if (slot >= 0) writeRows<T, D>(p, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
       else writeTallRows(p, piece, head, block, rowBase, lane);
     } else {
       writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
-      if (next.record < recordCount) load(next);
+      loadQuery(next);
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
@@ -142,6 +111,10 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
       } else {
         arrive<T, D, kTimed, false>(p, shared, piece, slot, at.head, warp, lane, startCycle);
       }
+    }
+    if (nextIsTall && !copiesEarly) {
+      shared.sync();
+      copyQuery(next);
     }
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
@@ -155,18 +128,22 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
 
 #endif
 
-/** `workers`: rows of the worker table; CTA c does the pieces of workers 2c and 2c + 1. */
+/**
+ * `workers`: rows of the worker table; CTA c does the pieces of workers 2c and 2c + 1. `boxes`: the copy engine can copy the
+ * cache, which the maps describe.
+ */
 template <class T, int D, bool kTimed>
-__global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_constant__ AttentionParams p, int workers) {
+__global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_constant__ AttentionParams p, int workers, bool boxes,
+                                                              const __grid_constant__ CUtensorMap keyMap, const __grid_constant__ CUtensorMap valueMap) {
 #if ISOCHRON_WARPGROUP
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
-  __shared__ uint64_t barriers[2 * stages];
+  __shared__ uint64_t barriers[2 * kBarriersPerStage * stages];
   __shared__ uint32_t flags[kConsumerThreads + 16];
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
   PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
-  const uint32_t ring = ptx::sharedAddress(sharedBytes), full = ptx::sharedAddress(barriers), empty = full + stages * 8;
+  const uint32_t ring = ptx::sharedAddress(sharedBytes), full = ptx::sharedAddress(barriers), empty = full + stages * kStageBarrierBytes;
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
   ptx::allowNextLaunch();
@@ -182,8 +159,8 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     reinterpret_cast<uint4*>(nearby)[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
   }
   if (threadIdx.x == 0) {
-    for (int s = 0; s < stages; s++) {
-      ptx::barrierInit(full + s * 8, kThreads);
+    for (int s = 0; s < kBarriersPerStage * stages; s++) {
+      ptx::barrierInit(full + s * 8, boxes ? kWarps / 2 : kWarps);
       ptx::barrierInit(empty + s * 8, kConsumerThreads);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -191,14 +168,15 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   __syncthreads();
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
-    produceTiles<T, D>(p, records, recordCount, ring, full, empty);
+    if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
+    else produceRows<D>(p, records, recordCount, ring, full, empty);
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
                             reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
-    RingReader<D> reader{ring, full, empty, 0, 0};
-    consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, flags, startCycle);
+    RingReader<D> reader(ring, full, empty);
+    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, middle - start, reader, flags, startCycle);
   }
 #endif
 }
