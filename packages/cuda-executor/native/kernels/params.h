@@ -42,6 +42,7 @@ struct AttentionParams {
   int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
   int32_t causal, window;      // window 0: no window
   int32_t pages;               // of the cache
+  int32_t pairs;               // tallKernel: CTA c of so many does workers c and c + pairs
   int32_t historyIsReady;      // KV tokens before a request's query tokens were written before the previous launch began
   float scaleLog2;             // softmax scale × log2 e
   float softCapLog2;           // soft cap × log2 e; 0 for none

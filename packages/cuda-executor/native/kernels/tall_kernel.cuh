@@ -1,5 +1,8 @@
 // The kernel for plans with taller tiles on Hopper: one CTA an SM does the pieces of two workers, one after the other.
 //
+// Workers lie on a line of all jobs, on which neighbours read the same KV, and tall pieces lie apart from short ones. So a CTA's
+// two workers are half a line apart: neighbours work at the same time, and what one reads the others find in L2; and every SM
+// gets a like share of tall and of short pieces. Some CTAs begin with the second worker, so that some multiply while others read.
 // A producer warpgroup copies KV tiles into a ring, straight across pieces; two consumer warpgroups take them (tall.cuh).
 // Tall pieces: both, 64 rows each. 16-row pieces: in turn, each alone and exactly as the kernel for short pieces does it, so
 // one's combining, writing and merging hide behind the other's tiles.
@@ -17,6 +20,20 @@ constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
 #if ISOCHRON_WARPGROUP
 
+/** CTAs with this bit in their number begin with the second worker of their pair. Measured: docs/performance.md. */
+constexpr uint32_t kOrderBit = 1;
+
+/** The workers of a CTA, in its order; those beyond the pairs are neighbours. */
+struct WorkerPair {
+  uint32_t first, second;
+
+  static __device__ __forceinline__ WorkerPair of(const AttentionParams& p) {
+    const uint32_t c = blockIdx.x, pairs = p.pairs;
+    if (c >= pairs) return {2 * c, 2 * c + 1};
+    return (c & kOrderBit) == 0 ? WorkerPair{c, c + pairs} : WorkerPair{c + pairs, c};
+  }
+};
+
 /** A piece in the order of both workers' records. */
 struct PieceWalk {
   int record, head;  // head: of the record's
@@ -31,9 +48,9 @@ struct PieceWalk {
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxes, WarpgroupMemory& shared, const RecordTable& records,
-                                             int recordCount, int firstRecords, RingReader<D>& reader, uint32_t* flags, uint32_t startCycle) {
+                                             int recordCount, const WorkerPair& workers, RingReader<D>& reader, uint32_t* flags,
+                                             uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
-  const uint32_t firstWorker = 2 * blockIdx.x;
   uint32_t cycles[4] = {};
   RowBlock<T, D> block;
   PieceWalk at{0, 0, 0};
@@ -63,7 +80,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
       continue;
     }
     const int head = piece.head + at.head, slot = piece.slot < 0 ? -1 : piece.slot + at.head;
-    shared.currentWorker = firstWorker + (at.record >= firstRecords);
+    shared.currentWorker = at.record < records.split ? workers.first : workers.second;
     uint64_t startNs = 0, endNs = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = clock() - startCycle;
     PieceWalk next = at;
@@ -128,10 +145,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
 
 #endif
 
-/**
- * `workers`: rows of the worker table; CTA c does the pieces of workers 2c and 2c + 1. `boxes`: the copy engine can copy the
- * cache, which the maps describe.
- */
+/** `workers`: rows of the worker table. `boxes`: the copy engine can copy the cache, which the maps describe. */
 template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_constant__ AttentionParams p, int workers, bool boxes,
                                                               const __grid_constant__ CUtensorMap keyMap, const __grid_constant__ CUtensorMap valueMap) {
@@ -147,16 +161,16 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
   ptx::allowNextLaunch();
-  // Workers' records follow each other in the plan.
-  const WorkerRecord& one = p.workers[2 * blockIdx.x];
-  const int start = one.start, middle = one.end;
-  const int end = int(2 * blockIdx.x + 1) < workers ? max(middle, p.workers[2 * blockIdx.x + 1].end) : middle;
-  const int recordCount = end - start;
+  const WorkerPair pair = WorkerPair::of(p);
+  const auto startOf = [&](uint32_t worker) { return int(worker) < workers ? p.workers[worker].start : 0; };
+  const auto countOf = [&](uint32_t worker) { return int(worker) < workers ? max(0, p.workers[worker].end - p.workers[worker].start) : 0; };
+  const int start = startOf(pair.first), split = countOf(pair.first), recordCount = split + countOf(pair.second);
   if (recordCount <= 0) return;
-  const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords)};
+  const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords), split, startOf(pair.second) - start - split};
   constexpr int quads = sizeof(PieceRecord) / 16;
   for (int i = threadIdx.x; i < records.count * quads; i += kTallThreads) {
-    reinterpret_cast<uint4*>(nearby)[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
+    const int from = i < split * quads ? i : i + records.gap * quads;
+    reinterpret_cast<uint4*>(nearby)[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + from);
   }
   if (threadIdx.x == 0) {
     for (int s = 0; s < kBarriersPerStage * stages; s++) {
@@ -176,7 +190,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
                             reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
     RingReader<D> reader(ring, full, empty);
-    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, middle - start, reader, flags, startCycle);
+    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, pair, reader, flags, startCycle);
   }
 #endif
 }
