@@ -8,13 +8,14 @@
 // one's combining, writing and merging hide behind the other's tiles.
 #pragma once
 #include "attention.cuh"
-#include "group_merge.cuh"
+#include "tall.cuh"
 #include "tall_producer.cuh"
 
 namespace isochron {
 
 constexpr int kTallThreads = 3 * kThreads;
 constexpr int kConsumerThreads = 2 * kThreads;
+constexpr int kBothGroups = 3;  // the barrier of both consumer warpgroups
 /** A producer's and two consumers' together: at most the 3 × 168 of the launch, else warps wait for registers for ever. */
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
@@ -48,8 +49,7 @@ struct PieceWalk {
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxes, WarpgroupMemory& shared, const RecordTable& records,
-                                             int recordCount, const WorkerPair& workers, RingReader<D>& reader, uint32_t* flags,
-                                             uint32_t startCycle) {
+                                             int recordCount, const WorkerPair& workers, RingReader<D>& reader, uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   uint32_t cycles[4] = {};
   RowBlock<T, D> block;
@@ -87,8 +87,8 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
     next.step(records);
     if (next.record < recordCount && !isMine(next)) next.step(records);
     const bool tall = piece.tall(), nextIsTall = isTall(next);
-    // A merge or a short piece uses the memory of the query tile; else the next query is on its way a piece ahead.
-    const bool copiesEarly = tall && slot < 0 && nextIsTall;
+    // The next query is on its way a piece ahead, unless a short piece combines where it will lie.
+    const bool copiesEarly = tall && nextIsTall;
     block.reset();
     if (tall) {
       int mine = 0;
@@ -123,11 +123,8 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
-      if (tall) {
-        arriveTall<T, D, kTimed>(p, shared, piece, slot, group, warp, lane, flags, startCycle);
-      } else {
-        arrive<T, D, kTimed, false>(p, shared, piece, slot, at.head, warp, lane, startCycle);
-      }
+      if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
+      if (!tall || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
     }
     if (nextIsTall && !copiesEarly) {
       shared.sync();
@@ -143,6 +140,13 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
   }
 }
 
+/** The end of one of the CTA's workers, by the consumer warpgroup of its number. Out of line: nothing waits for it to begin. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t begun,
+                                           uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+}
+
 #endif
 
 /** `workers`: rows of the worker table. `boxes`: the copy engine can copy the cache, which the maps describe. */
@@ -153,7 +157,8 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * kBarriersPerStage * stages];
-  __shared__ uint32_t flags[kConsumerThreads + 16];
+  __shared__ UnitMemory nearbyUnits[2];
+  __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
   PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
@@ -188,9 +193,24 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
+                           group == 0 ? pair.first : pair.second};
     RingReader<D> reader(ring, full, empty);
-    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, pair, reader, flags, startCycle);
+    uint32_t begun = 0;
+    const bool hasPieces = group == 0 ? split > 0 : split < recordCount;
+    if (hasPieces) {
+      const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
+      prefetchUnit(p, shared.units, units, shared.thread());
+      if (shared.thread() == 0) ranges[group] = units;
+      ptx::waitForPreviousLaunch();
+      begun = countBeginning(p, units, shared.thread());
+    }
+    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, pair, reader, startCycle);
+    shared.currentWorker = group == 0 ? pair.first : pair.second;
+    if (hasPieces) {
+      shared.sync();
+      endTallWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
+    }
   }
 #endif
 }
