@@ -22,7 +22,7 @@ constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 #if ISOCHRON_WARPGROUP
 
 /** CTAs with this bit in their number begin with the second worker of their pair. Measured: docs/performance.md. */
-constexpr uint32_t kOrderBit = 1;
+constexpr uint32_t kOrderBit = 8;
 
 /** The workers of a CTA, in its order; those beyond the pairs are neighbours. */
 struct WorkerPair {
