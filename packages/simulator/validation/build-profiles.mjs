@@ -300,30 +300,54 @@ function servingGemm(folder, layers) {
 
 /** A scaled profile whose GEMMs and small kernels were measured on the GPU itself. */
 /**
- * FlashAttention 2 with pages, from vLLM's even batches (attention.csv): what one CTA takes in from a chunk of 16 tokens
- * behind 8,192 and 16,384; the rate of a full GPU from a chunk of 512 behind 16,384, two rounds of CTAs.
+ * FlashAttention 2 with pages, from vLLM's even batches (attention.csv; a decode behind h tokens sees h + 1). Rounds are
+ * CTAs over SMs, one on each.
  */
-function fa2Kernel(tables, sms) {
+function fa2Kernel(tables, sms, peakGBps) {
   const rows = readTable(`llmservingsim/${tables}/attention.csv.gz`);
-  const us = (chunk, history) =>
+  const us = (chunk, history, decodes = 0, decodeHistory = 0) =>
     Number(
       rows.find(
-        (row) => row.n_decode === "0" && Number(row.prefill_chunk) === chunk && Number(row.kv_prefill) === history,
+        (row) =>
+          Number(row.prefill_chunk) === chunk &&
+          Number(row.kv_prefill) === history &&
+          Number(row.n_decode) === decodes &&
+          Number(row.kv_decode) === decodeHistory,
       ).time_us,
     );
-  const blockBytes = 128 * 512;
-  const blockFlops = 64 * 128 * 4 * 128;
+  const rounds = (ctas) => Math.ceil(ctas / sms);
+  // One CTA for each query head, which goes through 64 blocks more.
+  const ctaBlockUs = (us(16, 16_384) - us(16, 8192)) / 64;
   const blocksOfTwoRounds = 2 * (16_384 / 128 + 4);
-  const ctaGBps = ((8192 / 128) * blockBytes) / (us(16, 16_384) - us(16, 8192)) / 1000;
-  const tflops = (sms * blockFlops * blocksOfTwoRounds) / us(512, 16_384) / 1e6;
+  const tflops = (sms * 64 * 128 * 4 * 128 * blocksOfTwoRounds) / us(512, 16_384) / 1e6;
+  // A CTA with one block of 17 tokens, 8 for each of 128 decodes more: its block, half a block's bytes, and its latencies.
+  const shortUs = (us(0, 0, 256, 16) - us(0, 0, 128, 16)) / (rounds(256 * 8) - rounds(128 * 8));
+  const latencyUs = shortUs - ctaBlockUs - (17 * 512 * sms) / 2 / peakGBps / 1000;
+  // 31 of 32 tiles of each of 128 decodes are empty when a chunk of 2,048 tokens is in the batch.
+  const emptyUs = us(2048, 0, 128, 16) - us(2048, 0) - (us(16, 0, 128, 16) - us(16, 0));
+  // Decodes of 129 tokens have two blocks, which are two parts: what they take longer than one is their combining.
+  const combineUs = us(0, 0, 2, 128) - us(0, 0, 2, 64);
   return {
     policies: ["fa2-paged", "fa2-paged-graph"],
-    startUs: from("fa2Latency")(0.8),
-    nextStartUs: from("fa2Latency")(0.8),
-    writeOutUs: from("fa2Latency")(0.4),
-    kvTileTokens: from("fa2")(128),
+    startUs: from("fa2Latency")(round((2 / 3) * latencyUs, 3)),
+    nextStartUs: from("fa2Latency")(round((2 / 3) * latencyUs, 3)),
+    writeOutUs: from("fa2Latency")(round((1 / 3) * latencyUs, 3)),
+    kvTileTokens: from("fa2Source")(128),
     tensorTflops: { rows: [[64, round(tflops)]], source: "fa2" },
-    ctaGBps: from("fa2")(round(ctaGBps)),
+    computesWholeTiles: true,
+    fillTokens: from("fa2Source")(64),
+    emptyCtaUs: from("fa2")(round((emptyUs * sms) / (31 * 128 * 32), 3)),
+    ctaGBps: from("fa2")(round((128 * 512) / ctaBlockUs / 1000)),
+    preparationUs: from("fa2")(round(us(16, 0) - microbench.graph_null_node_us - shortUs, 3)),
+    regroupingUs: from("fa2")(round(us(0, 0, 2, 16) - us(0, 0, 1, 16), 3)),
+    merge: {
+      launchUs: from("fa2")(round(combineUs - 2 * merge.slope, 3)),
+      fixedUs: from("fa2")(0),
+      roundUs: from("fa2")(0),
+      partialUs: from("scaled")(round(merge.slope, 3)),
+      rowsAtOnce: from("fa2Source")(4),
+      ctasPerSm: from("fa2Source")(12),
+    },
   };
 }
 
@@ -354,19 +378,25 @@ function servingProfile({ layerNormUs, prefillTflops, host, gemmRows, tables, ..
       },
       fa2: {
         basis: "fitted",
-        what: "vLLM 0.19 attention (LLMServingSim 5daddb2, attention.csv): one CTA from a chunk of 16 tokens behind 8,192 and behind 16,384, all SMs from a chunk of 512 behind 16,384",
+        what: "vLLM 0.19 attention (LLMServingSim 5daddb2, attention.csv): one CTA from a chunk of 16 tokens behind 8,192 and behind 16,384, all SMs from a chunk of 512 behind 16,384, an empty CTA from a chunk of 2,048 with 128 decodes, what surrounds the kernel from a chunk of 16, the copies of packed heads from two decodes against one, combining from two decodes of 129 tokens against two of 65",
         by: "the project",
         when: "2026-11",
       },
       fa2Latency: {
         basis: "fitted",
-        what: "the same table: 256 decodes of 64 tokens, 11 to 16 rounds of CTAs with one block each",
+        what: "the same table: 128 and 256 decodes of 17 tokens, rounds of CTAs with one block each; a third of it is taken to be writing out",
         by: "the project",
         when: "2026-11",
       },
+      fa2Source: {
+        basis: "data sheet",
+        what: "FlashAttention-2's source: blocks of 128 KV tokens are computed whole; a CTA waits for the keys of its first block and still multiplies the values of its last one, half a block each; the kernel that combines parts has a CTA of 128 threads for 4 rows, 12 to 1,536 threads of an SM",
+        by: "Dao-AILab",
+        when: "2023",
+      },
       ...(host === undefined ? {} : { host: host.source }),
     },
-    attentionKernels: [fa2Kernel(tables, sheet.sms)],
+    attentionKernels: [fa2Kernel(tables, sheet.sms, sheet.achieved.gbps)],
     attention: {
       ...profile.attention,
       tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, prefillTflops]), source: "prefill" },

@@ -26,6 +26,8 @@ export function skewRows(data, missing) {
       const prompts = row.pc > 0 ? 1 : 0;
       const qoLens = new Int32Array(prompts + decodes.length).fill(1);
       const kvLens = Int32Array.from(prompts === 1 ? [row.pc + row.kp, ...decodes] : decodes);
+      // The table's decodes are behind so many tokens, and see their own too.
+      for (let i = prompts; i < kvLens.length; i++) kvLens[i]++;
       if (prompts === 1) qoLens[0] = row.pc;
       simulator.run(planner.plan({ qoLens, kvLens }));
       return simulator.durationUs;

@@ -111,13 +111,22 @@ function assignDecodes(input: PolicyInput, out: PieceWriter, launched: number, b
   return { launch: "grid", merge: splits > 1 ? "separate" : "none", ctasPerSm: CTAS_PER_SM };
 }
 
-/** One CTA for each 64 query tokens of a query head; order of the grid: tile, then request, then head. */
+/**
+ * One CTA for each 64 query tokens of a query head; order of the grid: tile, then request, then head. The grid has as many
+ * tiles for every request as the longest one has: the CTAs beyond a request's own tiles exit at once.
+ */
 function assignHeads(input: PolicyInput, out: PieceWriter): LaunchShape {
   const { attention, requestCount, qoLens, kvLens } = input;
+  let longest = 0;
+  for (let i = 0; i < requestCount; i++) longest = Math.max(longest, qoLens[i]!);
   for (let head = 0; head < attention.queryHeads; head++) {
     for (let i = 0; i < requestCount; i++) {
       const qoLen = qoLens[i]!;
-      for (let rowStart = 0; rowStart < qoLen; rowStart += TILE_ROWS) {
+      for (let rowStart = 0; rowStart < longest; rowStart += TILE_ROWS) {
+        if (rowStart >= qoLen) {
+          out.endWorker();
+          continue;
+        }
         const rows = Math.min(TILE_ROWS, qoLen - rowStart);
         const end = visibleEnd(attention, qoLen, kvLens[i]!, rowStart + rows - 1);
         const start = Math.min(end, visibleStart(attention, qoLen, kvLens[i]!, rowStart));

@@ -54,6 +54,13 @@ export interface AttentionKernelProfile {
   /** Whether KV tokens that pad a KV tile (beyond the mask, past the end) are computed like others; false unless given. */
   readonly computesWholeTiles?: boolean | undefined;
   /**
+   * KV tokens that have to be in before a piece computes anything, and that it computes when its last byte is in: what its
+   * pipeline holds while it fills and while it empties. 0 unless given: bytes and flops run side by side from the start.
+   */
+  readonly fillTokens?: Quantity | undefined;
+  /** A CTA of a grid that finds that it has nothing to do, until its place is free; 0 unless given. */
+  readonly emptyCtaUs?: Quantity | undefined;
+  /**
    * From the last byte and flop of a piece to its end, while its CTA streams the next piece, in kernels whose warps share
    * that work: the last rescaling, the epilogue. Stands in for writeOutUs; 0 unless given.
    */
@@ -62,6 +69,8 @@ export interface AttentionKernelProfile {
   readonly drainRowUs?: Quantity | undefined;
   /** From there until the rows of the next piece's queries are in, each; 0 unless given. */
   readonly queryRowUs?: Quantity | undefined;
+  /** Copies around the kernel that bring the query heads of a group together, for batches of two requests and more. */
+  readonly regroupingUs?: Quantity | undefined;
   /** What preparation takes longer for each request, and up to how many requests it does; 0 unless given. */
   readonly preparationRequestUs?: Quantity | undefined;
   readonly mostPreparedRequests?: Quantity | undefined;
@@ -76,6 +85,8 @@ export interface KernelMerge {
   readonly roundUs: Quantity;
   readonly partialUs: Quantity;
   readonly rowsAtOnce: Quantity;
+  /** CTAs of a merge kernel of its own on one SM: then each takes `rowsAtOnce` rows of one merge. */
+  readonly ctasPerSm?: Quantity | undefined;
 }
 
 export interface GpuProfile {
@@ -190,9 +201,12 @@ const attentionFields = {
   ctaGBps: positiveQuantity.optional(),
   preparationUs: quantity.optional(),
   computesWholeTiles: z.boolean().optional(),
+  fillTokens: quantity.optional(),
+  emptyCtaUs: quantity.optional(),
   drainUs: quantity.optional(),
   drainRowUs: quantity.optional(),
   queryRowUs: quantity.optional(),
+  regroupingUs: quantity.optional(),
   preparationRequestUs: quantity.optional(),
   mostPreparedRequests: count.optional(),
   merge: z
@@ -202,6 +216,7 @@ const attentionFields = {
       roundUs: quantity,
       partialUs: quantity,
       rowsAtOnce: count,
+      ctasPerSm: count.optional(),
     })
     .optional(),
 };

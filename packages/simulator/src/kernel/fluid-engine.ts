@@ -48,7 +48,7 @@ export class FluidEngine {
   run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
     const { header, pieces, workerPieceIndptr } = plan;
     const { laneCount, unitCount, streamBytesPerUs, startUs, writeOutUs, l2ByteCost } = costs;
-    const launchUs = launchUsOf(costs, plan.requestCount);
+    const launchUs = launchUsOf(costs, plan);
     this.grow(laneCount, unitCount, costs.leastSharers, plan.partialSlotCount);
     const { heap, tensor, residency, queueLane, queueUs } = this;
     const { laneRecord, laneRecordEnd, laneHead, laneParts, laneTakenUs, laneHbmShare } = this;

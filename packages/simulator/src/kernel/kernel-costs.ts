@@ -41,6 +41,8 @@ export interface KernelCosts {
   readonly laneCount: number;
   /** Rate of each of n streaming lanes, bytes per µs. */
   readonly streamBytesPerUs: Float64Array;
+  /** The same for what fills a lane's pipeline, which its own arithmetic does not hold up. */
+  readonly fillBytesPerUs: Float64Array;
   /** Most bytes per µs that any number of CTAs reaches. */
   readonly peakBytesPerUs: number;
   /** HBM bytes that cost as much time as one byte served by L2. */
@@ -56,6 +58,8 @@ export interface KernelCosts {
   readonly mergeRoundUs: number;
   readonly mergePartialUs: number;
   readonly mergeRowsAtOnce: number;
+  /** CTAs of a merge kernel of its own that run at the same time; 0: merges run on the lanes. */
+  readonly mergePlaces: number;
   readonly kvTileTokens: number;
   readonly kvBytesPerToken: number;
   readonly queryRowBytes: number;
@@ -65,11 +69,19 @@ export interface KernelCosts {
   readonly computesPadding: boolean;
   /** KV tokens that are computed together: a piece computes whole multiples; 1 where padding costs nothing. */
   readonly computedTokens: number;
+  /** KV tokens that have to be in before a piece computes, and that it computes after its last byte; 0: it does both at once. */
+  readonly fillTokens: number;
+  /** A CTA of a grid that has nothing to do. */
+  readonly emptyCtaUs: number;
+  /** KV tokens that a piece reads at a time where L2 is too small for what pieces share. */
+  readonly stretchTokens: number;
   /** µs from a piece's last byte and flop to its end, and so much more for each row, while the next piece streams; 0: none. */
   readonly drainUs: number;
   readonly drainRowUs: number;
   /** µs from there for each row of the next piece, until its queries are in. */
   readonly queryRowUs: number;
+  /** What the launch takes longer where heads of a group are packed and there are several requests. */
+  readonly regroupingUs: number;
   /** What the launch takes longer for each request of a batch of at most so many. */
   readonly launchRequestUs: number;
   readonly mostPreparedRequests: number;
@@ -134,7 +146,13 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const attention =
     profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
   const merge = attention.merge ?? profile.merge;
-  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention);
+  const ownGBps = Math.min(
+    memory.perCtaGBps.value * (attention.ctaStreams?.value ?? 1),
+    attention.ctaGBps?.value ?? Number.POSITIVE_INFINITY,
+  );
+  const streamBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention, ownGBps);
+  const portGBps = memory.perSmGBps.value;
+  const fillBytesPerUs = streamRates(profile, laneCount, smCount, smsPerWorker, attention, portGBps);
   let peakBytesPerUs = 0;
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
@@ -158,9 +176,10 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     unitCount,
     laneCount,
     streamBytesPerUs,
+    fillBytesPerUs,
     peakBytesPerUs,
     l2ByteCost: peakBytesPerUs / Math.max(peakBytesPerUs, memory.l2GBps.value * 1000),
-    l2Bytes: profile.device.l2Bytes.value,
+    l2Bytes: profile.device.l2Bytes.value * L2_SHARE_KEPT,
     launchUs: launch.graphNodeUs.value + (attention.preparationUs?.value ?? 0),
     startUs: attention.startUs.value,
     nextStartUs: attention.nextStartUs.value,
@@ -171,6 +190,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     mergeRoundUs: merge.roundUs.value,
     mergePartialUs: merge.partialUs.value,
     mergeRowsAtOnce: merge.rowsAtOnce.value,
+    mergePlaces: smCount * (attention.merge?.ctasPerSm?.value ?? 0),
     kvTileTokens: launchOf.kvTileTokens,
     kvBytesPerToken: kvBytesPerToken(launchOf),
     queryRowBytes: headDim * elementBytes,
@@ -178,9 +198,13 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     partialRowBytes: (valueHeadDim + 1) * PARTIAL_ELEMENT_BYTES,
     computesPadding: attention.computesPadding ?? true,
     computedTokens: attention.computesWholeTiles === true ? attention.kvTileTokens.value : 1,
+    fillTokens: attention.fillTokens?.value ?? 0,
+    emptyCtaUs: attention.emptyCtaUs?.value ?? 0,
+    stretchTokens: stretchTokens(profile, laneCount, kvBytesPerToken(launchOf)),
     drainUs: attention.drainUs?.value ?? 0,
     drainRowUs: attention.drainRowUs?.value ?? 0,
     queryRowUs: attention.queryRowUs?.value ?? 0,
+    regroupingUs: attention.regroupingUs?.value ?? 0,
     launchRequestUs: attention.preparationRequestUs?.value ?? 0,
     mostPreparedRequests: attention.mostPreparedRequests?.value ?? Number.POSITIVE_INFINITY,
     leastSharers: 1 / (attention.ctaShare?.value ?? 1),
@@ -192,8 +216,14 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
 }
 
 /** µs before the first piece of a plan can start. */
-export function launchUs(costs: KernelCosts, requests: number): number {
-  return costs.launchUs + (requests <= costs.mostPreparedRequests ? requests * costs.launchRequestUs : 0);
+export function launchUs(costs: KernelCosts, plan: Plan): number {
+  const requests = plan.requestCount;
+  const isRegrouped = requests > 1 && plan.header[Header.packedHeads]! > 1;
+  return (
+    costs.launchUs +
+    (requests <= costs.mostPreparedRequests ? requests * costs.launchRequestUs : 0) +
+    (isRegrouped ? costs.regroupingUs : 0)
+  );
 }
 
 /** µs of one whole unit that a piece computes: rows times the KV tokens that it touches, padding included where it is. */
@@ -207,19 +237,33 @@ export function computeUs(costs: KernelCosts, kvStart: number, kvEnd: number, ro
   return flops / costs.unitFlopsPerUs[tileRows]!;
 }
 
+/**
+ * What of L2 keeps KV between its readers, the rest being queries, outputs, page tables and what is replaced too early.
+ * LLMServingSim's even batches on an RTX PRO 6000 (attention.csv): ranges of 0.84 of L2 are found again by the next head
+ * (128 decodes of 1,728), ranges of 0.95 are not (64 of 3,888). A share that falls off over a range fits them less well.
+ */
+const L2_SHARE_KEPT = 0.9;
+
+/** Chosen: all lanes together read a quarter of L2 in one stretch, so that what is in L2 hardly changes in it. */
+const STRETCH_SHARE_OF_L2 = 1 / 4;
+const LEAST_STRETCH = 128;
+
+function stretchTokens(profile: GpuProfile, laneCount: number, tokenBytes: number): number {
+  const tokens = (profile.device.l2Bytes.value * STRETCH_SHARE_OF_L2) / laneCount / tokenBytes;
+  return Math.max(LEAST_STRETCH, Math.floor(tokens / LEAST_STRETCH) * LEAST_STRETCH);
+}
+
 function streamRates(
   profile: GpuProfile,
   laneCount: number,
   smCount: number,
   ctasPerLane: number,
   attention: AttentionKernelProfile,
+  ctaGBps: number,
 ): Float64Array {
   const { memory } = profile;
   const ctaStreams = attention.ctaStreams?.value ?? 1;
-  const perCta =
-    Math.min(memory.perCtaGBps.value * ctaStreams, attention.ctaGBps?.value ?? Number.POSITIVE_INFINITY) *
-    ctasPerLane *
-    1000;
+  const perCta = ctaGBps * ctasPerLane * 1000;
   const rates = new Float64Array(laneCount + 1);
   rates[0] = perCta;
   for (let n = 1; n <= laneCount; n++) {

@@ -9,6 +9,7 @@ import type { KernelCosts } from "./kernel-costs.ts";
 import { kernelCosts } from "./kernel-costs.ts";
 import { runMerges } from "./merge-phase.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
+import { PipelinedEngine } from "./pipelined-engine.ts";
 import { runUnshared } from "./unshared-engine.ts";
 import { WorkTotals } from "./work-totals.ts";
 
@@ -44,6 +45,7 @@ export class KernelSimulator {
   /** Launch from an L2 that holds all of the KV cache, where it fits: as in measurements that repeat one batch. */
   startsWarm = false;
   private readonly fluid = new FluidEngine();
+  private readonly pipelined = new PipelinedEngine();
   private costs: KernelCosts | undefined;
   private readonly costKey = new Int32Array(COST_FIELDS.length);
 
@@ -65,9 +67,10 @@ export class KernelSimulator {
     this.totals.measure(plan, costs, kvIsWarm);
     let lanes: ReturnType<typeof runUnshared>;
     if (sharing === "fluid") {
-      this.fluid.kvIsWarm = kvIsWarm;
-      this.fluid.run(plan, costs, this.totals, recorder);
-      lanes = this.fluid;
+      const engine = costs.fillTokens > 0 ? this.pipelined : this.fluid;
+      engine.kvIsWarm = kvIsWarm;
+      engine.run(plan, costs, this.totals, recorder);
+      lanes = engine;
     } else {
       lanes = runUnshared(plan, costs, this.totals.bytes, recorder);
     }

@@ -29,6 +29,9 @@ export function runMerges(
   const { laneCount, mergeFixedUs, mergeRoundUs, mergePartialUs, mergeRowsAtOnce } = costs;
   fillUnnamedSlots(slotEndUs, plan.partialSlotCount);
 
+  if (costs.mergePlaces > 0 && header[Header.mergeLaunch] === MergeLaunch.separate) {
+    return runMergeGrid(plan, costs, engine, recorder);
+  }
   let notBeforeUs = 0;
   if (header[Header.mergeLaunch] === MergeLaunch.separate) notBeforeUs = endUs + costs.separateLaunchUs;
   else if (BARRIER_POLICIES.includes(plan.policy)) notBeforeUs = endUs + costs.barrierUs;
@@ -54,6 +57,36 @@ export function runMerges(
       laneEndUs[lane] = mergeEndUs;
       if (mergeEndUs > endUs) endUs = mergeEndUs;
     }
+  }
+  return endUs;
+}
+
+/** A merge kernel with a CTA for each few rows: they take their places in turn, several on each lane. */
+function runMergeGrid(
+  plan: Plan,
+  costs: KernelCosts,
+  engine: Pick<FluidEngine, "endUs" | "laneEndUs" | "laneBusyUs" | "slotEndUs">,
+  recorder: PieceRecorder | null,
+): number {
+  const { merges, mergeCount } = plan;
+  const { laneCount, mergePlaces } = costs;
+  const startUs = engine.endUs + costs.separateLaunchUs;
+  const ctasPerLane = mergePlaces / laneCount;
+  let ctas = 0;
+  let endUs = startUs;
+  for (let merge = 0; merge < mergeCount; merge++) {
+    const at = merge * Merge.stride;
+    const sources = merges[at + Merge.sourceEnd]! - merges[at + Merge.sourceStart]!;
+    const ctaUs = costs.mergeFixedUs + costs.mergeRoundUs + sources * costs.mergePartialUs;
+    // Those of one launch take much the same time, so that places come free in rounds.
+    const fromUs = startUs + Math.floor(ctas / mergePlaces) * ctaUs;
+    const lane = ctas % laneCount;
+    ctas += Math.ceil(merges[at + Merge.rowCount]! / costs.mergeRowsAtOnce);
+    const toUs = startUs + Math.ceil(ctas / mergePlaces) * ctaUs;
+    if (recorder !== null) recorder.merge(lane, merge, fromUs, toUs);
+    engine.laneBusyUs[lane]! += (toUs - fromUs) / ctasPerLane;
+    engine.laneEndUs[lane] = toUs;
+    if (toUs > endUs) endUs = toUs;
   }
   return endUs;
 }

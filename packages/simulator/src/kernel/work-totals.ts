@@ -19,6 +19,7 @@ export class WorkTotals {
   tensorMayBind = false;
   /** False: no KV token is read by two pieces. */
   kvIsShared = false;
+  longestKvEnd = 0;
   /** No schedule of this work is shorter: all bandwidth and all tensor cores from the first start-up to the last write. */
   lowerBoundUs = 0;
 
@@ -38,6 +39,7 @@ export class WorkTotals {
     let flops = 0;
     let tensorSmUs = 0;
     let tensorPressure = 0;
+    let longestKvEnd = 0;
     let kvIsShared = header[Header.packedHeads]! < group;
     for (let record = 0; record < records; record++) {
       const at = record * Piece.stride;
@@ -45,18 +47,15 @@ export class WorkTotals {
       const rowsField = pieces[at + Piece.rows]!;
       const tileRows = rowsField >>> 16;
       const flopRows = costs.computesPadding ? tileRows : rowsField & 0xffff;
-      const tokens = pieces[at + Piece.kvEnd]! - pieces[at + Piece.kvStart]!;
+      const kvStart = pieces[at + Piece.kvStart]!;
+      const kvEnd = pieces[at + Piece.kvEnd]!;
+      const tokens = kvEnd - kvStart;
+      if (kvEnd > longestKvEnd) longestKvEnd = kvEnd;
       const rowBytes =
         costs.queryRowBytes + (pieces[at + Piece.slot]! < 0 ? costs.outputRowBytes : costs.partialRowBytes);
       const pieceBytes = tokens * costs.kvBytesPerToken + (rowsField & 0xffff) * rowBytes;
       const pieceFlops = tokens * flopRows * costs.flopsPerRowToken;
-      const smUs = computeUs(
-        costs,
-        pieces[at + Piece.kvStart]!,
-        pieces[at + Piece.kvEnd]!,
-        rowsField & 0xffff,
-        tileRows,
-      );
+      const smUs = computeUs(costs, kvStart, kvEnd, rowsField & 0xffff, tileRows);
       if (smUs > 0) tensorPressure = Math.max(tensorPressure, (smUs * tensorSlack) / pieceBytes);
       if (pieces[at + Piece.rowStart]! > 0) kvIsShared = true;
       count += heads;
@@ -70,14 +69,15 @@ export class WorkTotals {
     this.tensorSmUs = tensorSmUs;
     // A stream takes at least its bytes at the price of L2, or of HBM where nothing is shared.
     this.tensorMayBind =
-      tensorPressure > (kvIsShared || kvIsWarm ? costs.l2ByteCost : 1) || costs.drainUs + costs.drainRowUs > 0;
+      tensorPressure > (kvIsShared || kvIsWarm ? costs.l2ByteCost : 1) ||
+      costs.drainUs + costs.drainRowUs + costs.fillTokens > 0;
     this.kvIsShared = kvIsShared;
+    this.longestKvEnd = longestKvEnd;
     this.uniqueBytes = kvIsShared ? bytes - this.rereadTokens(plan) * costs.kvBytesPerToken : bytes;
     const hbmBytes = kvIsWarm ? 0 : this.uniqueBytes;
     const streamUs = (hbmBytes + (bytes - hbmBytes) * costs.l2ByteCost) / costs.peakBytesPerUs;
     const latencyUs = count === 0 ? 0 : costs.startUs + costs.writeOutUs;
-    this.lowerBoundUs =
-      launchUs(costs, plan.requestCount) + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
+    this.lowerBoundUs = launchUs(costs, plan) + latencyUs + Math.max(streamUs, tensorSmUs / costs.unitCount);
   }
 
   /** Tokens that pieces read beyond the extent of their (request, KV head): at least these can come from L2. */

@@ -137,7 +137,8 @@ export class MeasuredTimer implements StepTimer {
 
   private simulateEven({ prefillTokens, prefillHistory, decodes, decodeKv }: AttentionLaunch): number {
     const prefills = prefillTokens === 0 ? 0 : 1;
-    const kvLen = Math.round(decodeKv);
+    // The table's decodes are behind so many tokens, and see their own too.
+    const kvLen = Math.round(decodeKv) + 1;
     const qoLens = new Int32Array(prefills + decodes).fill(1);
     const kvLens = new Int32Array(prefills + decodes).fill(kvLen);
     if (prefills === 1) {
@@ -160,7 +161,7 @@ function evenLaunch(step: Step): AttentionLaunch {
     const kvLen = step.kvLens[i]!;
     if (qoLen === 1) {
       decodes++;
-      decodeKv += kvLen;
+      decodeKv += kvLen - 1;
     } else {
       prefillTokens += qoLen;
       historyProduct += qoLen * (kvLen - qoLen);
