@@ -120,7 +120,9 @@ function report(results) {
     ["CPU, 1 worker / all: most it could be", "cpuRatio"],
     ["load average", "load"],
   ];
-  console.log(`${configurations} configurations of ${requests} requests, ${rounds} rounds, ${cores} cores (${cpus()[0].model.trim()})\n`);
+  console.log(
+    `${configurations} configurations of ${requests} requests, ${rounds} rounds, ${cores} cores (${cpus()[0].model.trim()})\n`,
+  );
   console.log(`${"".padEnd(40)}${"median".padStart(9)}${results.map((_, i) => `${i + 1}`.padStart(9)).join("")}`);
   for (const [label, name] of rows) {
     const values = [median[name], ...results.map((result) => result[name])];
