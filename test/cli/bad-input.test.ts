@@ -167,6 +167,18 @@ describe("an error speaks of what was typed", () => {
     expect(await refusal([...replay, "--gpu", folder])).toBe(`${folder}: is a directory, expected a file`);
   });
 
+  it("a profile's field, and a document of another kind", async () => {
+    const profile = JSON.parse(readFileSync(join(repository, "packages/simulator/profiles/h100-sxm.json"), "utf8"));
+    const { smCount, ...device } = profile.device;
+    const path = join(temporaryFolder(), "profile.json");
+    writeFileSync(path, JSON.stringify({ ...profile, device: { ...device, smcount: smCount } }));
+    expect(await refusal([...replay, "--gpu", path])).toMatch(/profile\.json: field device\.smCount: /);
+    writeFileSync(path, '{"isochron":"batch/1"}');
+    expect(await refusal([...replay, "--gpu", path])).toBe(
+      `${path}: field isochron: found "batch/1", expected "gpu-profile/1"`,
+    );
+  });
+
   it("a batch whose prefixes overlap, by its file", async () => {
     const prefixes = [
       { requests: [0, 1], kvLen: 16 },
