@@ -92,6 +92,8 @@ describe("options that contradict each other", () => {
       ["--model", "mixtral-8x7b", "--ep", "2", "--replicas", "2", "--pp", "2"],
       "--ep: found 2, expected 1 in a pipeline",
     ],
+    [["--async-scheduling", "--batching", "orca"], "--async-scheduling: found true, expected false with orca batching"],
+    [["--async-scheduling", "--pp", "2"], "--async-scheduling: found true, expected false in a pipeline"],
     [["--pp", "33"], "--pp: found 33, expected an integer from 1 to the 32 layers"],
     [["--pp", "0"], "--pp"],
     [["--pp", "2", "--batching", "orca"], "--batching: found orca, expected vllm-v1 where layers are a pipeline"],
@@ -163,6 +165,18 @@ describe("an error speaks of what was typed", () => {
     const folder = join(temporaryFolder(), "profile.json");
     mkdirSync(folder);
     expect(await refusal([...replay, "--gpu", folder])).toBe(`${folder}: is a directory, expected a file`);
+  });
+
+  it("a profile's field, and a document of another kind", async () => {
+    const profile = JSON.parse(readFileSync(join(repository, "packages/simulator/profiles/h100-sxm.json"), "utf8"));
+    const { smCount, ...device } = profile.device;
+    const path = join(temporaryFolder(), "profile.json");
+    writeFileSync(path, JSON.stringify({ ...profile, device: { ...device, smcount: smCount } }));
+    expect(await refusal([...replay, "--gpu", path])).toMatch(/profile\.json: field device\.smCount: /);
+    writeFileSync(path, '{"isochron":"batch/1"}');
+    expect(await refusal([...replay, "--gpu", path])).toBe(
+      `${path}: field isochron: found "batch/1", expected "gpu-profile/1"`,
+    );
   });
 
   it("a batch whose prefixes overlap, by its file", async () => {
@@ -290,6 +304,14 @@ describe("where nothing can be written", () => {
     const args = ["-c", 'exec "$@" > /dev/full', "sh", process.execPath, binary, ...replay];
     const { status, stderr } = spawnSync("sh", args, { cwd: repository, encoding: "utf8" });
     expect(stderr).toBe("isochron: standard output: cannot be written (no space left on the device)\n");
+    expect(status).toBe(2);
+  });
+
+  it.skipIf(process.platform === "win32")("standard output that is cut off by a full disk is no success", () => {
+    const limited = `trap '' XFSZ; ulimit -f 8; exec "$@" > report.json`;
+    const args = ["-c", limited, "sh", process.execPath, binary, ...replay, "--limit", "500", "--json"];
+    const { status, stderr } = spawnSync("sh", args, { cwd: temporaryFolder(), encoding: "utf8" });
+    expect(stderr).toMatch(/^isochron: standard output: cannot be written \([^\n]+\)\n$/);
     expect(status).toBe(2);
   });
 

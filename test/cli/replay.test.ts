@@ -95,7 +95,7 @@ describe("isochron replay", () => {
     expect(stdout).toMatch(new RegExp(`^goodput / s +[\\d.]+ \\(${good}0\\.0 % of requests\\)$`, "m"));
   });
 
-  it("says where step times are from data sheets, and where a context is longer than the model's", async () => {
+  it("says where step times are from data sheets, and what neither model nor memory has room for", async () => {
     const small = ["azure-conv-2023", "--limit", "10"];
     const { warnings } = await replayReport([...small, "--gpu", "l40s", "--max-context", "200000"]);
     expect(warnings).toEqual([
@@ -103,6 +103,11 @@ describe("isochron replay", () => {
       "llama-3.1-8b: made for 131,072 tokens, not 200,000",
     ]);
     expect((await replayReport([...small, "--max-context", "131072"])).warnings).toEqual([]);
+    // 128 KiB a token: 16,384 blocks are 32 GiB, 40,960 are 80 GiB.
+    expect((await replayReport([...small, "--kv-blocks", "16384"])).warnings).toEqual([]);
+    expect((await replayReport([...small, "--kv-blocks", "40960"])).warnings).toEqual([
+      "h100-sxm: weights and 40,960 KV blocks take 95.0 GiB of its 80.0",
+    ]);
   });
 
   it("keeps so many requests outstanding in a closed loop", async () => {
@@ -146,6 +151,16 @@ describe("isochron replay", () => {
       expect(exitCode).toBe(2);
       expect(stderr.trimEnd().split("\n")).toHaveLength(1);
     }
+  });
+
+  it("schedules ahead of the GPU, if asked to", async () => {
+    const args = ["azure-conv-2023", "--limit", "60"];
+    const waits = await replayReport(args);
+    const ahead = await replayReport([...args, "--async-scheduling"]);
+    expect(ahead.deployment.asyncScheduling).toBe(true);
+    expect(waits.deployment).not.toHaveProperty("asyncScheduling");
+    expect(ahead.metrics.completed).toBe(60);
+    expect(ahead.metrics.itlMs.median!).toBeLessThan(waits.metrics.itlMs.median!);
   });
 
   it("spreads experts over replicas that step together", async () => {

@@ -287,12 +287,12 @@ describe("fields of a sweep", () => {
       tp: 2,
       slo: "e2e=9",
       prefixCaching: false,
-      spreadTicks: true,
-      skipInvalid: false,
+      asyncScheduling: true,
+      spreadTicks: false,
       maxBatchedTokens: 64,
     };
     const command =
-      "isochron replay 'my trace.csv' --tp=2 --slo=e2e=9 --no-prefix-caching --spread-ticks --max-batched-tokens=64";
+      "isochron replay 'my trace.csv' --tp=2 --slo=e2e=9 --no-prefix-caching --async-scheduling --max-batched-tokens=64";
     expect(commandOf(fields)).toBe(command);
     expect(commandOf({ trace: "t", "slo.ttft": 5, tp: 1, "slo.tpot": 6, prefixCaching: true })).toBe(
       "isochron replay t --slo=ttft=5,tpot=6 --tp=1",
@@ -303,7 +303,7 @@ describe("fields of a sweep", () => {
         tp: 2,
         slo: { e2eMs: 9 },
         prefixCaching: false,
-        spreadTicks: true,
+        asyncScheduling: true,
         maxBatchedTokens: 64,
         replicas: 1,
       },

@@ -75,6 +75,13 @@ describe("isochron traces", () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  it("says on a terminal how far it has read, and nothing of it elsewhere", async () => {
+    const onTerminal = await isochron(["traces", "inspect", "azure-conv-2023"], { isTerminal: true });
+    expect(onTerminal.stderr).toMatch(/\r.*[\d,]+ requests/);
+    expect(onTerminal.stderr.endsWith("\r\u001b[K")).toBe(true);
+    expect((await isochron(["traces", "inspect", "azure-conv-2023"])).stderr).toBe("");
+  });
+
   it("converts a trace into one that reads the same", async () => {
     const folder = temporaryFolder();
     const target = join(folder, "out", "mooncake.jsonl.gz");

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { replay, reportSchema, traceOf, writeReport } from "@isochron/simulator";
@@ -102,5 +102,21 @@ describe("a report on disk", () => {
       { id: 1, status: "completed", arrivalUs: 5000, scheduledUs: 10_000, firstTokenUs: 20_000, endUs: 30_000 },
       { id: 2, status: "completed", arrivalUs: 50_000, endUs: 60_000, inputTokens: 2, outputTokens: 1 },
     ]);
+  });
+
+  it("keeps no records of an earlier one, and both files where one cannot be written", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "isochron-report-"));
+    const report = await run();
+    await writeReport(report, folder);
+    const { requests: _, ...without } = report;
+    expect(await writeReport(without, folder)).toEqual([join(folder, "report.json")]);
+    expect(readdirSync(folder)).toEqual(["report.json"]);
+
+    const before = readFileSync(join(folder, "report.json"), "utf8");
+    // What cannot be replaced by a file.
+    mkdirSync(join(folder, `.requests.jsonl.${process.pid}.part`));
+    await expect(writeReport({ ...report, partial: true }, folder)).rejects.toThrow("EISDIR");
+    expect(readFileSync(join(folder, "report.json"), "utf8")).toBe(before);
+    expect(readdirSync(folder)).toEqual([`.requests.jsonl.${process.pid}.part`, "report.json"]);
   });
 });

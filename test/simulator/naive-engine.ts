@@ -23,6 +23,8 @@ export interface NaiveOptions {
   /** What the host takes for a step, then each stage of the pipeline, and a transfer between two stages. */
   readonly times: (qoLens: readonly number[], kvLens: readonly number[]) => NaiveTimes;
   readonly stages: number;
+  /** Two steps in flight, the second with requests whose tokens come from the first; over at this context. */
+  readonly async?: { readonly maxContext: number } | undefined;
 }
 
 export interface NaiveTimes {
@@ -40,6 +42,8 @@ interface Running {
   readonly id: number;
   readonly request: NaiveRequest;
   known: number;
+  /** Tokens that steps in flight will give, where the engine counts on them. */
+  placeholders: number;
   computed: number;
   blocks: NaiveBlock[];
   tokenTimes: number[];
@@ -68,6 +72,7 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     id,
     request,
     known: request.inputTokens,
+    placeholders: 0,
     computed: 0,
     blocks: [],
     tokenTimes: [],
@@ -80,6 +85,7 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
   let running: Running[] = [];
   const steps: NaiveResult["steps"] = [];
   const inFlight: InFlight[] = [];
+  const depth = options.async === undefined ? options.stages : 2;
   const stageFreeUs: number[] = Array.from({ length: options.stages }, () => 0);
   const linkFreeUs = [...stageFreeUs];
   const isInFlight = (item: Running): boolean =>
@@ -109,7 +115,10 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     let hasPreempted = false;
     for (let i = 0; i < running.length && budget > 0; i++) {
       const item = running[i]!;
-      const tokens = capped(item.known - item.computed, budget);
+      const { maxContext } = options.async ?? { maxContext: Number.POSITIVE_INFINITY };
+      // One known token more, and it ends by its length: nothing to compute behind that.
+      if (item.placeholders > 0 && item.computed + 2 - item.placeholders >= maxContext) continue;
+      const tokens = capped(item.known + item.placeholders - item.computed, budget);
       if (tokens === 0) continue;
       const missing = (): number => Math.ceil((item.computed + tokens) / blockSize) - item.blocks.length;
       while (missing() > pool.free.length && running.includes(item)) {
@@ -170,7 +179,8 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
 
   const land = ({ batch, endUs }: InFlight): void => {
     for (const { item, samples } of batch) {
-      if (!samples) continue;
+      if (!samples || item.tokenTimes.length === item.request.outputTokens) continue;
+      if (options.async !== undefined) item.placeholders--;
       item.known++;
       item.tokenTimes.push(endUs);
       if (item.tokenTimes.length < item.request.outputTokens) continue;
@@ -185,7 +195,7 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     if (waiting.length + running.length + inFlight.length === 0) now = Math.max(now, arriving[0]!.request.arrivalUs);
     while (arriving.length > 0 && arriving[0]!.request.arrivalUs <= now) waiting.push(arriving.shift()!);
     if (inFlight.length > 0 && inFlight[0]!.endUs <= now) land(inFlight.shift()!);
-    const batch = waiting.length + running.length > 0 && inFlight.length < options.stages ? schedule() : [];
+    const batch = waiting.length + running.length > 0 && inFlight.length < depth ? schedule() : [];
     if (batch.length === 0) {
       // Everybody is in flight or waits for somebody who is: the engine blocks until the oldest step is back.
       if (inFlight.length > 0) now = Math.max(now, inFlight[0]!.endUs);
@@ -195,10 +205,11 @@ export function naiveEngine(requests: readonly NaiveRequest[], options: NaiveOpt
     const kvLens = batch.map(({ item }) => item.computed);
     steps.push({ ids: batch.map(({ item }) => item.id), qoLens, kvLens });
     const times = options.times(qoLens, kvLens);
-    const entries = batch.map(({ item }) => ({ item, samples: item.computed === item.known }));
+    const entries = batch.map(({ item }) => ({ item, samples: item.computed === item.known + item.placeholders }));
+    if (options.async !== undefined) for (const { item, samples } of entries) if (samples) item.placeholders++;
     inFlight.push({ batch: entries, endUs: pass(times) });
     now += times.hostUs;
-    if (inFlight.length === options.stages) now = Math.max(now, inFlight[0]!.endUs);
+    if (inFlight.length === depth) now = Math.max(now, inFlight[0]!.endUs);
   }
   return {
     steps,

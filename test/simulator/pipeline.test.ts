@@ -7,8 +7,10 @@ import {
   findProfile,
   type GpuProfile,
   gpuFacts,
+  MeasuredTimer,
   ReplayTraceEvents,
   type Report,
+  rankAttention,
   rankKvBytesPerToken,
   rankWeightBytes,
   replay,
@@ -360,6 +362,58 @@ describe("step timers of a pipeline", () => {
       sampled: 1,
     });
     expect(fallback.transferUs).toBeCloseTo(6 + (64 * 2 * 8192 * 2) / 450e3, 9);
+  });
+
+  it("measured: the stages of a model together do what its measured layers do", () => {
+    const byLayer = (us: number) => [1, 64, 512].map((tokens) => [tokens, us + tokens / 10] as const);
+    const names = [
+      ["qkv_proj", 11],
+      ["o_proj", 7],
+      ["gate_up_proj", 23],
+      ["down_proj", 13],
+      ["layernorm", 2],
+      ["rotary_emb", 1],
+      ["act_fn", 3],
+      ["embedding", 5],
+      ["final_layernorm", 2],
+    ] as const;
+    const times = {
+      origin: "test",
+      byTokens: new Map(names.map(([name, us]) => [name, byLayer(us)])),
+      bySequences: new Map([
+        ["lm_head", byLayer(90)],
+        ["sampler", byLayer(30)],
+      ]),
+      attention: [1, 4].flatMap((decodes) =>
+        [16, 4096].map((decodeKv) => ({
+          prefillTokens: 0,
+          prefillHistory: 0,
+          decodes,
+          decodeKv,
+          us: 5 + (decodes * decodeKv) / 1000,
+        })),
+      ),
+    };
+    const model = findModel("llama-3.1-8b");
+    const attention = rankAttention(model, 1, 16);
+    const decodes: Step = {
+      count: 3,
+      qoLens: Int32Array.of(1, 1, 1),
+      kvLens: Int32Array.of(40, 900, 77),
+      tokens: 3,
+      sampled: 3,
+    };
+    const time = (pipelineParallel: number): StepTiming => {
+      const timer = new MeasuredTimer(model, profile, attention, times, { graphTokens: 64, pipelineParallel });
+      return { ...timer.time(decodes) };
+    };
+    const whole = time(1);
+    const split = time(3);
+    for (const part of ["attentionUs", "gemmUs", "otherUs"] as const) expect(split[part]).toBeCloseTo(whole[part], 6);
+    expect(split.durationUs).toBeCloseTo(whole.durationUs + 2 * split.transferUs!, 6);
+    expect(total([...split.stageUs!]) + 2 * split.transferUs!).toBeCloseTo(split.durationUs, 6);
+    // 32 layers: 11, 11 and the embedding, 10 and the head.
+    expect(split.stageUs![2]! - split.stageUs![1]!).toBeGreaterThan(0);
   });
 
   it("refuse more stages than layers", () => {

@@ -56,7 +56,7 @@ async function record(
     text += part;
   });
   // Thirds, so that rounding has something to do.
-  const stepTimer: StepTimer = timerOf((step) => 200 + step.tokens / 3 + 5 * step.count);
+  const stepTimer: StepTimer = timerOf((step) => 200 + step.tokens / 3 + 5 * step.count, { hostUs: 70 / 3 });
   const report = await replay({
     trace: traceOf(requests, { blockTokens: 16 }),
     deployment: { model: tinyModel, gpu, attention: "balanced", ...options },
@@ -93,6 +93,7 @@ describe("trace events of a replay", () => {
       maxContextTokens: fc.constant(400),
       maxBatchedTokens: fc.integer({ min: 4, max: 200 }),
       disaggregation: fc.constantFrom(undefined, { prefillReplicas: 1, kvTransferGBps: 1 }),
+      asyncScheduling: fc.boolean(),
     });
     await fc.assert(
       fc.asyncProperty(requestList, deployments, async (requests, drawn) => {

@@ -482,6 +482,22 @@ describe("the replay view", () => {
     expect(await page.locator(".badge").innerText()).toBe("stopped before its end");
     expect(await page.locator(".worst").innerText()).toContain("no per-request records");
   });
+
+  it("says how a replica's GPUs share the model, and what steps wait for", async () => {
+    const report = makeReport({ requests: 40 });
+    const { deployment, metrics } = report;
+    const shares = { attention: 0.2, gemm: 0.3, collective: 0.1, other: 0.1, host: 0.05, wait: 0.25 };
+    const piped = {
+      ...report,
+      deployment: { ...deployment, tensorParallel: 2, pipelineParallel: 4, gpus: 8, asyncScheduling: true },
+      metrics: { ...metrics, stepTimeShare: shares },
+    };
+    page = await viewer.open({ reports: [piped] });
+    const summary = await page.locator("section.summary").first().innerText();
+    expect(summary).toContain("(TP 2, PP 4)");
+    expect(summary).toContain("asynchronous vllm batching");
+    expect(await page.locator("main").innerText()).toContain("waiting for others 25");
+  });
 });
 
 describe("files", () => {

@@ -8,26 +8,23 @@ import {
   findModel,
   findProfile,
   type GpuProfile,
+  gpuProfileSchema,
   listProfiles,
   MODEL_NAMES,
   type ModelConfig,
 } from "@isochron/simulator";
 import { type Context, terminalWidth } from "./context.ts";
 import { readDocument } from "./documents/read.ts";
-import { InputError, isSystemError, systemReason, unknownName } from "./errors.ts";
+import { InputError, unknownName } from "./errors.ts";
 import { nameOption } from "./options.ts";
 import { wrap } from "./terminal/wrap.ts";
 
 /** A bundled profile, or a profile file. */
 export function findGpu(nameOrPath: string): GpuProfile {
   const known = listProfiles();
-  if (!known.includes(nameOrPath) && !existsSync(nameOrPath)) throw notThere("GPU", nameOrPath, known);
-  try {
-    return findProfile(nameOrPath);
-  } catch (error) {
-    if (isSystemError(error)) throw new InputError(`${nameOrPath}: ${systemReason(error)}`);
-    throw error;
-  }
+  if (known.includes(nameOrPath)) return findProfile(nameOrPath);
+  if (!existsSync(nameOrPath)) throw notThere("GPU", nameOrPath, known);
+  return readDocument(nameOrPath, "gpu-profile/1", gpuProfileSchema);
 }
 
 /** A bundled model, a config.json, or a folder that holds one. */

@@ -1,5 +1,6 @@
 // Binds the command to this process: its streams, Ctrl-C and broken pipes.
 
+import { fstatSync, writeSync } from "node:fs";
 import { ExitCode } from "./context.ts";
 import { cannotWrite } from "./documents/write.ts";
 import { explain, isSystemError } from "./errors.ts";
@@ -41,7 +42,7 @@ export async function runProcess(): Promise<void> {
 
   const args = process.argv.slice(2);
   process.exitCode = await main(args, {
-    stdout: process.stdout,
+    stdout: fstatSync(1).isFile() ? { write: writeAll } : process.stdout,
     stderr: process.stderr,
     env: process.env,
     commandLine: ["isochron", ...args].map(quote).join(" "),
@@ -50,4 +51,14 @@ export async function runProcess(): Promise<void> {
     },
     exitCode: ExitCode.success,
   });
+}
+
+/** To a file that stands for standard output. Node's own stream takes a write that a full disk cut short for a whole one. */
+function writeAll(text: string): void {
+  const bytes = Buffer.from(text);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  } catch (error) {
+    throw cannotWrite("standard output", error);
+  }
 }

@@ -6,6 +6,7 @@ import { hostileInput, outOfMemory, refusals, secondProcess, slotRing } from "./
 import { Bed, type Comparison, replayAndCompare, sampleRows } from "./bed.ts";
 import { assertClose, type CheckContext, MODEL } from "./check-context.ts";
 import { invariance } from "./invariance.ts";
+import { patience, twoExecutors } from "./patience.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
@@ -22,6 +23,8 @@ export const CHECKS: readonly Check[] = [
   { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
+  { name: "workers that leave their merges to others change no bit", run: patience },
+  { name: "two executors that replay at once disturb nothing", run: twoExecutors },
   { name: "invariant: a request's bits depend on no neighbour and no partition", run: invariance },
   { name: "tensors beyond 2^32 elements are addressed", run: hugeCache },
   { name: "a plan of another budget or shape is refused, and the executor goes on", run: refusals },

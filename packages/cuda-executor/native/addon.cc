@@ -217,7 +217,7 @@ Napi::Value check(const Napi::CallbackInfo& info) {
     const ImageLayout layout = imageLayout(planWords(plan));
     std::vector<uint8_t> image(layout.total);
     ImageScratch imageScratch;
-    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, imageScratch, image.data()).prefixBytes));
+    return Napi::Number::New(env, double(buildImage(PlanView{planWords(plan)}, layout, true, imageScratch, image.data()).bytes));
   });
 }
 
@@ -247,6 +247,15 @@ Napi::Value deviceInfo(const Napi::CallbackInfo& info) {
     if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
     object.Set("freeBytes", double(free));
     return object;
+  });
+}
+
+/** Of later launches and captures. For tests: few looks make workers leave their merges to others. */
+Napi::Value setMergePatience(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    unwrap<Context>(info[0], "context")->mergePatience = std::max(1, info[1].As<Napi::Number>().Int32Value());
+    return env.Undefined();
   });
 }
 
@@ -589,6 +598,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       {"open", open},
       {"closeContext", release<Context>},
       {"deviceInfo", deviceInfo},
+      {"setMergePatience", setMergePatience},
       {"kernelNeeds", kernelNeeds},
       {"allocate", allocate},
       {"releaseMemory", release<Allocation>},

@@ -2,74 +2,22 @@
 //
 // Every dependent look-up costs a trip to L2 (about 0.3 µs, a tenth of a small launch), so a worker finds its first piece,
 // complete, at an address that depends on its index alone. Same pieces, same merges, same order as in the plan; sections lie
-// at offsets that depend on the capacities alone: first workers and pieces, of which the used prefix is copied; then the
-// lists of jobs, merges and members, copied only for plans with jobs that a piece cannot describe by itself (groups).
+// at offsets that depend on the capacities alone: merge units, which end where the workers begin, workers and pieces, of
+// which the used range is copied; then lists of jobs, merges, sources and members, copied only for plans that need them.
 #pragma once
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
-#ifndef __CUDACC__
-#define ISOCHRON_DEVICE_ALIGN(n) alignas(n)
-#define ISOCHRON_DEVICE
-#else
-#define ISOCHRON_DEVICE_ALIGN(n) __align__(n)
-#define ISOCHRON_DEVICE __host__ __device__
-#endif
-
+#include "merge_units.h"
+#include "plan_records.h"
 #include "plan_view.h"
 
 namespace isochron {
 
-/** One piece record with its request: 80 bytes, five 16-byte loads. */
-struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
-  int32_t queryStart, qoLen, kvLen, pageStart;
-  int32_t head, headCount, rowStart, rows;  // rows: valid rows in the low 16 bits, rows of the tile in the high 16
-  int32_t kvStart, kvEnd, slot, firstPiece;  // firstPiece: pieces before this record
-  int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot
-  /**
-   * Where one head's slot feeds one job alone: the job, the slots that complete it, its merges, and the first of its
-   * slots where they are consecutive and hold the same rows as this one (else −1). Otherwise job is −1.
-   */
-  int32_t job, arrivals, mergeStart, mergeEnd, firstSlot;
-
-  ISOCHRON_DEVICE int validRows() const { return rows & 0xffff; }
-  ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
-};
-
-/** Pieces [start, end) of one worker, and a copy of the first. */
-struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
-  int32_t start, end, reserved0, reserved1;
-  PieceRecord first;
-};
-
-/** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
-struct ISOCHRON_DEVICE_ALIGN(16) JobRecord {
-  int32_t mergeStart, mergeEnd, arrivals, firstSlot;  // firstSlot: see firstSlotOfPlainJob
-};
-
-/** Rows of one request's head, and the sources that combine into them. */
-struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
-  int32_t queryStart, head, rowStart, rowCount;
-  int32_t sourceStart, sourceEnd, reserved0, reserved1;
-};
-
-/**
- * Canonical trees: the low 16 bits of `slotRow` are the row, the high ones the number of nodes on the stack that this
- * node merges with, from the right, before the next one comes.
- */
-struct SourceRecord {
-  int32_t slot, slotRow;
-};
-
-/** A member of a shared-prefix group: its rows follow `rowBegin` of the group's packed rows. */
-struct ISOCHRON_DEVICE_ALIGN(16) MemberRecord {
-  int32_t rowBegin, queryStart, rows, reserved;
-};
-
 /** Byte offsets of the image's sections. */
 struct ImageLayout {
-  int64_t workers, pieces, jobs, slotJobIndptr, slotJobs, merges, sources, members, total;
+  int64_t units, workers, pieces, jobs, slotJobIndptr, slotJobs, merges, sources, members, total;
 };
 
 inline ImageLayout imageLayout(const int32_t* planHeader) {
@@ -80,6 +28,7 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
     return start;
   };
   ImageLayout at{};
+  at.units = place(unitCapacity(planHeader) * sizeof(MergeUnit));
   at.workers = place(int64_t(planHeader[header::workerCapacity]) * sizeof(WorkerRecord));
   at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
   at.jobs = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(JobRecord));
@@ -98,6 +47,7 @@ struct ImageScratch {
   /** Canonical trees: first chunk of each slot's node; and whether the slot is the first of a piece's head. */
   std::vector<int32_t> slotChunk;
   std::vector<uint8_t> slotIsFirst;
+  UnitScratch units;
 };
 
 /** Canonical trees: where each slot's node begins, and which slots announce that a piece's head is done. */
@@ -148,37 +98,13 @@ inline void listFolds(const PlanView& plan, const ImageScratch& scratch, const i
   }
 }
 
-/**
- * The first slot of a job whose merges read the same consecutive slots in order, each row from the same row of a slot, and
- * cover one run of rows; −1 for any other job.
- */
-inline int32_t firstSlotOfPlainJob(const PlanView& plan, const JobRecord& job) {
-  const int32_t* first = plan.merge(job.mergeStart);
-  const int32_t firstSlot = plan.source(first[merge::sourceStart])[merge_source::slot];
-  int32_t row = 0;
-  for (int m = job.mergeStart; m < job.mergeEnd; m++) {
-    const int32_t* merge = plan.merge(m);
-    const int32_t sources = merge[merge::sourceEnd] - merge[merge::sourceStart];
-    if (merge[merge::request] != first[merge::request] || merge[merge::head] != first[merge::head] ||
-        merge[merge::rowStart] != first[merge::rowStart] + row || sources != job.arrivals) {
-      return -1;
-    }
-    for (int s = 0; s < sources; s++) {
-      const int32_t* source = plan.source(merge[merge::sourceStart] + s);
-      if (source[merge_source::slot] != firstSlot + s || source[merge_source::slotRow] != row) return -1;
-    }
-    row += merge[merge::rowCount];
-  }
-  return firstSlot;
-}
-
-/** Bytes to copy: the prefix, and the range of the lists where some piece needs them (else empty). */
+/** What to copy: units, workers and pieces in one range, and the lists where some piece or unit needs them (else empty). */
 struct ImageUse {
-  int64_t prefixBytes, listStart, listBytes;
+  int64_t start, bytes, listStart, listBytes;
 };
 
-/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). */
-inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScratch& scratch, uint8_t* out) {
+/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `lastMerges`: see listMergeUnits. */
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool lastMerges, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
@@ -230,9 +156,6 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
     merges[i] = {plan.request(m[merge::request])[request::queryStart], m[merge::head], m[merge::rowStart],
                  m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], 0, 0};
   }
-  for (int j = 0; j < plan[header::splitJobCount]; j++) {
-    jobs[j].firstSlot = jobs[j].mergeEnd > 0 && !isCanonical ? firstSlotOfPlainJob(plan, jobs[j]) : -1;
-  }
   std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
   if (isCanonical) {
     for (int i = 0; i < plan[header::mergeCount]; i++) listFolds(plan, scratch, plan.merge(i), sources);
@@ -263,20 +186,11 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
               p[piece::head], p[piece::headCount], p[piece::rowStart], p[piece::rows],
               // On a grid, tiles begin at multiples of their length; the mask hides tokens before the window.
               isCanonical ? p[piece::kvStart] / kKernelTileTokens * kKernelTileTokens : p[piece::kvStart], kvEnd > p[piece::kvStart] ? kvEnd : p[piece::kvStart], slot, firstPiece,
-              memberStart, memberCount, slot < 0 ? 0 : indptr[slot], -1, 0, 0, 0, -1};
+              memberStart, memberCount, slot < 0 ? 0 : indptr[slot], -1};
     if (slot >= 0 && record.headCount == 1 && indptr[slot + 1] == indptr[slot] + 1) {
       record.job = slotJobs[indptr[slot]];
-      const JobRecord& job = jobs[record.job];
-      record.arrivals = job.arrivals;
-      record.mergeStart = job.mergeStart;
-      record.mergeEnd = job.mergeEnd;
-      const int32_t *first = plan.merge(job.mergeStart), *last = plan.merge(job.mergeEnd - 1);
-      const int32_t rows = last[merge::rowStart] + last[merge::rowCount] - first[merge::rowStart];
-      const bool same = first[merge::request] == owner && first[merge::head] == record.head &&
-                        first[merge::rowStart] == record.rowStart && rows == record.validRows();
-      record.firstSlot = same ? job.firstSlot : -1;
     }
-    needsLists |= group || (slot >= 0 && record.firstSlot < 0);
+    needsLists |= group || (slot >= 0 && record.job < 0);
     firstPiece += record.headCount;
   }
   const int32_t* workerPieces = plan.workerPieceIndptr();
@@ -284,11 +198,17 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, ImageScr
     const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;
     table[w].start = start;
     table[w].end = end;
-    table[w].reserved0 = table[w].reserved1 = 0;
+    table[w].unitStart = table[w].unitEnd = table[w].starters = 0;
     if (start < end) table[w].first = pieces[start];
   }
-  const int64_t prefixBytes = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
-  return {prefixBytes, at.jobs, needsLists ? at.total - at.jobs : 0};
+  const int32_t capacity = int32_t(unitCapacity(plan.words));
+  auto* units = reinterpret_cast<MergeUnit*>(out + at.units);
+  // Trees are finished by whoever comes last (invariant.cuh), which reads the lists.
+  const int32_t unitCount = isCanonical ? 0 : listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, needsLists);
+  needsLists |= isCanonical && slots > 0;
+  const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(MergeUnit));
+  const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
+  return {start, end - start, at.jobs, needsLists ? at.total - at.jobs : 0};
 }
 
 }  // namespace isochron

@@ -222,8 +222,16 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   context->makeCurrent();
   const auto prepare = session->canonical_ ? prepareCanonical : prepareAttention;
   context->check(prepare(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
+  // Persistent plans of a device all have the same workers; CTAs without any would only hold up the next launch.
+  session->workers_ = h[header::launch] == 0 ? h[header::workers] : h[header::workerCapacity];
+  if (!session->canonical_) {
+    context->check(attentionIsResident(h[header::headDim], h[header::dtype], tall, session->workers_, &session->mergesHere_),
+                   "asking how many workers are resident");
+  }
   session->context = context;
   session->layout_ = imageLayout(h);
+  // A CTA that does two workers' pieces takes them in turn, whoever they belong to.
+  session->workersPerCta_ = needs.workersPerCta;
   session->largestTile_ = !tall ? 16 : needs.largestTile;
   const int64_t slotRows = int64_t(h[header::partialSlotCapacity]) * std::max(h[header::slotRows], 0);
   session->image_ = context->allocate(session->layout_.total);
@@ -232,6 +240,10 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);
   context->check(cudaMemsetAsync(session->counters_->pointer, 0, std::max<size_t>(session->counters_->bytes, 16), context->stream),
                  "clearing counters");
+  session->progress_ = context->allocate((1 + session->workers_) * sizeof(int32_t));
+  context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(int32_t), context->stream), "clearing the progress");
+  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
+                 "clearing the progress");
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;
     context->check(cudaMallocHost(&staging, session->layout_.total), "allocating pinned memory");
@@ -239,7 +251,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     std::memset(staging, 0, session->layout_.total);
     context->check(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "creating an event");
   }
-  session->workspaceBytes = session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes;
+  session->workspaceBytes = session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes +
+                            session->progress_->bytes;
   return session;
 }
 
@@ -278,6 +291,9 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
     }
   }
   if (!checkPlan(plan, bytes, limits, checkScratch_, fault)) throw PlanRejected(fault);
+  if (plan[header::workers] > workers_) {
+    throw PlanRejected({"header.workers", -1, plan[header::workers], "at most " + std::to_string(workers_) + ", as when it was captured"});
+  }
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
     const int tileRows = int(uint32_t(PlanView{plan}.piece(i)[piece::rows]) >> 16);
     if (tileRows > largestTile_) {
@@ -291,13 +307,13 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   context->check(ready, "checking a staging slot");
   nextSlot_ = (nextSlot_ + 1) % kSlots;
   context->makeCurrent();
-  const ImageUse use = buildImage(PlanView{plan}, layout_, imageScratch_, slot.staging);
-  lastImageBytes = use.prefixBytes + use.listBytes;
+  const ImageUse use = buildImage(PlanView{plan}, layout_, workersPerCta_ == 1, imageScratch_, slot.staging);
+  lastImageBytes = use.bytes + use.listBytes;
   auto copy = [&](int64_t start, int64_t count) {
     uint8_t* target = static_cast<uint8_t*>(image_->pointer) + start;
     context->check(cudaMemcpyAsync(target, slot.staging + start, count, cudaMemcpyHostToDevice, context->stream), "uploading a plan");
   };
-  copy(0, use.prefixBytes);
+  copy(use.start, use.bytes);
   if (use.listBytes > 0) copy(use.listStart, use.listBytes);
   context->check(cudaEventRecord(slot.copied, context->stream), "recording an event");
   return true;
@@ -363,9 +379,14 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.sources = reinterpret_cast<SourceRecord*>(image + layout_.sources);
   p.members = reinterpret_cast<MemberRecord*>(image + layout_.members);
   p.pieces = reinterpret_cast<PieceRecord*>(image + layout_.pieces);
+  p.units = reinterpret_cast<MergeUnit*>(image + layout_.units);
+  p.mergePatience = mergesHere_ ? context->mergePatience : 0;
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
   p.counters = static_cast<int32_t*>(counters_->pointer);
+  p.progress = static_cast<uint32_t*>(progress_->pointer);
+  p.leftUnits = reinterpret_cast<int32_t*>(p.progress + 1);
+  p.workerCount = workers_;
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;
   p.mergeTrace = timed ? static_cast<TraceRecord*>(mergeTrace_->pointer) : nullptr;
   p.pageStride = pageSize * heads * headDim * 2;
@@ -386,7 +407,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleLog2 = scale * log2e;
   p.softCapLog2 = softCap * log2e;
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
-  const int workers = h[header::workerCapacity], dtype = h[header::dtype];
+  const int workers = workers_, dtype = h[header::dtype];
   if (canonical_) {
     const CanonicalParams c{p, static_cast<float*>(b.nodes->pointer), h[header::mergeGridTokens], canonicalLevels(b, h),
                             tall_ ? kCanonicalTileRows : 16};

@@ -103,6 +103,8 @@ class Context : public std::enable_shared_from_this<Context> {
   cudaStream_t stream = nullptr;
   DeviceProperties properties;
   std::atomic<size_t> bytesInUse{0};
+  /** Looks for a slot, 0.7 µs each, before a worker leaves its merges: longer than workers' pieces outlast each other's. */
+  int mergePatience = 1 << 13;
 
  private:
   Context() = default;
@@ -157,7 +159,10 @@ class Session : public std::enable_shared_from_this<Session> {
   ImageLayout layout_{};
   int largestTile_ = 64;
   bool tall_ = true, canonical_ = false;
-  Memory image_, partialOutput_, partialState_, counters_, pieceTrace_, mergeTrace_;
+  int workers_ = 0;          // of every launch
+  int workersPerCta_ = 1;
+  bool mergesHere_ = false;  // workers may wait for each other
+  Memory image_, partialOutput_, partialState_, counters_, progress_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];
   int nextSlot_ = 0;

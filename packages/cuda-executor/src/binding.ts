@@ -69,6 +69,8 @@ export interface NativeAddon {
   open(device: number): ContextHandle;
   closeContext(context: ContextHandle): void;
   deviceInfo(context: ContextHandle): NativeDeviceInfo;
+  /** Looks for a slot before a worker leaves its merges to others, in later launches and captures. For tests. */
+  setMergePatience(context: ContextHandle, looks: number): void;
   kernelNeeds(
     headDim: number,
     dtype: number,

@@ -12,6 +12,7 @@ import {
   type ResolvedDeployment,
   resolveDeployment,
 } from "./engine/deployment.ts";
+import { deploymentWarnings } from "./engine/deployment-warnings.ts";
 import { ExpertGroup } from "./engine/expert-group.ts";
 import { type HandedOver, KvTransfers } from "./engine/kv-transfers.ts";
 import { Replica } from "./engine/replica.ts";
@@ -74,9 +75,6 @@ const STEPS_PER_TURN = 10_000;
 /** Beyond it a float64 no longer tells two microseconds apart. */
 const MAX_CLOCK_US = 2 ** 53;
 const BREATH_MS = 40;
-
-/** GPUs of one machine, which profiles' links are between (an HGX board; NVL72 has more). */
-const NVLINK_GPUS = 8;
 
 /**
  * @throws DeploymentError when the deployment cannot be
@@ -167,6 +165,8 @@ class ReplayRun {
         kvCache,
         policy: create({ requests: requests.visible, kvCache, limits }),
         maxRunningRequests: limits.maxRunningRequests,
+        maxContextTokens: limits.maxContextTokens,
+        asyncScheduling: description.asyncScheduling ?? false,
         stages: description.pipelineParallel ?? 1,
         stepTimer: this.#timers[index % timers.length]!,
         observer: this.#observer,
@@ -459,47 +459,25 @@ class ReplayRun {
   }
 
   #warnings(isWithoutRecords: boolean): string[] {
-    const { batchingPolicy } = this.#options;
-    const { model, gpu } = this.#options.deployment;
-    const text = (value: number): string => value.toLocaleString("en-US");
+    const { limits, description } = this.#deployment;
     const warnings = [
       ...this.#options.trace.warnings(),
-      ...(model.notes ?? []).map((note) => `${model.name}: ${note}`),
+      ...deploymentWarnings(this.#options.deployment, this.#deployment, {
+        usableBlocks: this.#usableBlocks,
+        timer: this.#timers[0]!.name,
+      }),
     ];
-    const { limits, description } = this.#deployment;
-    const timer = this.#timers[0]!.name;
-    if (gpu.calibrated === false && (timer === "analytic" || timer === "kernel")) {
-      warnings.push(`${gpu.name}: step times from data sheets, not from measurements`);
-    }
-    if (limits.maxContextTokens > model.maxContextTokens) {
-      warnings.push(
-        `${model.name}: made for ${text(model.maxContextTokens)} tokens, not ${text(limits.maxContextTokens)}`,
-      );
-    }
-    const kvTokens = this.#usableBlocks * description.blockSizeTokens;
-    const contextBlocks = Math.ceil(limits.maxContextTokens / description.blockSizeTokens);
-    const contexts = Math.max(1, Math.floor(this.#usableBlocks / contextBlocks));
-    const { reservesContext } = BATCHING_POLICIES[this.#deployment.batching];
-    if (reservesContext === true && batchingPolicy === undefined && contexts < limits.maxRunningRequests) {
-      const reserved = `the ${text(limits.maxContextTokens)} tokens of a context are reserved for each request`;
-      warnings.push(
-        `${this.#deployment.batching}: ${reserved}, so ${contexts} run at a time; a shorter one lets more in`,
-      );
-    }
     if (this.#rejected > 0) {
+      const kvTokens = this.#usableBlocks * description.blockSizeTokens;
+      const text = (value: number): string => value.toLocaleString("en-US");
       warnings.push(
         `${text(this.#rejected)} ${this.#rejected === 1 ? "request" : "requests"} rejected: longer than the context of ${text(limits.maxContextTokens)} tokens or the KV cache of ${text(kvTokens)}`,
       );
     }
-    const { expertParallel = 1 } = description;
-    if (expertParallel > NVLINK_GPUS) {
-      warnings.push(
-        `all-to-alls of ${expertParallel} GPUs are timed as if one NVLink domain had them all: between machines they are slower`,
-      );
-    }
     if (this.#isPartial) warnings.push("stopped before its end: unfinished requests are in no latency");
     if (isWithoutRecords) {
-      warnings.push(`no per-request records: more than ${this.#options.recordLimit ?? 1_000_000} requests`);
+      const most = (this.#options.recordLimit ?? 1_000_000).toLocaleString("en-US");
+      warnings.push(`no per-request records: more than ${most} requests`);
     }
     const { ttftUs, tpotUs, itlUs, e2eUs, queueUs } = this.#observer;
     if (![ttftUs, tpotUs, itlUs, e2eUs, queueUs].every(({ isExact }) => isExact)) {

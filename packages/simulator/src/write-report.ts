@@ -1,7 +1,7 @@
 // Reports on disk: checked against the schema, written beside their place and moved there when whole.
 
 import { createWriteStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -9,20 +9,33 @@ import { REQUEST_STATUS, type Report, type RequestSeries, reportSchema } from ".
 import { Draft } from "./draft.ts";
 
 /**
- * Writes `report.json` and, where the report has records, `requests.jsonl` into a folder, which is made if need be.
+ * Writes `report.json` and, where the report has records, `requests.jsonl` into a folder, which is made if need be. Records of
+ * an earlier report do not stay beside it, and both files stay as they were where one of them cannot be written.
  * @returns the paths written
  */
 export async function writeReport(report: Report, folder: string): Promise<string[]> {
   const { requests, ...rest } = report;
   const document: Report = reportSchema.parse(rest);
   await mkdir(folder, { recursive: true });
-  const paths = [join(folder, "report.json")];
-  await writeWhole(paths[0]!, [`${JSON.stringify(document)}\n`]);
-  if (requests !== undefined) {
-    paths.push(join(folder, "requests.jsonl"));
-    await writeWhole(paths[1]!, requestLines(requests));
+  const recordPath = join(folder, "requests.jsonl");
+  const files: (readonly [string, Iterable<string>])[] = [
+    [join(folder, "report.json"), [`${JSON.stringify(document)}\n`]],
+    ...(requests === undefined ? [] : [[recordPath, requestLines(requests)] as const]),
+  ];
+  const drafts: Draft[] = [];
+  try {
+    for (const [path, parts] of files) {
+      const draft = new Draft(path);
+      drafts.push(draft);
+      await pipeline(Readable.from(parts), createWriteStream(draft.path));
+    }
+    for (const draft of drafts) draft.publish();
+    if (requests === undefined) await rm(recordPath, { force: true });
+  } catch (error) {
+    for (const draft of drafts) draft.discard();
+    throw error;
   }
-  return paths;
+  return files.map(([path]) => path);
 }
 
 /** One JSON object per request, in arrival order; absent where something has not happened. */

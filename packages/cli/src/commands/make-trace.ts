@@ -9,6 +9,7 @@ import { writeTrace } from "../documents/write-trace.ts";
 import { InputError } from "../errors.ts";
 import { integerOption, nonNegativeOption, positiveOption } from "../options.ts";
 import { integer } from "../terminal/numbers.ts";
+import { watched } from "../watched-trace.ts";
 
 interface MakeOptions extends CommonOptions {
   readonly requests: number;
@@ -41,7 +42,7 @@ export function addMakeTrace(traces: Command, context: Context): void {
       const options = self.optsWithGlobals<MakeOptions>();
       const { requests, input, output, seed } = options;
       const trace = syntheticTrace({ requests, arrivals: arrivalsOf(options), input, output, seed });
-      const written = await writeTrace(target, trace, context.interrupt);
+      const written = await watched(trace, context, (made) => writeTrace(target, made, context.interrupt));
       const document = { isochron: "trace-making/1", file: target, requests: written, from: trace.identity() };
       print(context, options, document, () => `wrote ${integer(written)} requests to ${target}\n`);
     });

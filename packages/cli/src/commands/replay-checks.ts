@@ -67,6 +67,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   replicas: "--replicas",
   router: "--router",
   batching: "--batching",
+  asyncScheduling: "--async-scheduling",
   "speculation.tokens": "--speculative-tokens",
   blockSizeTokens: "--block-size",
   kvBlocks: "--kv-blocks",

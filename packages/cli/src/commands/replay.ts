@@ -77,6 +77,7 @@ export interface ReplayOptions extends CommonOptions {
   readonly router: RouterName;
   readonly routerStalenessMs: number;
   readonly batching: BatchingName;
+  readonly asyncScheduling?: true;
   readonly attention: PolicyName;
   readonly stepTimer: StepTimerName;
   readonly layerTimes?: string;
@@ -220,6 +221,7 @@ function deploymentOptions(command: Command): void {
       nameOption("--batching", "batching policy", BATCHING_NAMES),
       "vllm-v1",
     )
+    .option("--async-scheduling", "decide on a step while the GPU computes the one before, as vLLM's flag of this name")
     .option(
       "--attention <name>",
       "attention policy, for the kernel step timer and pages",
@@ -411,6 +413,7 @@ async function replayWithProgress(
         router: options.router,
         routerStalenessMs: options.routerStalenessMs,
         batching: options.batching,
+        asyncScheduling: options.asyncScheduling,
         prefixCaching: options.prefixCaching,
         blockSizeTokens: options.blockSize,
         kvBlocks: options.kvBlocks,

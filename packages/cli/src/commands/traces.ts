@@ -21,6 +21,7 @@ import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 import { traceFile } from "../trace-files.ts";
+import { watched } from "../watched-trace.ts";
 import { addMakeTrace } from "./make-trace.ts";
 
 interface ReadOptions extends CommonOptions {
@@ -84,7 +85,7 @@ function addInspect(traces: Command, context: Context): void {
   });
   readingOptions(command).action(async (nameOrPath: string, _: ReadOptions, self: Command) => {
     const options = self.optsWithGlobals<ReadOptions>();
-    const inspection = await inspectTrace(await open(nameOrPath, options));
+    const inspection = await watched(await open(nameOrPath, options), context, inspectTrace);
     print(context, options, { isochron: "trace-inspection/1", ...inspection }, (paint) =>
       inspectionText(inspection, paint),
     );
@@ -103,7 +104,7 @@ function addConvert(traces: Command, context: Context): void {
       throw new InputError(`${target}: is the trace itself, expected another file to write to`);
     }
     const trace = await open(nameOrPath, options);
-    const requests = await writeTrace(target, trace, context.interrupt);
+    const requests = await watched(trace, context, (read) => writeTrace(target, read, context.interrupt));
     const document = { isochron: "trace-conversion/1", file: target, requests, from: trace.identity() };
     print(context, options, document, () => `wrote ${integer(requests)} requests to ${target}\n`);
   });

@@ -111,13 +111,13 @@ function makeDirectory(path: string): void {
   mkdirSync(path);
 }
 
-/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError. */
-export function prepareDirectory(path: string): void {
+/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError about `asked`. */
+export function prepareDirectory(path: string, asked: string = path): void {
   try {
     makeDirectory(path);
     accessSync(path, constants.W_OK);
   } catch (error) {
-    throw cannotWrite(path, error);
+    throw cannotWrite(asked, error);
   }
 }
 
@@ -129,7 +129,7 @@ export function prepareFile(path: string): void {
     throw new InputError(`${path}: cannot be written (is a directory, expected a file)`);
   }
   // A pipe or terminal is written as it is, whatever its folder.
-  if (facts === undefined || facts.isFile()) prepareDirectory(dirname(path));
+  if (facts === undefined || facts.isFile()) prepareDirectory(dirname(path), path);
 }
 
 function factsOf(path: string): Stats | undefined {

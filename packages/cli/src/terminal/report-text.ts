@@ -72,7 +72,7 @@ function header({ trace, deployment, partial }: Report, paint: Painter): string 
   const planning = stepTimer === "analytic" ? "" : `${attention} attention, `;
   const lines = [
     `${trace.name} (${count(trace.requestsUsed, "request")}${speed}${loop})`,
-    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
+    `${kinds} × ${model}${precision(deployment)} on ${gpus}, ${deployment.asyncScheduling === true ? "asynchronous " : ""}${batching} batching, ${router} routing${stale}, ${planning}${stepTimer} step times`,
     ...(partial ? [paint("yellow", "partial: stopped before the end of the trace")] : []),
   ];
   return `${paint("bold", lines[0]!)}\n${lines.slice(1).join("\n")}\n`;

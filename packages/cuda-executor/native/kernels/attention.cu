@@ -54,7 +54,22 @@ TallKernel pickTallKernel(int headDim, int dtype, bool timed) {
   return attributes.sharedSizeBytes > 0 ? kernel : nullptr;
 }
 
+template <class T>
+Kernel pickMerge(int headDim, bool timed) {
+  switch (headDim) {
+    case 64: return timed ? mergeKernel<T, 64, true> : mergeKernel<T, 64, false>;
+    case 128: return timed ? mergeKernel<T, 128, true> : mergeKernel<T, 128, false>;
+    case 256: return timed ? mergeKernel<T, 256, true> : mergeKernel<T, 256, false>;
+    default: return nullptr;
+  }
+}
+
 int tallSharedBytes(int headDim) { return headDim == 64 ? TallShape<64>::sharedBytes : TallShape<128>::sharedBytes; }
+
+const void* attentionFunction(int headDim, int dtype, bool tall, bool timed, const KernelNeeds& needs) {
+  return needs.workersPerCta == 2 ? reinterpret_cast<const void*>(pickTallKernel(headDim, dtype, timed))
+                                  : reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
+}
 
 }  // namespace
 
@@ -76,14 +91,30 @@ cudaError_t prepareAttention(int headDim, int dtype, bool tall) {
   KernelNeeds needs;
   if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
   for (const bool timed : {false, true}) {
-    const void* kernel = needs.workersPerCta == 2 ? reinterpret_cast<const void*>(pickTallKernel(headDim, dtype, timed))
-                                                  : reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
+    const void* kernel = attentionFunction(headDim, dtype, tall, timed, needs);
     cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, needs.sharedBytes);
     if (error != cudaSuccess) return error;
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
+}
+
+cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, bool* resident) {
+  KernelNeeds needs;
+  if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
+  int device = 0, smCount = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&smCount, cudaDevAttrMultiProcessorCount, device);
+  *resident = true;
+  for (const bool timed : {false, true}) {
+    int perSm = 0;
+    if (error == cudaSuccess) {
+      error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&perSm, attentionFunction(headDim, dtype, tall, timed, needs), needs.threads, needs.sharedBytes);
+    }
+    *resident &= int64_t(perSm) * smCount * needs.workersPerCta >= workers;
+  }
+  return error;
 }
 
 cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers, const AttentionParams& params,
@@ -102,9 +133,14 @@ cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool 
   config.numAttrs = dependent ? 1 : 0;
   AttentionParams copy = params;
   void* arguments[] = {&copy, &workers};  // the second only for tallKernel
-  const void* kernel = needs.workersPerCta == 2 ? reinterpret_cast<const void*>(pickTallKernel(headDim, dtype, timed))
-                                                : reinterpret_cast<const void*>(pickKernel(headDim, dtype, tall, timed));
-  return cudaLaunchKernelExC(&config, kernel, arguments);
+  const cudaError_t error = cudaLaunchKernelExC(&config, attentionFunction(headDim, dtype, tall, timed, needs), arguments);
+  if (error != cudaSuccess || params.mergePatience > 0) return error;
+  config.gridDim = dim3(workers);
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = 0;
+  config.numAttrs = 1;
+  const Kernel merge = dtype == 0 ? pickMerge<__nv_bfloat16>(headDim, timed) : pickMerge<__half>(headDim, timed);
+  return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(merge), arguments);
 }
 
 }  // namespace isochron

@@ -8,7 +8,7 @@
 //   · taller tiles: warp w owns rows [16w, 16w + 16) of 64 and reads all four warps' tokens; one barrier a tile. (On Hopper
 //     plans with such tiles have a kernel of their own up to head dimension 128: tall_kernel.cuh.)
 // S = Q·Kᵀ and O += P·V on m16n8k16 tensor cores, online softmax in base 2 in registers.
-// A piece with a slot leaves an unnormalised partial state; the last arriver of a job merges (merge.cuh).
+// A piece with a slot leaves an unnormalised partial state; merges follow behind the pieces (merge_units.cuh).
 // Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
 #pragma once
 #include "params.h"
@@ -26,6 +26,12 @@ constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr float kLog2e = 1.4426950408889634f;
 
+/** A worker's first merge unit; of its warps, those that would leave their units; and what one left. */
+struct alignas(16) UnitMemory {
+  MergeUnit first;
+  int32_t votes, left;
+};
+
 template <int D>
 struct Shape {
   /**
@@ -42,7 +48,7 @@ struct Shape {
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
   static constexpr int ringBytes = stages * stageBytes;
   static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
-  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes;
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + int(sizeof(UnitMemory));
 };
 
 /** What the four warps of a piece share: here those of a CTA. */
@@ -51,9 +57,11 @@ struct SharedMemory {
   float* combine;      // [warp][8 rows][D]
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
+  UnitMemory* units;
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
+  static __device__ __forceinline__ int syncCount(bool value) { return __syncthreads_count(value); }
   /** This thread among the 128. */
   static __device__ __forceinline__ int thread() { return threadIdx.x; }
   /** The worker that the current piece belongs to. */
@@ -67,6 +75,7 @@ struct WarpgroupMemory : SharedMemory {
 
   __device__ __forceinline__ void sync() const { ptx::syncThreads(barrier, kThreads); }
   __device__ __forceinline__ bool syncOr(bool value) const { return ptx::syncThreadsOr(barrier, kThreads, value); }
+  __device__ __forceinline__ int syncCount(bool value) const { return ptx::syncThreadsCount(barrier, kThreads, value); }
   static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
   __device__ __forceinline__ uint32_t worker() const { return currentWorker; }
 };
@@ -466,28 +475,17 @@ __device__ __forceinline__ void writeRows(const AttentionParams& p, const PieceR
 
 }  // namespace isochron
 
-#include "merge.cuh"
+#include "merge_units.cuh"
 #include "tall.cuh"
 
 namespace isochron {
 
-/** `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster. */
+/** Walks the pieces of one worker, of which there is at least one. Returns what countBeginning said. */
 template <class T, int D, bool kTimed, bool kTall>
-__global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
-  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+__device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
+                                           const UnitRange& units, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
-  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  uint8_t* const states = combine + Shape<D>::combineBytes;
-  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(states + Shape<D>::stateBytes)};
-  // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
-  ptx::allowNextLaunch();
-  uint32_t startCycle = 0, cycles[4] = {};
-  if constexpr (kTimed) startCycle = clock();
-  const WorkerRecord& worker = p.workers[blockIdx.x];
-  const int recordCount = worker.end - worker.start;
-  if (recordCount <= 0) return;
+  uint32_t cycles[4] = {};
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
@@ -528,7 +526,9 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
       cursor.advance(p, records, warp, lane);
     }
   }
+  prefetchUnit(p, shared.units, units, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
+  const uint32_t begun = countBeginning(p, units, shared.thread());
   block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
@@ -536,7 +536,7 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
     for (int h = 0;; h++) {
       const int head = piece->head + h, slot = piece->slot < 0 ? -1 : piece->slot + h;
       uint64_t startNs = 0, endNs = 0;
-      if constexpr (kTimed) startNs = ptx::globalTimerNs();
+      if constexpr (kTimed) startNs = record == 0 && h == 0 ? beginNs : ptx::globalTimerNs();
       {
         block.reset();
         for (int token = piece->kvStart; token < piece->kvEnd; token += kTileTokens) {
@@ -581,17 +581,58 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
         const int nextHead = lastHead ? piece->head : piece->head + h + 1;
         block.loadQuery(p, *piece, nextHead, kTall && piece->tall() ? warp * 16 : 0, lane);
       }
-      if (slot >= 0) arrive<T, D, kTimed, kTall>(p, shared, current, slot, h, warp, lane, startCycle);
+      if (slot >= 0) announceSlot(p, current, slot, h, shared.thread());
       if constexpr (kTimed) {
         if (threadIdx.x == 0) {
           cycles[3] = clock() - startCycle;
           p.pieceTrace[current.firstPiece + h] = {startNs, endNs, ptx::smId(), blockIdx.x, {cycles[0], cycles[1], cycles[2], cycles[3]}};
         }
       }
-      if (last) return;
+      if (last) return begun;
       if (lastHead) break;
     }
   }
+}
+
+/**
+ * `kTall`: pieces may have tiles of more than 16 rows. Without them the kernel is smaller, and decode faster.
+ * The first piece's time begins with the CTA's.
+ */
+template <class T, int D, bool kTimed, bool kTall>
+__global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
+  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
+  uint8_t* const states = combine + Shape<D>::combineBytes;
+  uint8_t* const nearby = states + Shape<D>::stateBytes;
+  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
+                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes)};
+  // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
+  ptx::allowNextLaunch();
+  uint64_t beginNs = 0;
+  uint32_t startCycle = 0;
+  if constexpr (kTimed) beginNs = ptx::globalTimerNs(), startCycle = clock();
+  const WorkerRecord& worker = p.workers[blockIdx.x];
+  const int recordCount = worker.end - worker.start;
+  if (recordCount <= 0) return;
+  const UnitRange units = UnitRange::of(p, worker);
+  const uint32_t begun = walkPieces<T, D, kTimed, kTall>(p, shared, worker, recordCount, units, warp, lane, beginNs, startCycle);
+  endWorker<T, D, kTimed>(p, shared, units, begun, warp, lane, startCycle);
+}
+
+/** The merge units alone, behind a launch of more CTAs than are resident at a time. */
+template <class T, int D, bool kTimed>
+__global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
+  __shared__ float combine[kWarps * D];
+  __shared__ float2 states[kWarps * 16];
+  const SharedMemory shared{0, combine, states, nullptr, nullptr};
+  ptx::waitForPreviousLaunch();
+  const WorkerRecord& worker = p.workers[blockIdx.x];
+  uint32_t startCycle = 0;
+  if constexpr (kTimed) startCycle = clock();
+  const int start = worker.unitStart, end = worker.unitEnd;
+  if (start >= end) return;
+  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, end, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
 }
 
 }  // namespace isochron

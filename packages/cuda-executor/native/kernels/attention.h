@@ -19,7 +19,10 @@ bool attentionNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs);
 /** Lets the kernels use the shared memory that they need on the current device. Once per device. */
 cudaError_t prepareAttention(int headDim, int dtype, bool tall);
 
-/** Queues one launch of `workers` CTAs. `dependent`: may start while the previous kernel of the stream drains. */
+/** Whether `workers` workers are resident together, so that one may wait for others: see AttentionParams::mergePatience. */
+cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, bool* resident);
+
+/** Queues one launch of `workers` workers, and one of their merges where they do not merge themselves. `dependent`: may start while the previous kernel of the stream drains. */
 cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers,
                             const AttentionParams& params, cudaStream_t stream);
 

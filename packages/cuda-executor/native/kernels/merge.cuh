@@ -1,9 +1,7 @@
-// Merging inside the attention launch: the CTA that writes the last partial state of a job combines them all.
+// How the rows of a merge unit combine their sources: in the plan's order, whoever does it, so that the result is bitwise the
+// same from run to run.
 //
-// A counter for each job counts slots; whoever brings it to the job's number of slots resets it to 0 (so the next launch
-// finds it ready) and merges. The sources combine in the plan's order whoever comes last: the result is bitwise the same
-// from run to run. One warp takes a row, 16 partial rows with their states at a time; a job of one or two rows spreads its
-// sources over the warps. Nobody waits, so no CTA depends on another being resident.
+// One warp takes a row, 16 partial rows with their states at a time; rows of many sources spread them over the warps.
 #pragma once
 #include "params.h"
 #include "ptx.cuh"
@@ -135,6 +133,95 @@ __device__ __forceinline__ void mergeRows(const AttentionParams& p, const Shared
 }
 
 /**
+ * Merges a slice of one row, D / 4 of its columns: each warp takes 16 × 32 / (D / 16) consecutive sources at a time, 16 bytes
+ * of a source to a lane.
+ */
+template <class T, int D, class Shared, class RowOf>
+__device__ __forceinline__ void mergeSlice(const AttentionParams& p, const Shared& shared, int queryStart, int head, int packedRow,
+                                           int slice, int sources, int warp, int lane, RowOf&& rowOf) {
+  constexpr int lanes = D / 16, atOnce = 32 / lanes, depth = 16, block = depth * atOnce, statesOfLane = block / 32;
+  const int column = slice * (D / 4) + (lane % lanes) * 4;
+  float4 total = make_float4(0.f, 0.f, 0.f, 0.f);
+  float maximum = -INFINITY, sum = 0.f;
+#pragma unroll 1
+  for (int base = warp * block; base < sources; base += kWarps * block) {
+    int index[statesOfLane];
+    float2 state[statesOfLane];
+#pragma unroll
+    for (int k = 0; k < statesOfLane; k++) {
+      index[k] = rowOf(min(base + k * 32 + lane, sources - 1));
+      state[k] = __ldcg(p.partialState + index[k]);
+    }
+    float4 rows[depth];
+#pragma unroll
+    for (int i = 0; i < depth; i++) {
+      const int at = __shfl_sync(0xffffffffu, index[i * atOnce / 32], (i * atOnce & 31) + lane / lanes);
+      rows[i] = __ldcg(reinterpret_cast<const float4*>(p.partialOutput + int64_t(at) * D + column));
+    }
+    float joint = maximum;
+#pragma unroll
+    for (int k = 0; k < statesOfLane; k++) {
+      if (base + k * 32 + lane >= sources) state[k] = make_float2(-INFINITY, 0.f);
+      joint = fmaxf(joint, state[k].x);
+    }
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) joint = fmaxf(joint, __shfl_xor_sync(0xffffffffu, joint, d));
+    const float reference = joint == -INFINITY ? 0.f : joint;
+    float weight[statesOfLane], gained = 0.f;
+#pragma unroll
+    for (int k = 0; k < statesOfLane; k++) {
+      weight[k] = ptx::exp2Fast(state[k].x - reference);
+      gained += weight[k] * state[k].y;
+    }
+#pragma unroll
+    for (int d = 16; d > 0; d >>= 1) gained += __shfl_xor_sync(0xffffffffu, gained, d);
+    const float factor = ptx::exp2Fast(maximum - reference);
+    sum = sum * factor + gained;
+    maximum = joint;
+    total = make_float4(total.x * factor, total.y * factor, total.z * factor, total.w * factor);
+#pragma unroll
+    for (int i = 0; i < depth; i++) {
+      const float w = __shfl_sync(0xffffffffu, weight[i * atOnce / 32], (i * atOnce & 31) + lane / lanes);
+      total.x += w * rows[i].x;
+      total.y += w * rows[i].y;
+      total.z += w * rows[i].z;
+      total.w += w * rows[i].w;
+    }
+  }
+#pragma unroll
+  for (int d = lanes; d < 32; d <<= 1) {
+    total.x += __shfl_xor_sync(0xffffffffu, total.x, d);
+    total.y += __shfl_xor_sync(0xffffffffu, total.y, d);
+    total.z += __shfl_xor_sync(0xffffffffu, total.z, d);
+    total.w += __shfl_xor_sync(0xffffffffu, total.w, d);
+  }
+  if (lane < lanes) reinterpret_cast<float4*>(shared.combine)[warp * lanes + lane] = total;
+  if (lane == 0) shared.states[warp] = make_float2(maximum, sum);
+  shared.sync();
+  if (warp == 0 && lane < lanes) {
+    for (int w = 1; w < kWarps; w++) {
+      const float2 state = shared.states[w];
+      const float joint = fmaxf(maximum, state.x), reference = joint == -INFINITY ? 0.f : joint;
+      const float factor = ptx::exp2Fast(maximum - reference), other = ptx::exp2Fast(state.x - reference);
+      const float4 part = reinterpret_cast<const float4*>(shared.combine)[w * lanes + lane];
+      sum = factor * sum + other * state.y;
+      total = make_float4(factor * total.x + other * part.x, factor * total.y + other * part.y, factor * total.z + other * part.z,
+                          factor * total.w + other * part.w);
+      maximum = joint;
+    }
+    const int token = packedRow / p.packedHeads;
+    const int64_t tokenHead =
+        int64_t(queryStart + token) * p.queryHeads + head * p.packedHeads + (packedRow - token * p.packedHeads);
+    const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
+    const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
+    *reinterpret_cast<uint2*>(static_cast<T*>(p.output) + tokenHead * D + column) =
+        make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse));
+    if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+  }
+  shared.sync();
+}
+
+/**
  * As mergeRows, for many rows of at most `width` (2, 4 or 8) sources: a warp takes 16 / width rows at a time, so that 16 partial
  * rows travel together however few sources a row has.
  */
@@ -174,129 +261,6 @@ __device__ __forceinline__ void mergeManyRows(const AttentionParams& p, int quer
       const float rowMaximum = __shfl_sync(0xffffffffu, maximum, r * width), rowSum = __shfl_sync(0xffffffffu, sum, r * width);
       if (base + r < rowCount) writeMerged<T, D>(p, queryStart, head, rowStart + base + r, lane, total, rowMaximum, rowSum);
     }
-  }
-}
-
-/** Any job: its merge and source records say what to read. */
-template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void mergeListed(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd,
-                                         int warp, int lane, uint32_t startCycle) {
-#pragma unroll 1
-  for (int m = mergeStart; m < mergeEnd; m++) {
-    uint64_t startNs = 0;
-    uint32_t cycle = 0;
-    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-    const MergeRecord merge = p.merges[m];
-    mergeRows<T, D>(p, shared, merge.queryStart, merge.head, merge.rowStart, merge.rowCount,
-                    merge.sourceEnd - merge.sourceStart, warp, lane, [&](int s, int row) {
-                      const SourceRecord source = p.sources[merge.sourceStart + s];
-                      return source.slot * p.slotRows + source.slotRow + row;
-                    });
-    if constexpr (kTimed) {
-      shared.sync();
-      if (shared.thread() == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-      }
-    }
-  }
-}
-
-/** As mergeListed, by one warp. */
-template <class T, int D, bool kTimed, class Shared>
-__device__ __noinline__ void mergeByWarp(const AttentionParams& p, const Shared& shared, int mergeStart, int mergeEnd, int lane, uint32_t startCycle) {
-#pragma unroll 1
-  for (int m = mergeStart; m < mergeEnd; m++) {
-    uint64_t startNs = 0;
-    uint32_t cycle = 0;
-    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-    const MergeRecord merge = p.merges[m];
-    const int sources = merge.sourceEnd - merge.sourceStart;
-#pragma unroll 1
-    for (int row = 0; row < merge.rowCount; row++) {
-      LaneRow<D> total;
-      float maximum, sum;
-      gatherRow<D>(p, sources, 0, 1, lane, [&](int s) {
-        const SourceRecord source = p.sources[merge.sourceStart + s];
-        return source.slot * p.slotRows + source.slotRow + row;
-      }, total, maximum, sum);
-      writeMerged<T, D>(p, merge.queryStart, merge.head, merge.rowStart + row, lane, total, maximum, sum);
-    }
-    if constexpr (kTimed) {
-      if (lane == 0) {
-        p.mergeTrace[m] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-      }
-    }
-  }
-}
-
-/** Announces that a slot is written, and merges every job that it completes. All threads of the CTA call it. */
-template <class T, int D, bool kTimed, bool kTall, class Shared>
-__device__ __forceinline__ void arrive(const AttentionParams& p, const Shared& shared, const PieceRecord& piece, int slot,
-                                       int h, int warp, int lane, uint32_t startCycle) {
-  if (piece.job >= 0) {
-    shared.sync();
-    bool isLast = false;
-    if (shared.thread() == 0) {
-      isLast = ptx::countArrival(p.counters + piece.job) == piece.arrivals - 1;
-      if (isLast) p.counters[piece.job] = 0;
-    }
-    if (shared.syncOr(isLast)) {
-      if (piece.firstSlot >= 0) {
-        uint64_t startNs = 0;
-        uint32_t cycle = 0;
-        if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycle = clock() - startCycle;
-        const auto rowOf = [&](int s, int row) { return (piece.firstSlot + s) * p.slotRows + row; };
-        constexpr int few = D == 256 ? 4 : 8;
-        if (!piece.tall() && piece.validRows() > kWarps && piece.arrivals <= few) {  // one round instead of two
-          mergeManyRows<T, D, few>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
-        } else if (kTall && piece.tall() && piece.arrivals <= 4) {
-          mergeManyRows<T, D>(p, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
-        } else {
-          mergeRows<T, D>(p, shared, piece.queryStart, piece.head, piece.rowStart, piece.validRows(), piece.arrivals, warp, lane, rowOf);
-        }
-        if constexpr (kTimed) {
-          shared.sync();
-          const TraceRecord trace = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
-                                     {cycle, uint32_t(clock()) - startCycle, 0, 0}};
-          for (int m = piece.mergeStart + shared.thread(); m < piece.mergeEnd; m += kThreads) p.mergeTrace[m] = trace;
-        }
-      } else {
-        mergeListed<T, D, kTimed>(p, shared, piece.mergeStart, piece.mergeEnd, warp, lane, startCycle);
-      }
-      shared.sync();
-    }
-    return;
-  }
-  // A group's slot feeds a job of each member: 128 arrivals at a time.
-  uint32_t* completed = reinterpret_cast<uint32_t*>(shared.states);
-  const int start = h == 0 ? piece.slotJobStart : p.slotJobIndptr[slot];
-  const int end = p.slotJobIndptr[slot + 1];
-  for (int base = start; base < end; base += kThreads) {
-    shared.sync();
-    bool isLast = false;
-    if (base + shared.thread() < end) {
-      const int job = p.slotJobs[base + shared.thread()];
-      isLast = ptx::countArrival(p.counters + job) == p.jobs[job].arrivals - 1;
-      if (isLast) p.counters[job] = 0;
-    }
-    const uint32_t mask = __ballot_sync(0xffffffffu, isLast);
-    if (lane == 0) completed[warp] = mask;
-    shared.sync();
-    uint32_t masks[kWarps];
-#pragma unroll
-    for (int w = 0; w < kWarps; w++) masks[w] = completed[w];
-    shared.sync();
-    if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0) continue;
-    // A warp takes every fourth of the completed jobs: their rows are few, and their look-ups would otherwise add up.
-    int ordinal = 0;
-#pragma unroll 1
-    for (int i = 0; i < kThreads; i++) {
-      const uint32_t bits = i < 32 ? masks[0] : i < 64 ? masks[1] : i < 96 ? masks[2] : masks[3];
-      if (((bits >> (i & 31)) & 1) == 0 || (ordinal++ & (kWarps - 1)) != warp) continue;
-      const JobRecord job = p.jobs[p.slotJobs[base + i]];
-      mergeByWarp<T, D, kTimed>(p, shared, job.mergeStart, job.mergeEnd, lane, startCycle);
-    }
-    shared.sync();
   }
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-#include "../plan_image.h"
+#include "../plan_records.h"
 
 namespace isochron {
 
@@ -32,15 +32,20 @@ struct AttentionParams {
   const SourceRecord* sources;
   const MemberRecord* members;
   const PieceRecord* pieces;
+  const MergeUnit* units;
   float* partialOutput;        // [slot][slotRows][headDim], unnormalised
   float2* partialState;        // [slot][slotRows]: maximum (base-2 logits) and sum of exponentials
-  int32_t* counters;           // [job], arrivals so far; 0 between launches
+  int32_t* counters;           // [job], slots written so far, then units begun; 0 between launches
+  uint32_t* progress;          // workers that began, and those that left units: merge_units.cuh
+  int32_t* leftUnits;          // [worker], the first unit that it left, or −1; all −1 between launches
   TraceRecord* pieceTrace;     // null where the launch is not timed
   TraceRecord* mergeTrace;
   int64_t pageStride;
   int32_t tokenStride, headStride;
   int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
   int32_t causal, window;      // window 0: no window
+  int32_t workerCount;         // of this launch and every other of the session
+  int32_t mergePatience;       // looks for a slot before a worker leaves its units; 0: a launch of its own does all units
   int32_t historyIsReady;      // KV tokens before a request's query tokens were written before the previous launch began
   float scaleLog2;             // softmax scale × log2 e
   float softCapLog2;           // soft cap × log2 e; 0 for none

@@ -37,6 +37,8 @@ __device__ __forceinline__ void copyAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+__device__ __forceinline__ void copyAsyncWaitAll() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 __device__ __forceinline__ void storeShared16(uint32_t address, const uint4& data) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(data.x), "r"(data.y), "r"(data.z), "r"(data.w)
                : "memory");
@@ -123,10 +125,53 @@ __device__ __forceinline__ bool syncThreadsOr(int barrier, int threads, bool val
   return any != 0;
 }
 
+/** __syncthreads_count for `threads` of the CTA's threads. */
+__device__ __forceinline__ int syncThreadsCount(int barrier, int threads, bool value) {
+  int count;
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %3, 0;\nbar.red.popc.u32 %0, %1, %2, p;\n}\n"
+               : "=r"(count)
+               : "r"(barrier), "r"(threads), "r"(int(value))
+               : "memory");
+  return count;
+}
+
 /** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
 __device__ __forceinline__ int countArrival(int32_t* counter) {
   int before;
   asm volatile("atom.add.acq_rel.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+
+/** As countArrival, for those who need not know the sum. */
+__device__ __forceinline__ void announceArrival(int32_t* counter) {
+  asm volatile("red.release.gpu.global.add.s32 [%0], 1;" ::"l"(counter) : "memory");
+}
+/** The sum so far: what was written before the arrivals in it is visible. */
+__device__ __forceinline__ int arrivalsSoFar(const int32_t* counter) {
+  int sum;
+  asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(sum) : "l"(counter) : "memory");
+  return sum;
+}
+/** Adds one without ordering anything. */
+__device__ __forceinline__ int countRelaxed(int32_t* counter) {
+  int before;
+  asm volatile("atom.add.relaxed.gpu.global.s32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+__device__ __forceinline__ uint32_t countRelaxed(uint32_t* counter) {
+  uint32_t before;
+  asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
+  return before;
+}
+/** Adds at device scope, ordered as countArrival. */
+__device__ __forceinline__ uint32_t addOrdered(uint32_t* counter, uint32_t summand) {
+  uint32_t before;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(counter), "r"(summand) : "memory");
+  return before;
+}
+__device__ __forceinline__ int exchangeOrdered(int32_t* target, int value) {
+  int before;
+  asm volatile("atom.exch.acq_rel.gpu.global.b32 %0, [%1], %2;" : "=r"(before) : "l"(target), "r"(value) : "memory");
   return before;
 }
 

@@ -5,12 +5,13 @@
 // one's combining, writing and merging hide behind the other's tiles.
 #pragma once
 #include "attention.cuh"
-#include "group_merge.cuh"
+#include "tall.cuh"
 
 namespace isochron {
 
 constexpr int kTallThreads = 3 * kThreads;
 constexpr int kConsumerThreads = 2 * kThreads;
+constexpr int kBothGroups = 3;  // the barrier of both consumer warpgroups
 /** Together at most 65,536 / 128. */
 constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
@@ -64,7 +65,7 @@ struct PieceWalk {
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
 __device__ __forceinline__ void consumeTiles(const AttentionParams& p, WarpgroupMemory& shared, const RecordTable& records,
-                                             int recordCount, int firstRecords, RingReader<D>& reader, uint32_t* flags, uint32_t startCycle) {
+                                             int recordCount, int firstRecords, RingReader<D>& reader, uint32_t startCycle) {
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   const uint32_t firstWorker = 2 * blockIdx.x;
   uint32_t cycles[4] = {};
@@ -137,11 +138,8 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
-      if (tall) {
-        arriveTall<T, D, kTimed>(p, shared, piece, slot, group, warp, lane, flags, startCycle);
-      } else {
-        arrive<T, D, kTimed, false>(p, shared, piece, slot, at.head, warp, lane, startCycle);
-      }
+      if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
+      if (!tall || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
     }
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
@@ -153,6 +151,13 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, Warpgroup
   }
 }
 
+/** The end of worker 2c + g, by consumer warpgroup g. Out of line: nothing waits for it to begin. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t begun,
+                                           uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+}
+
 #endif
 
 /** `workers`: rows of the worker table; CTA c does the pieces of workers 2c and 2c + 1. */
@@ -162,7 +167,8 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * stages];
-  __shared__ uint32_t flags[kConsumerThreads + 16];
+  __shared__ UnitMemory nearbyUnits[2];
+  __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
   uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
   uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
   PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
@@ -196,9 +202,24 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
     WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby}, 1 + group, 0};
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
+                           2 * blockIdx.x + group};
     RingReader<D> reader{ring, full, empty, 0, 0};
-    consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, flags, startCycle);
+    uint32_t begun = 0;
+    const bool hasPieces = group == 0 ? start < middle : middle < end;
+    if (hasPieces) {
+      const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
+      prefetchUnit(p, shared.units, units, shared.thread());
+      if (shared.thread() == 0) ranges[group] = units;
+      ptx::waitForPreviousLaunch();
+      begun = countBeginning(p, units, shared.thread());
+    }
+    consumeTiles<T, D, kTimed>(p, shared, records, recordCount, middle - start, reader, startCycle);
+    shared.currentWorker = 2 * blockIdx.x + group;
+    if (hasPieces) {
+      shared.sync();
+      endTallWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
+    }
   }
 #endif
 }

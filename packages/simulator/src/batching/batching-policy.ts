@@ -9,7 +9,10 @@ import type { Step } from "../step.ts";
 /** Requests as a scheduler may see them, by slot. The arrays are replaced when they grow: read them anew in each call. */
 export interface SchedulerRequests {
   readonly inputTokens: Int32Array;
-  /** Prompt and the tokens generated so far. */
+  /**
+   * Prompt and the tokens generated so far; with asynchronous scheduling also the one that a step in flight will give, whose
+   * KV the next step computes before anybody but the GPU knows it.
+   */
   readonly knownTokens: Int32Array;
   /** Known tokens whose KV is in the cache. The policy advances it for what it schedules, and resets it on preemption. */
   readonly computedTokens: Int32Array;
@@ -67,8 +70,8 @@ export interface BatchingPolicy {
   /** A request has arrived. The KV cache knows it. */
   enqueue(slot: number): void;
   /**
-   * Decides the next step; fills `step`, which comes in empty. In a pipeline other steps are in flight: a request whose
-   * known tokens are all computed waits for the next one, and a step that stays empty means to wait for the oldest.
+   * Decides the next step; fills `step`, which comes in empty. In a pipeline, or with asynchronous scheduling, other steps are
+   * in flight: a request whose known tokens are all computed waits, and a step that stays empty means to wait for the oldest.
    */
   schedule(step: ScheduledStep): void;
   /** A request has its last token: it is running, or was sent back while its last step was in flight. Its blocks are freed by the engine. */

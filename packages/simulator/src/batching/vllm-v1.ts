@@ -2,8 +2,9 @@
 // first, in order; where blocks run out, the last running request loses its own and starts over later. Waiting requests
 // follow in order, unless somebody was preempted in this step; a request that does not fit ends admission.
 //
-// With steps in flight, running requests that wait for a token are passed over; chunks of one prompt may follow one
-// another through a pipeline. Whoever lost his blocks while in flight gets his token still, and comes back after that.
+// With steps in flight, running requests that wait for a token are passed over (with asynchronous scheduling the engine counts
+// that token as known already); chunks of one prompt may follow one another. Whoever lost his blocks while in flight gets
+// his token still, and comes back after that.
 
 import type { BatchingContext, BatchingPolicy, ScheduledStep } from "./batching-policy.ts";
 import { SlotQueue } from "./slot-queue.ts";

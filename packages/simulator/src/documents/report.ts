@@ -52,6 +52,8 @@ export interface Deployment {
   /** Age that what the router sees of replicas can have; absent where it sees them as they are. */
   readonly routerStalenessMs?: number | undefined;
   readonly batching: string;
+  /** The host decides on a step while the GPU computes the one before; absent where it waits. */
+  readonly asyncScheduling?: boolean | undefined;
   /** Attention policy whose plans are timed. */
   readonly attention: string;
   readonly stepTimer: string;
@@ -285,6 +287,7 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     router: z.string(),
     routerStalenessMs: number.optional(),
     batching: z.string(),
+    asyncScheduling: z.boolean().optional(),
     attention: z.string(),
     stepTimer: z.string(),
     blockSizeTokens: number,

@@ -24,6 +24,8 @@ export interface DeploymentOptions {
    */
   readonly expertParallel?: number | undefined;
   readonly replicas?: number | undefined;
+  /** vLLM's async_scheduling: the host decides on a step while the GPU computes the one before. Default false. */
+  readonly asyncScheduling?: boolean | undefined;
   readonly router?: RouterName | undefined;
   /** Routers see replicas as they were at the last multiple of this. Default 0: as they are. */
   readonly routerStalenessMs?: number | undefined;
@@ -160,6 +162,8 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
   if (pipelineParallel > 1 && options.speculation !== undefined) {
     throw new DeploymentError("pipelineParallel", pipelineParallel, "1 with speculative decoding");
   }
+  const { asyncScheduling = false } = options;
+  if (asyncScheduling) checkAsyncScheduling(options, batching);
   const disaggregation = resolveDisaggregation(options.disaggregation, replicas, batching);
   const speculation = resolveSpeculation(options.speculation, maxBatchedTokens, batching);
   const slo = options.slo ?? {};
@@ -179,6 +183,7 @@ export function resolveDeployment(options: DeploymentOptions): ResolvedDeploymen
       router,
       ...(routerStalenessMs === 0 ? {} : { routerStalenessMs }),
       batching,
+      ...(asyncScheduling ? { asyncScheduling } : {}),
       attention: options.attention,
       blockSizeTokens,
       kvBlocks,
@@ -218,6 +223,18 @@ function checkExpertParallel(options: DeploymentOptions, gpus: number): void {
     refuse(`the GPUs of so many replicas that the ${replicas} (of each kind) are a multiple of them, not of ${group}`);
   }
   if (group > 1 && pipelineParallel > 1) refuse(`tensorParallel (${tensorParallel}) in a pipeline`);
+}
+
+/** What vLLM can, or could, combine with it and this model of it does not. */
+function checkAsyncScheduling(options: DeploymentOptions, batching: BatchingName): void {
+  const { tensorParallel = 1, pipelineParallel = 1, expertParallel = tensorParallel, speculation } = options;
+  const refuse = (expected: string): never => {
+    throw new DeploymentError("asyncScheduling", true, expected);
+  };
+  if (batching !== "vllm-v1") refuse(`false with ${batching} batching: only vllm-v1 schedules ahead`);
+  if (pipelineParallel > 1) refuse("false in a pipeline, which has several steps in flight already");
+  if (expertParallel > tensorParallel) refuse("false where replicas step together to share experts");
+  if (speculation !== undefined) refuse("false with speculative decoding");
 }
 
 function resolveSpeculation(

@@ -1,9 +1,13 @@
 // One engine: requests come in, steps go by, requests come out. Between two arrivals replicas have nothing to do with one
 // another, so each runs on its own up to the next arrival.
 //
-// As in vLLM, steps in flight are a queue with room for as many as the pipeline has stages (one without). The engine acts
-// when it is free: it takes in the tokens of the oldest step if they are there, and decides on another step while there is
-// room. Where there is none, or nobody to schedule, it waits for the oldest; who arrives meanwhile waits with it.
+// As in vLLM, steps in flight are a queue with room for as many as the pipeline has stages (one without, two with
+// asynchronous scheduling). The engine acts when it is free: it takes in the tokens of the oldest step if they are there, and
+// decides on another step while there is room. Where there is none, or nobody to schedule, it waits for the oldest; who
+// arrives meanwhile waits with it.
+//
+// Scheduling asynchronously, it counts on the token of every request in flight. One that ended with it, which nobody could
+// know (an end of sequence), has been given a place in the next step by then, whose result is thrown away.
 
 import type { BatchingPolicy, ScheduledStep } from "../batching/batching-policy.ts";
 import { clearScheduledStep } from "../batching/batching-policy.ts";
@@ -24,8 +28,10 @@ export interface ReplicaParts {
   readonly kvCache: KvCache;
   readonly policy: BatchingPolicy;
   readonly maxRunningRequests: number;
+  readonly maxContextTokens: number;
   /** Of the pipeline that the step timer times. */
   readonly stages: number;
+  readonly asyncScheduling: boolean;
   readonly stepTimer: StepTimer;
   readonly observer: StepObserver;
   /** Undefined without speculative decoding. */
@@ -51,6 +57,8 @@ export class Replica implements ReplicaSignals {
   readonly #pipeline: Pipeline | undefined;
   /** What the observer is told of a step in a pipeline, or of one among other replicas' steps. */
   readonly #shownTiming = {} as StepTiming;
+  readonly #isAsync: boolean;
+  readonly #maxContextTokens: number;
   readonly #draftTokens: number;
   readonly #acceptance: Acceptance | undefined;
   /** Where requests go once they have their first token; undefined where they stay. */
@@ -70,9 +78,11 @@ export class Replica implements ReplicaSignals {
     this.policy = parts.policy;
     this.#stepTimer = parts.stepTimer;
     this.#observer = parts.observer;
-    this.#inFlight = new StepsInFlight(parts.stages, parts.maxRunningRequests);
+    this.#isAsync = parts.asyncScheduling;
+    this.#maxContextTokens = parts.maxContextTokens;
+    this.#inFlight = new StepsInFlight(this.#isAsync ? 2 : parts.stages, parts.maxRunningRequests);
     this.#only = this.#inFlight.oldest;
-    this.#pipeline = parts.stages === 1 ? undefined : new Pipeline(parts.stages);
+    this.#pipeline = this.#inFlight.depth === 1 ? undefined : new Pipeline(parts.stages);
     this.#draftTokens = parts.speculation?.tokens ?? 0;
     this.#acceptance = parts.speculation?.acceptance;
   }
@@ -102,7 +112,9 @@ export class Replica implements ReplicaSignals {
     outputTokens: number,
     content: Int32Array | undefined,
   ): void {
-    const slot = this.requests.add(id, arrivalUs, inputTokens, outputTokens);
+    // Who gives requests away asks for one token.
+    const mostTokens = this.handOver === undefined ? this.#maxContextTokens : inputTokens + 1;
+    const slot = this.requests.add(id, arrivalUs, inputTokens, outputTokens, mostTokens);
     this.kvCache.attach(slot, content, inputTokens);
     this.policy.enqueue(slot);
   }
@@ -111,7 +123,7 @@ export class Replica implements ReplicaSignals {
   acceptTransferred(request: HandedOver): void {
     const { requests } = this;
     const { id, arrivalUs, inputTokens, outputTokens, content } = request;
-    const slot = requests.add(id, arrivalUs, inputTokens, outputTokens);
+    const slot = requests.add(id, arrivalUs, inputTokens, outputTokens, this.#maxContextTokens);
     requests.visible.knownTokens[slot] = inputTokens + 1;
     requests.visible.transferredTokens[slot] = inputTokens;
     requests.generatedTokens[slot] = 1;
@@ -257,6 +269,7 @@ export class Replica implements ReplicaSignals {
     const { batch } = flight;
     const { stepsInFlight } = this.requests.visible;
     for (let i = 0; i < batch.count; i++) stepsInFlight[batch.slots[i]!]!++;
+    if (this.#isAsync) this.#countOnTokens(batch);
     pipeline.enter(nowUs, timing);
     flight.startUs = pipeline.startUs;
     flight.endUs = pipeline.endUs;
@@ -267,6 +280,16 @@ export class Replica implements ReplicaSignals {
     shown.durationUs = flight.durationUs;
     shown.hostUs = pipeline.exposedHostUs;
     this.#observeStart(flight, shown, pipeline);
+  }
+
+  /** Of requests whose known tokens are all in the step, unless they end with the next one in any case. */
+  #countOnTokens({ count, slots, kvLens }: ScheduledStep): void {
+    const { mostTokens, visible } = this.requests;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      const known = visible.knownTokens[slot]!;
+      if (kvLens[i] === known && known + 1 < mostTokens[slot]!) visible.knownTokens[slot] = known + 1;
+    }
   }
 
   #observeStart(flight: StepInFlight, timing: StepTiming, passage: StepPassage | undefined): void {
@@ -306,22 +329,24 @@ export class Replica implements ReplicaSignals {
 
   #finishStep(flight: StepInFlight): void {
     const { requests } = this;
-    const { knownTokens, draftTokens } = requests.visible;
+    const { inputTokens, knownTokens, draftTokens } = requests.visible;
     const { generatedTokens, outputTokens, lastTokenUs } = requests;
     const { batch, endUs: nowUs, previousEndUs } = flight;
     const { slots, kvLens } = batch;
-    const isPipeline = this.#pipeline !== undefined;
+    const areOthersInFlight = this.#pipeline !== undefined;
+    const isAsync = this.#isAsync;
     let regular = 0;
     for (let i = 0; i < batch.count; i++) {
       const slot = slots[i]!;
-      if (isPipeline && requests.land(slot)) continue;
+      if (areOthersInFlight && requests.land(slot)) continue;
       const before = generatedTokens[slot]!;
-      const known = knownTokens[slot]!;
+      // Scheduling ahead, more is taken for known than is there.
+      const known = isAsync ? inputTokens[slot]! + before : knownTokens[slot]!;
       const drafts = kvLens[i]! - known;
       if (drafts < 0) continue;
       const gained = drafts === 0 ? 1 : this.#verify(slot, drafts);
       const generated = before + gained;
-      knownTokens[slot] = known + gained;
+      if (!isAsync) knownTokens[slot] = known + gained;
       generatedTokens[slot] = generated;
       draftTokens[slot] = this.#draftTokens;
       const last = lastTokenUs[slot]!;

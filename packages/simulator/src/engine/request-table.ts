@@ -19,6 +19,8 @@ export class RequestTable {
   /** Tokens that the request will have generated when it ends: the trace's truth, for the engine alone. */
   outputTokens: Int32Array = new Int32Array(64);
   generatedTokens: Int32Array = new Int32Array(64);
+  /** Prompt and answer at which the engine knows that the request ends, whatever its answer is: max_tokens. */
+  mostTokens: Int32Array = new Int32Array(64);
   /** Position in the trace. */
   id: Float64Array = new Float64Array(64);
   arrivalUs: Float64Array = new Float64Array(64);
@@ -40,7 +42,7 @@ export class RequestTable {
   /** 1 for requests that are gone and still in steps in flight: their slots are not free yet. */
   #hasEnded: Int32Array = new Int32Array(64);
 
-  add(id: number, arrivalUs: number, inputTokens: number, outputTokens: number): number {
+  add(id: number, arrivalUs: number, inputTokens: number, outputTokens: number, mostTokens: number): number {
     const slot = this.#freed.pop() ?? this.#nextSlot++;
     if (slot === this.#capacity) this.#grow();
     this.count++;
@@ -54,6 +56,7 @@ export class RequestTable {
     this.visible.stepsInFlight[slot] = 0;
     this.outputTokens[slot] = outputTokens;
     this.generatedTokens[slot] = 0;
+    this.mostTokens[slot] = mostTokens;
     this.scheduledUs[slot] = -1;
     this.firstTokenUs[slot] = -1;
     this.lastTokenUs[slot] = -1;
@@ -102,6 +105,7 @@ export class RequestTable {
     visible.computedTokens = grown(visible.computedTokens, this.#capacity);
     this.outputTokens = grown(this.outputTokens, this.#capacity);
     this.generatedTokens = grown(this.generatedTokens, this.#capacity);
+    this.mostTokens = grown(this.mostTokens, this.#capacity);
     this.cachedTokens = grown(this.cachedTokens, this.#capacity);
     this.preemptions = grown(this.preemptions, this.#capacity);
     this.lostTokens = grown(this.lostTokens, this.#capacity);

@@ -1,5 +1,5 @@
 // Steps that have been scheduled and whose tokens have not come back, oldest first: vLLM's batch queue. One without
-// pipeline and asynchronous scheduling. Allocated once and used again.
+// pipeline and asynchronous scheduling, which has two. Allocated once and used again.
 
 import { createScheduledStep, type ScheduledStep } from "../batching/batching-policy.ts";
 

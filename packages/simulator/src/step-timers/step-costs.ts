@@ -38,7 +38,10 @@ export interface HostTime {
   readonly requestUs: number;
   /** More in a step that computes prompts: no graph replays it, so that every kernel is launched by itself. Default 0. */
   readonly promptStepUs?: number | undefined;
-  /** The host prepares the next step while the GPU computes this one. Default false. */
+  /**
+   * The host prepares the next step while the GPU computes this one. Default false. A replay that schedules asynchronously has
+   * them overlap by itself: this is for engines whose scheduler is not modelled.
+   */
   readonly overlaps?: boolean | undefined;
 }
 

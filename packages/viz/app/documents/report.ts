@@ -94,11 +94,15 @@ function ascending(field: Field, values: Numbers): Numbers {
 
 function readDeployment(field: Field): Report["deployment"] {
   const slo = field.get("slo");
+  const gpus = (name: string): number | undefined => (field.get(name).missing ? undefined : field.get(name).integer(1));
   const limit = (name: string): number | undefined => (slo.get(name).missing ? undefined : slo.get(name).number(0));
   return {
     model: field.get("model").string(),
     gpu: field.get("gpu").string(),
     tensorParallel: field.get("tensorParallel").integer(1),
+    pipelineParallel: gpus("pipelineParallel"),
+    expertParallel: gpus("expertParallel"),
+    asyncScheduling: field.get("asyncScheduling").missing ? undefined : field.get("asyncScheduling").boolean(),
     replicas: field.get("replicas").integer(1),
     router: field.get("router").string(),
     batching: field.get("batching").string(),
@@ -160,7 +164,7 @@ export function readMetrics(field: Field): Metrics {
       collective: share.get("collective").number(0),
       other: share.get("other").number(0),
       host: share.get("host").number(0),
-      ...(share.get("wait").value === undefined ? {} : { wait: share.get("wait").number(0) }),
+      ...(share.get("wait").missing ? {} : { wait: share.get("wait").number(0) }),
     },
   };
 }

@@ -15,7 +15,7 @@ const PART_NAMES: Readonly<Record<string, string>> = {
   gemm: "GEMM",
   collective: "collectives",
   other: "other kernels",
-  wait: "waiting for a stage",
+  wait: "waiting for others",
 };
 
 export function diagnoseReplay(replay: Replay): ReplayVerdict {

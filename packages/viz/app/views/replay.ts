@@ -1,6 +1,7 @@
 // View 3, a replay: everything over one time axis, distributions and tables beside it. A drag zooms all charts; a marked
 // step opens its SM occupancy; a percentile selects its request, and the request its steps.
 
+import type { Deployment } from "@isochron/simulator";
 import { replayExports } from "../export/replay-exports.ts";
 import { integer, milliseconds, percent, times } from "../format.ts";
 import { diagnoseReplay } from "../model/diagnose-replay.ts";
@@ -161,8 +162,8 @@ export function replayView(app: Viewer): View {
           { class: "muted" },
           [
             `${report.trace.name}, ${integer(report.trace.requestsUsed)} requests at ${deployment.rate}× rate`,
-            `${deployment.model} on ${deployment.replicas} × ${deployment.gpu} (TP ${deployment.tensorParallel})`,
-            `${deployment.batching} batching`,
+            `${deployment.model} on ${deployment.replicas} × ${deployment.gpu} (${parallelism(deployment)})`,
+            `${deployment.asyncScheduling === true ? "asynchronous " : ""}${deployment.batching} batching`,
             `attention ${deployment.attention}, ${deployment.stepTimer} timer`,
           ].join("  ·  "),
         ),
@@ -307,4 +308,13 @@ function fromSummary(
     ] as const
   ).filter((point): point is readonly [number, (typeof point)[1]] => point[0] !== null);
   return { name, values: points.map(([value]) => value), shares: points.map(([, share]) => share), rows: null, limit };
+}
+
+function parallelism({ tensorParallel, pipelineParallel, expertParallel }: Deployment): string {
+  const parts: [string, number | undefined][] = [
+    ["TP", tensorParallel],
+    ["PP", pipelineParallel],
+    ["EP", expertParallel],
+  ];
+  return parts.flatMap(([name, count]) => (count === undefined ? [] : [`${name} ${count}`])).join(", ");
 }

@@ -1,0 +1,177 @@
+// Merges as units that any worker can do, and which worker does which.
+//
+// A unit is what four warps load in one trip to L2 (some rows of a merge, or a quarter of the columns of one row of very many
+// sources), so a job that is cut into many pieces is merged by many workers at once. A worker does its units when it has
+// done its pieces; it waits for the slots of a unit's job. Where a job's pieces end workers, those workers do it: they are
+// there when its last slot is written. The rest goes to the workers in turn. Where one unit is the whole job and nobody else has a
+// part of it, each of those workers has the unit, and the one that counts its slot last does it, without waiting. Rows combine
+// their sources in the plan's order.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "plan_records.h"
+#include "plan_view.h"
+
+namespace isochron {
+
+/** Units by which merges are divided, at most; for each worker. */
+constexpr int64_t kDivisionsOfWorker = 4;
+
+/** Units that a plan may have: one for each merge, those by which merges are divided, and a worker's copy of one. */
+inline int64_t unitCapacity(const int32_t* planHeader) {
+  return int64_t(planHeader[header::mergeCapacity]) + (kDivisionsOfWorker + 1) * int64_t(planHeader[header::workerCapacity]);
+}
+
+/** Kept between plans so that listing units allocates nothing. */
+struct UnitScratch {
+  std::vector<int32_t> jobWorkerIndptr, jobWorkers, next, owners;
+  std::vector<MergeUnit> units;
+};
+
+/** Rows of a unit whose rows have this many sources: 64 partial rows, or one row. */
+inline int32_t unitRows(int32_t sources) { return sources <= 4 ? 16 : sources <= 8 ? 8 : sources <= 16 ? 4 : 1; }
+/** Columns of one row of very many sources are divided among so many units. */
+inline int32_t unitSlices(int32_t sources) { return sources > kUnitSources ? kSlices : 1; }
+/** Rows of a merge in units `coarseness` times as large. */
+inline int32_t unitsOf(int32_t rows, int32_t sources, int32_t coarseness) {
+  const int32_t step = unitRows(sources) * coarseness;
+  return (rows + step - 1) / step * (coarseness == 1 ? unitSlices(sources) : 1);
+}
+
+/** Where the states of a merge's sources are: two runs of slots, or else a list. */
+inline void describeSources(const PlanView& plan, const int32_t* m, MergeUnit& unit) {
+  const int32_t start = m[merge::sourceStart];
+  const int64_t rowsOfSlot = plan[header::slotRows];
+  const auto rowOf = [&](int s) {
+    const int32_t* source = plan.source(start + s);
+    return source[merge_source::slot] * rowsOfSlot + source[merge_source::slotRow];
+  };
+  unit.sources = m[merge::sourceEnd] - start;
+  unit.list = -1;
+  unit.firstRun = unit.sources;
+  const int64_t firstRow = rowOf(0);
+  int64_t secondRow = 0;
+  for (int s = 1; s < unit.sources; s++) {
+    const int64_t row = rowOf(s);
+    if (row == (s < unit.firstRun ? firstRow : secondRow) + s * rowsOfSlot) continue;
+    secondRow = row - s * rowsOfSlot;
+    if (unit.firstRun < unit.sources || secondRow < INT32_MIN) {
+      unit.list = start;
+      return;
+    }
+    unit.firstRun = s;
+  }
+  unit.firstRow = int32_t(firstRow);
+  unit.secondRow = int32_t(secondRow);
+}
+
+/** Hands out a job's units: to the workers that it ends, evenly; the rest to all that have pieces, in turn. */
+struct UnitDealer {
+  const WorkerRecord* table;
+  int32_t workers, turn = 0;
+
+  int32_t owner(const int32_t* finishers, int32_t finisherCount, int32_t index, int32_t units) {
+    if (index < finisherCount) return finishers[units >= finisherCount ? index : int64_t(index) * finisherCount / units];
+    // Who has no pieces is gone before anybody could tell it that slots are there.
+    do {
+      turn = turn + 1 < workers ? turn + 1 : 0;
+    } while (table[turn].start >= table[turn].end);
+    return turn;
+  }
+};
+
+/**
+ * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns
+ * their number; `lastMerges`: whoever writes a worker's last piece also ends that worker; `needsList` is set where a unit's sources are not two runs of slots.
+ */
+inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity,
+                              bool lastMerges, WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
+  const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
+  // The workers that each job ends, in CSR form.
+  auto& ends = scratch.jobWorkerIndptr;
+  ends.assign(jobCount + 1, 0);
+  int32_t starters = 0;
+  const auto lastJob = [&](int w) {
+    return table[w].start < table[w].end ? pieces[table[w].end - 1].job : -1;
+  };
+  for (int w = 0; w < workers; w++) {
+    if (lastJob(w) >= 0) ends[lastJob(w) + 1]++;
+    starters += table[w].start < table[w].end ? 1 : 0;
+  }
+  for (int j = 0; j < jobCount; j++) ends[j + 1] += ends[j];
+  scratch.jobWorkers.resize(ends[jobCount]);
+  scratch.next.assign(ends.begin(), ends.end());
+  for (int w = 0; w < workers; w++) {
+    if (lastJob(w) >= 0) scratch.jobWorkers[scratch.next[lastJob(w)]++] = w;
+  }
+
+  // Units as fine as the room allows: those beyond one for each merge have four for each worker.
+  int64_t extra = 0;
+  for (int i = 0; i < plan[header::mergeCount]; i++) {
+    const int32_t* m = plan.merge(i);
+    extra += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], 1) - 1;
+  }
+  const int64_t room = kDivisionsOfWorker * plan[header::workerCapacity];
+  const int32_t coarseness = int32_t(std::min<int64_t>((extra + room - 1) / std::max<int64_t>(room, 1), 1 << 15)) + (extra == 0);
+  scratch.units.clear();
+  scratch.owners.clear();
+  UnitDealer dealer{table, workers};
+  bool someWait = false;
+  // A worker's first unit is the one that it does if it counts last.
+  for (const bool byLast : {true, false}) {
+    for (int j = 0; j < jobCount; j++) {
+      const JobRecord& job = jobs[j];
+      const int32_t *finishers = scratch.jobWorkers.data() + ends[j], finisherCount = ends[j + 1] - ends[j];
+      int32_t jobUnits = 0, index = 0;
+      for (int i = job.mergeStart; i < job.mergeEnd; i++) {
+        const int32_t* m = plan.merge(i);
+        jobUnits += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], coarseness);
+      }
+      if (byLast != (lastMerges && jobUnits == 1 && finisherCount == job.arrivals)) continue;
+      someWait |= !byLast;
+      for (int i = job.mergeStart; i < job.mergeEnd; i++) {
+        const int32_t* m = plan.merge(i);
+        const int32_t queryStart = plan.request(m[merge::request])[request::queryStart];
+        MergeUnit unit{j, job.arrivals, byLast ? 0 : jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        describeSources(plan, m, unit);
+        needsList |= unit.list >= 0;
+        const int32_t step = std::min<int64_t>(int64_t(unitRows(unit.sources)) * coarseness, m[merge::rowCount]);
+        const int32_t slices = coarseness == 1 ? unitSlices(unit.sources) : 1;
+        for (int row = 0; row < m[merge::rowCount]; row += step) {
+          for (int slice = 0; slice < slices; slice++) {
+            unit.rowStart = m[merge::rowStart] + row;
+            unit.rowCount = std::min(step, m[merge::rowCount] - row);
+            unit.rowOffset = row;
+            unit.slice = slices > 1 ? slice : -1;
+            for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {
+              scratch.units.push_back(unit);
+              scratch.owners.push_back(byLast ? finishers[copy] : dealer.owner(finishers, finisherCount, index++, jobUnits));
+            }
+          }
+        }
+      }
+      for (int f = 0; byLast && f < finisherCount; f++) {
+        WorkerRecord& worker = table[finishers[f]];
+        pieces[worker.end - 1].job = kAtWorkersEnd;
+        worker.first = pieces[worker.start];
+      }
+    }
+  }
+
+  const int32_t count = int32_t(scratch.units.size());
+  auto& next = scratch.next;
+  next.assign(workers + 1, 0);
+  for (const int32_t owner : scratch.owners) next[owner + 1]++;
+  for (int w = 0; w < workers; w++) next[w + 1] += next[w];
+  for (int w = 0; w < plan[header::workerCapacity]; w++) {
+    const int32_t start = next[std::min(w, workers)], end = next[std::min(w + 1, workers)];
+    table[w].unitStart = capacity - count + start;
+    table[w].unitEnd = capacity - count + end;
+    table[w].starters = someWait ? starters : 0;
+  }
+  for (int32_t u = 0; u < count; u++) out[capacity - count + next[scratch.owners[u]]++] = scratch.units[u];
+  return count;
+}
+
+}  // namespace isochron

@@ -1,0 +1,77 @@
+// The records that the kernels read: what plan_image.h makes of a plan.
+#pragma once
+#include <cstdint>
+
+#ifndef __CUDACC__
+#define ISOCHRON_DEVICE_ALIGN(n) alignas(n)
+#define ISOCHRON_DEVICE
+#else
+#define ISOCHRON_DEVICE_ALIGN(n) __align__(n)
+#define ISOCHRON_DEVICE __host__ __device__
+#endif
+
+namespace isochron {
+
+/** PieceRecord::job: the slot is counted with the worker's first unit, which whoever counts last does. */
+constexpr int32_t kAtWorkersEnd = -2;
+
+/** One piece record with its request: 64 bytes, four 16-byte loads. */
+struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
+  int32_t queryStart, qoLen, kvLen, pageStart;
+  int32_t head, headCount, rowStart, rows;  // rows: valid rows in the low 16 bits, rows of the tile in the high 16
+  int32_t kvStart, kvEnd, slot, firstPiece;  // firstPiece: pieces before this record
+  int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot
+  int32_t job;  // where one head's slot feeds one job alone: that job, or kAtWorkersEnd; else −1
+
+  ISOCHRON_DEVICE int validRows() const { return rows & 0xffff; }
+  ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
+};
+
+/** Pieces [start, end) and merge units of one worker, and a copy of the first piece. */
+struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
+  int32_t start, end, unitStart, unitEnd;
+  int32_t starters, reserved[3];  // workers of the plan that have pieces, where one of them may wait for another's; else 0
+  PieceRecord first;
+};
+
+/** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
+struct ISOCHRON_DEVICE_ALIGN(16) JobRecord {
+  int32_t mergeStart, mergeEnd, arrivals, reserved;
+};
+
+/** A row with more sources is divided into kSlices units by its columns. */
+constexpr int32_t kUnitSources = 64;
+constexpr int32_t kSlices = 4;
+
+/** Rows [rowStart, rowStart + rowCount) of one merge, or a slice of one row's columns: merge_units.h. */
+struct ISOCHRON_DEVICE_ALIGN(16) MergeUnit {
+  int32_t job, arrivals, units, merge;  // arrivals: slots that complete the job; units: those of the job, 0: whoever counts last does it
+  int32_t queryStart, head, rowStart, rowCount;
+  int32_t sources, slice, rowOffset, reserved;  // slice: −1 for all columns; rowOffset: row of the merge
+  /**
+   * Partial row of source s, row 0 of the merge: s × slotRows more than firstRow, from source firstRun on secondRow; or,
+   * where list ≥ 0, what the source records from `list` on say.
+   */
+  int32_t firstRun, firstRow, secondRow, list;
+};
+
+/** Rows of one request's head, and the sources that combine into them. */
+struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
+  int32_t queryStart, head, rowStart, rowCount;
+  int32_t sourceStart, sourceEnd, reserved0, reserved1;
+};
+
+/**
+ * Canonical trees: the low 16 bits of `slotRow` are the row, the high ones the number of nodes on the stack that this
+ * node merges with, from the right, before the next one comes.
+ */
+struct SourceRecord {
+  int32_t slot, slotRow;
+};
+
+/** A member of a shared-prefix group: its rows follow `rowBegin` of the group's packed rows. */
+struct ISOCHRON_DEVICE_ALIGN(16) MemberRecord {
+  int32_t rowBegin, queryStart, rows, reserved;
+};
+
+}  // namespace isochron

@@ -1,0 +1,42 @@
+// Reads plans from standard input, each behind its length in bytes (little-endian, 4 bytes), and writes a line of numbers for
+// each worker: starters, and pieces, then for each of its units the fields that the test asks for.
+#include <cstdio>
+
+#include "plan_image.h"
+
+using namespace isochron;
+
+int main() {
+  uint32_t bytes = 0;
+  while (std::fread(&bytes, 4, 1, stdin) == 1) {
+    std::vector<int32_t> words(bytes / 4);
+    if (std::fread(words.data(), 1, bytes, stdin) != bytes) return 1;
+    const PlanView plan{words.data()};
+    const ImageLayout at = imageLayout(words.data());
+    std::vector<uint8_t> image(at.total);
+    ImageScratch scratch;
+    const ImageUse use = buildImage(plan, at, true, scratch, image.data());
+    const auto* table = reinterpret_cast<const WorkerRecord*>(image.data() + at.workers);
+    const auto* units = reinterpret_cast<const MergeUnit*>(image.data() + at.units);
+    const auto* pieces = reinterpret_cast<const PieceRecord*>(image.data() + at.pieces);
+    const auto* sources = reinterpret_cast<const SourceRecord*>(image.data() + at.sources);
+    for (int w = 0; w < words[header::workers]; w++) {
+      const WorkerRecord& worker = table[w];
+      const int lastJob = worker.start < worker.end ? pieces[worker.end - 1].job : -1;
+      std::printf("%d %d %d", worker.starters, worker.end - worker.start, lastJob);
+      for (int u = worker.unitStart; u < worker.unitEnd; u++) {
+        const MergeUnit& unit = units[u];
+        const bool isCopied = int64_t(at.units + u * sizeof(MergeUnit)) >= use.start && (unit.list < 0 || use.listBytes > 0);
+        std::printf(";%d %d %d %d %d %d %d %d", unit.merge, unit.arrivals, unit.units, unit.rowOffset, unit.rowCount, unit.slice,
+                    unit.sources, isCopied);
+        for (int s = 0; s < unit.sources; s++) {
+          // As merge_units.cuh: the partial row of source s, row 0 of the merge.
+          const int row = unit.list < 0 ? (s < unit.firstRun ? unit.firstRow : unit.secondRow) + s * words[header::slotRows]
+                                        : sources[unit.list + s].slot * words[header::slotRows] + sources[unit.list + s].slotRow;
+          std::printf(" %d", row);
+        }
+      }
+      std::printf("\n");
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Header, Merge, MergeSource, type Plan, type PolicyName } from "@isochron/planner";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ATTENTION, planOf } from "./support.ts";
+
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const hasCompiler = spawnSync("c++", ["--version"]).status === 0;
+
+interface Unit {
+  readonly worker: number;
+  readonly merge: number;
+  readonly arrivals: number;
+  /** Units of its job; 0 where whoever counts last does it. */
+  readonly units: number;
+  readonly rowOffset: number;
+  readonly rowCount: number;
+  readonly slice: number;
+  readonly isCopied: boolean;
+  /** The partial row of each source, for row 0 of the merge. */
+  readonly rows: readonly number[];
+}
+
+interface Worker {
+  readonly starters: number;
+  readonly pieces: number;
+  readonly lastJob: number;
+  readonly units: readonly Unit[];
+}
+
+describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
+  const folder = mkdtempSync(join(tmpdir(), "isochron-units-"));
+  const program = join(folder, "list-merge-units");
+
+  beforeAll(() => {
+    const native = path("../../packages/cuda-executor/native");
+    const built = spawnSync("c++", ["-std=c++17", "-O1", `-I${native}`, "-o", program, path("list-merge-units.cc")]);
+    expect(built.stderr.toString()).toBe("");
+  }, 60_000);
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  const workersOf = (plan: Plan): readonly Worker[] => {
+    const bytes = Buffer.from(plan.buffer);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.length);
+    const run = spawnSync(program, { input: Buffer.concat([length, bytes]), maxBuffer: 1 << 28 });
+    expect(run.status).toBe(0);
+    const lines = run.stdout.toString().split("\n").slice(0, -1);
+    return lines.map((line, worker) => {
+      const [own, ...rest] = line.split(";").map((part) => part.split(" ").map(Number));
+      const units = rest.map(
+        ([merge, arrivals, units, rowOffset, rowCount, slice, sources, isCopied, ...rows]): Unit => {
+          expect(rows.length).toBe(sources);
+          return {
+            worker,
+            merge: merge!,
+            arrivals: arrivals!,
+            units: units!,
+            rowOffset: rowOffset!,
+            rowCount: rowCount!,
+            slice: slice!,
+            isCopied: isCopied === 1,
+            rows,
+          };
+        },
+      );
+      return { starters: own![0]!, pieces: own![1]!, lastJob: own![2]!, units };
+    });
+  };
+
+  const check = (plan: Plan): { units: number; last: number; sliced: number } => {
+    const workers = workersOf(plan);
+    const units = workers.flatMap((worker) => worker.units);
+    const { header, merges, mergeSources } = plan;
+    const field = (m: number, name: number): number => merges[m * Merge.stride + name]!;
+    const slotRows = header[Header.slotRows]!;
+    const slotsOfJob = new Map<number, Set<number>>();
+    const unitsOfJob = new Map<number, Unit[]>();
+    for (let m = 0; m < plan.mergeCount; m++) {
+      const slots = slotsOfJob.get(field(m, Merge.splitJob)) ?? new Set();
+      slotsOfJob.set(field(m, Merge.splitJob), slots);
+      for (let s = field(m, Merge.sourceStart); s < field(m, Merge.sourceEnd); s++) {
+        slots.add(mergeSources[s * MergeSource.stride + MergeSource.slot]!);
+      }
+    }
+    const times = new Map<string, number>();
+    for (const unit of units) {
+      const job = field(unit.merge, Merge.splitJob);
+      unitsOfJob.set(job, [...(unitsOfJob.get(job) ?? []), unit]);
+      expect([unit.isCopied, workers[unit.worker]!.pieces > 0, unit.arrivals]).toEqual([
+        true,
+        true,
+        slotsOfJob.get(job)!.size,
+      ]);
+      const start = field(unit.merge, Merge.sourceStart);
+      const expected = Array.from({ length: field(unit.merge, Merge.sourceEnd) - start }, (_, s) => {
+        const at = (start + s) * MergeSource.stride;
+        return mergeSources[at + MergeSource.slot]! * slotRows + mergeSources[at + MergeSource.slotRow]!;
+      });
+      expect(unit.rows).toEqual(expected);
+      for (let row = unit.rowOffset; row < unit.rowOffset + unit.rowCount; row++) {
+        for (const slice of unit.slice < 0 ? [0, 1, 2, 3] : [unit.slice]) {
+          const key = `${unit.merge} ${row} ${slice}`;
+          times.set(key, (times.get(key) ?? 0) + (unit.units === 0 ? 1 / unit.arrivals : 1));
+        }
+      }
+    }
+    let rows = 0;
+    for (let m = 0; m < plan.mergeCount; m++) rows += field(m, Merge.rowCount);
+    expect(times.size).toBe(4 * rows);
+    expect([...times].filter(([, count]) => Math.abs(count - 1) > 1e-9)).toEqual([]);
+    for (const list of unitsOfJob.values()) {
+      const isLast = list[0]!.units === 0;
+      for (const { units, worker } of list) {
+        expect(units).toBe(isLast ? 0 : list.length);
+        if (isLast) expect(workers[worker]!.lastJob).toBe(-2);
+      }
+      if (isLast) expect(new Set(list.map(({ worker }) => worker)).size).toBe(list[0]!.arrivals);
+    }
+    // Only a worker's first unit may be one that the last to count does, and its last piece then counts nowhere else.
+    for (const worker of workers) {
+      worker.units.forEach((unit, i) => {
+        if (unit.units === 0) expect(i).toBe(0);
+      });
+      if (worker.lastJob === -2) expect(worker.units[0]!.units).toBe(0);
+    }
+    const begin = units.some((unit) => unit.units > 0) ? workers.filter(({ pieces }) => pieces > 0).length : 0;
+    for (const worker of workers) expect(worker.starters).toBe(begin);
+    const last = units.filter((unit) => unit.units === 0).length;
+    return { units: units.length, last, sliced: units.filter((unit) => unit.slice >= 0).length };
+  };
+
+  it.each(["balanced", "tight"] as PolicyName[])(
+    "cover each merged row of a %s plan once, from its sources in order",
+    (policy) => {
+      const batches = fc.array(
+        fc.tuple(fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 150 })), fc.integer({ min: 0, max: 9000 })),
+        { maxLength: 24 },
+      );
+      fc.assert(
+        fc.property(batches, (rows) => {
+          check(planOf({ qoLens: rows.map((r) => r[0]), kvLens: rows.map((r) => r[1]) }, ATTENTION, policy));
+        }),
+        { numRuns: 40 },
+      );
+    },
+  );
+
+  it("are a shared prefix's too, whose slots feed a job of every member", () => {
+    const kvLens = Array.from({ length: 40 }, (_, i) => 8192 + 16 * i + 1);
+    const prefixes = [{ requests: kvLens.map((_, i) => i), kvLen: 8192 }];
+    expect(check(planOf({ qoLens: kvLens.map(() => 1), kvLens, prefixes })).units).toBeGreaterThan(300);
+  });
+
+  it("divide a row of very many sources by its columns, and leave a job of one unit to whoever counts last", () => {
+    const oneHead = { ...ATTENTION, queryHeads: 4, kvHeads: 1 };
+    expect(check(planOf({ qoLens: [1], kvLens: [60_000] }, oneHead)).sliced).toBe(16);
+    const single = check(planOf({ qoLens: [1], kvLens: [1024] }));
+    expect(single.last).toBe(single.units);
+    expect(single.units).toBeGreaterThan(8);
+  });
+});
