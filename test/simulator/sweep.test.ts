@@ -344,6 +344,31 @@ describe("the results of a sweep", () => {
     ]);
   });
 
+  it("name the deployment with most goodput for its cost, the worse repetition of each counting", () => {
+    const priced = sweepOf({
+      base: { trace: "t" },
+      axes: { gpu: ["a", "b"], tp: [1, 2], seed: [0, 1] },
+      cost: { perGpuHour: { a: 1, b: 4 } },
+    });
+    const all = expandSweep(priced);
+    // By gpu, tp and seed: per hour, a has 3, then 2.5 by its worse seed; b has 2, then 2.75.
+    const goodputs = [3, 5, 5, 9, 8, 9, 23, 22];
+    const results = (of: (index: number) => number | null) =>
+      sweepResults(
+        priced,
+        all,
+        rowsOf(priced, all, ({ index }) => ({ ...metricsWith(1, 1), goodput: of(index) })),
+        { version: "0", command: "c" },
+      ).groups[0]!.mostGoodput;
+    expect(results((index) => goodputs[index]!)).toMatchObject({ fields: { gpu: "a", tp: 1 }, goodput: 3 });
+    expect(results((index) => (index === 1 ? 1 : goodputs[index]!))).toMatchObject({
+      fields: { gpu: "b", tp: 2 },
+      goodput: 22,
+    });
+    expect(results((index) => (index < 4 ? 0 : null))).toBeNull();
+    expect(results(() => null)).toBeNull();
+  });
+
   it("leave out what has no sample to weigh, and miss its limit", () => {
     const all = expandSweep(document);
     const rows = rowsOf(document, all, () => metricsWith(null, null));

@@ -195,6 +195,14 @@ describe("the sweep view", () => {
     expect(await page.locator(".sweep-row").first().innerText()).toContain("222.0 ms");
   });
 
+  it("selects the deployment with most goodput for its cost", async () => {
+    page = await viewer.open({ sweeps: [RESULTS] });
+    const { mostGoodput } = RESULTS.groups[0]!;
+    await page.locator(".sweep-front .link").click();
+    await settle(page);
+    expect(await selection()).toContain(`Configuration ${mostGoodput!.configurations[0]}\n`);
+  });
+
   it("says which deployment comes nearest where none keeps the limits", async () => {
     const strict = makeSweepResults({ ...DOCUMENT, slo: { ttftMs: { p99: 10 } } }, ({ index }) => ({
       gpus: 1,

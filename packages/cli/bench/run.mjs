@@ -1,4 +1,4 @@
-// How a sweep scales with cores: `npm run bench -w isochron [-- CONFIGURATIONS ROUNDS]`. The whole command is measured, from
+// How a sweep scales with cores: `npm run bench -w isochron [-- CONFIGURATIONS ROUNDS REQUESTS]`. The whole command is measured, from
 // reading its document to its written results, with one worker and with one for each core, in turns, so that a change of the machine's load
 // meets both. What this machine gives at that moment is measured beside it: threads that only count. Prints a table, writes
 // bench/results.json.
@@ -14,14 +14,14 @@ import { main } from "../dist/main.js";
 const TARGET = 0.9;
 const COUNT_MS = 1000;
 
-const [configurations = 1000, rounds = 3] = process.argv.slice(2).map(Number);
+const [configurations = 1000, rounds = 3, requests = 3000] = process.argv.slice(2).map(Number);
 const cores = availableParallelism();
 const folder = mkdtempSync(join(tmpdir(), "isochron-bench-"));
 
-/** A thousand requests each. Seeds change the router's choices alone: all configurations take about as long. */
+/** Seeds change the router's choices alone: all configurations take about as long. */
 const document = {
   isochron: "sweep/1",
-  base: { trace: "azure-conv-2023", limit: 1000, rate: 4, router: "random" },
+  base: { trace: "azure-conv-2023", limit: requests, rate: 4, router: "random" },
   axes: {
     replicas: [2, 3],
     maxBatchedTokens: [512, 1024, 2048, 4096, 8192],
@@ -120,7 +120,9 @@ function report(results) {
     ["CPU, 1 worker / all: most it could be", "cpuRatio"],
     ["load average", "load"],
   ];
-  console.log(`${configurations} configurations, ${rounds} rounds, ${cores} cores (${cpus()[0].model.trim()})\n`);
+  console.log(
+    `${configurations} configurations of ${requests} requests, ${rounds} rounds, ${cores} cores (${cpus()[0].model.trim()})\n`,
+  );
   console.log(`${"".padEnd(40)}${"median".padStart(9)}${results.map((_, i) => `${i + 1}`.padStart(9)).join("")}`);
   for (const [label, name] of rows) {
     const values = [median[name], ...results.map((result) => result[name])];
@@ -133,6 +135,6 @@ function report(results) {
   }
   writeFileSync(
     fileURLToPath(new URL("results.json", import.meta.url)),
-    `${JSON.stringify({ node: process.version, cpu: cpus()[0].model, cores, configurations, target: TARGET, median, results }, null, 2)}\n`,
+    `${JSON.stringify({ node: process.version, cpu: cpus()[0].model, cores, configurations, requests, target: TARGET, median, results }, null, 2)}\n`,
   );
 }

@@ -25,7 +25,7 @@ inline int64_t unitCapacity(const int32_t* planHeader) {
 
 /** Kept between plans so that listing units allocates nothing. */
 struct UnitScratch {
-  std::vector<int32_t> jobWorkerIndptr, jobWorkers, next, owners;
+  std::vector<int32_t> finisherIndptr, finishers, next, owners;
   std::vector<MergeUnit> units;
 };
 
@@ -33,10 +33,10 @@ struct UnitScratch {
 inline int32_t unitRows(int32_t sources) { return sources <= 4 ? 16 : sources <= 8 ? 8 : sources <= 16 ? 4 : 1; }
 /** Columns of one row of very many sources are divided among so many units. */
 inline int32_t unitSlices(int32_t sources) { return sources > kUnitSources ? kSlices : 1; }
-/** Rows of a merge in units `coarseness` times as large. */
-inline int32_t unitsOf(int32_t rows, int32_t sources, int32_t coarseness) {
-  const int32_t step = unitRows(sources) * coarseness;
-  return (rows + step - 1) / step * (coarseness == 1 ? unitSlices(sources) : 1);
+/** Units of a merge, each of the rows of `coarseness` trips. */
+inline int32_t unitsOf(const int32_t* m, int32_t coarseness) {
+  const int32_t sources = m[merge::sourceEnd] - m[merge::sourceStart], step = unitRows(sources) * coarseness;
+  return (m[merge::rowCount] + step - 1) / step * (coarseness == 1 ? unitSlices(sources) : 1);
 }
 
 /** Where the states of a merge's sources are: two runs of slots, or else a list. */
@@ -81,39 +81,72 @@ struct UnitDealer {
   }
 };
 
-/**
- * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns
- * their number; `lastMerges`: whoever writes a worker's last piece also ends that worker; `needsList` is set where a unit's sources are not two runs of slots.
- */
-inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity,
-                              bool lastMerges, WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
+/** Finds the workers that each job ends: those whose last piece feeds that job alone. */
+inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const WorkerRecord* table, UnitScratch& scratch) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
-  // The workers that each job ends, in CSR form.
-  auto& ends = scratch.jobWorkerIndptr;
-  ends.assign(jobCount + 1, 0);
-  int32_t starters = 0;
-  const auto lastJob = [&](int w) {
-    return table[w].start < table[w].end ? pieces[table[w].end - 1].job : -1;
-  };
+  const auto lastJob = [&](int w) { return table[w].start < table[w].end ? pieces[table[w].end - 1].job : -1; };
+  auto& indptr = scratch.finisherIndptr;
+  indptr.assign(jobCount + 1, 0);
   for (int w = 0; w < workers; w++) {
-    if (lastJob(w) >= 0) ends[lastJob(w) + 1]++;
-    starters += table[w].start < table[w].end ? 1 : 0;
+    if (lastJob(w) >= 0) indptr[lastJob(w) + 1]++;
   }
-  for (int j = 0; j < jobCount; j++) ends[j + 1] += ends[j];
-  scratch.jobWorkers.resize(ends[jobCount]);
-  scratch.next.assign(ends.begin(), ends.end());
+  for (int j = 0; j < jobCount; j++) indptr[j + 1] += indptr[j];
+  scratch.finishers.resize(indptr[jobCount]);
+  scratch.next.assign(indptr.begin(), indptr.end());
   for (int w = 0; w < workers; w++) {
-    if (lastJob(w) >= 0) scratch.jobWorkers[scratch.next[lastJob(w)]++] = w;
+    if (lastJob(w) >= 0) scratch.finishers[scratch.next[lastJob(w)]++] = w;
   }
+}
 
-  // Units as fine as the room allows: those beyond one for each merge have four for each worker.
-  int64_t extra = 0;
-  for (int i = 0; i < plan[header::mergeCount]; i++) {
-    const int32_t* m = plan.merge(i);
-    extra += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], 1) - 1;
+/** How many times as large as one trip units are, so that they have room. */
+inline int32_t coarsenessOf(const PlanView& plan) {
+  int64_t divisions = 0;
+  for (int i = 0; i < plan[header::mergeCount]; i++) divisions += unitsOf(plan.merge(i), 1) - 1;
+  const int64_t room = std::max<int64_t>(kDivisionsOfWorker * plan[header::workerCapacity], 1);
+  return int32_t(std::min<int64_t>(std::max<int64_t>((divisions + room - 1) / room, 1), 1 << 15));
+}
+
+/** Calls `visit` with each unit of a merge; `unit` has what they have in common. */
+template <class Visit>
+inline void forEachUnit(const int32_t* m, MergeUnit unit, int32_t coarseness, Visit&& visit) {
+  const int32_t rows = m[merge::rowCount];
+  const int32_t step = int32_t(std::min<int64_t>(int64_t(unitRows(unit.sources)) * coarseness, rows));
+  const int32_t slices = coarseness == 1 ? unitSlices(unit.sources) : 1;
+  for (int row = 0; row < rows; row += step) {
+    for (int slice = 0; slice < slices; slice++) {
+      unit.rowStart = m[merge::rowStart] + row;
+      unit.rowCount = std::min(step, rows - row);
+      unit.rowOffset = row;
+      unit.slice = slices > 1 ? slice : -1;
+      visit(unit);
+    }
   }
-  const int64_t room = kDivisionsOfWorker * plan[header::workerCapacity];
-  const int32_t coarseness = int32_t(std::min<int64_t>((extra + room - 1) / std::max<int64_t>(room, 1), 1 << 15)) + (extra == 0);
+}
+
+/** Puts the scratch's units behind each other by worker, those of one worker in order, and tells the workers where. */
+inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t starters, UnitScratch& scratch, WorkerRecord* table, MergeUnit* out) {
+  const int32_t workers = plan[header::workers], count = int32_t(scratch.units.size());
+  auto& next = scratch.next;
+  next.assign(workers + 1, capacity - count);
+  for (const int32_t owner : scratch.owners) next[owner + 1]++;
+  for (int w = 0; w < workers; w++) next[w + 1] += next[w] - (capacity - count);
+  for (int w = 0; w < plan[header::workerCapacity]; w++) {
+    table[w].unitStart = next[std::min(w, workers)];
+    table[w].unitEnd = next[std::min(w + 1, workers)];
+    table[w].starters = starters;
+  }
+  for (int32_t u = 0; u < count; u++) out[next[scratch.owners[u]]++] = scratch.units[u];
+}
+
+/**
+ * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns their
+ * number. `lastMerges`: whoever writes a worker's last piece also ends that worker. Sets `needsList` where a unit's sources are
+ * not two runs of slots.
+ */
+inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity, bool lastMerges,
+                              WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
+  const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount], coarseness = coarsenessOf(plan);
+  findFinishers(plan, pieces, table, scratch);
   scratch.units.clear();
   scratch.owners.clear();
   UnitDealer dealer{table, workers};
@@ -122,34 +155,24 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
   for (const bool byLast : {true, false}) {
     for (int j = 0; j < jobCount; j++) {
       const JobRecord& job = jobs[j];
-      const int32_t *finishers = scratch.jobWorkers.data() + ends[j], finisherCount = ends[j + 1] - ends[j];
+      const int32_t* finishers = scratch.finishers.data() + scratch.finisherIndptr[j];
+      const int32_t finisherCount = scratch.finisherIndptr[j + 1] - scratch.finisherIndptr[j];
       int32_t jobUnits = 0, index = 0;
-      for (int i = job.mergeStart; i < job.mergeEnd; i++) {
-        const int32_t* m = plan.merge(i);
-        jobUnits += unitsOf(m[merge::rowCount], m[merge::sourceEnd] - m[merge::sourceStart], coarseness);
-      }
+      for (int i = job.mergeStart; i < job.mergeEnd; i++) jobUnits += unitsOf(plan.merge(i), coarseness);
       if (byLast != (lastMerges && jobUnits == 1 && finisherCount == job.arrivals)) continue;
       someWait |= !byLast;
       for (int i = job.mergeStart; i < job.mergeEnd; i++) {
         const int32_t* m = plan.merge(i);
         const int32_t queryStart = plan.request(m[merge::request])[request::queryStart];
-        MergeUnit unit{j, job.arrivals, byLast ? 0 : jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-        describeSources(plan, m, unit);
-        needsList |= unit.list >= 0;
-        const int32_t step = std::min<int64_t>(int64_t(unitRows(unit.sources)) * coarseness, m[merge::rowCount]);
-        const int32_t slices = coarseness == 1 ? unitSlices(unit.sources) : 1;
-        for (int row = 0; row < m[merge::rowCount]; row += step) {
-          for (int slice = 0; slice < slices; slice++) {
-            unit.rowStart = m[merge::rowStart] + row;
-            unit.rowCount = std::min(step, m[merge::rowCount] - row);
-            unit.rowOffset = row;
-            unit.slice = slices > 1 ? slice : -1;
-            for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {
-              scratch.units.push_back(unit);
-              scratch.owners.push_back(byLast ? finishers[copy] : dealer.owner(finishers, finisherCount, index++, jobUnits));
-            }
+        MergeUnit common{j, job.arrivals, byLast ? 0 : jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        describeSources(plan, m, common);
+        needsList |= common.list >= 0;
+        forEachUnit(m, common, coarseness, [&](const MergeUnit& unit) {
+          for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {
+            scratch.units.push_back(unit);
+            scratch.owners.push_back(byLast ? finishers[copy] : dealer.owner(finishers, finisherCount, index++, jobUnits));
           }
-        }
+        });
       }
       for (int f = 0; byLast && f < finisherCount; f++) {
         WorkerRecord& worker = table[finishers[f]];
@@ -158,20 +181,10 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
       }
     }
   }
-
-  const int32_t count = int32_t(scratch.units.size());
-  auto& next = scratch.next;
-  next.assign(workers + 1, 0);
-  for (const int32_t owner : scratch.owners) next[owner + 1]++;
-  for (int w = 0; w < workers; w++) next[w + 1] += next[w];
-  for (int w = 0; w < plan[header::workerCapacity]; w++) {
-    const int32_t start = next[std::min(w, workers)], end = next[std::min(w + 1, workers)];
-    table[w].unitStart = capacity - count + start;
-    table[w].unitEnd = capacity - count + end;
-    table[w].starters = someWait ? starters : 0;
-  }
-  for (int32_t u = 0; u < count; u++) out[capacity - count + next[scratch.owners[u]]++] = scratch.units[u];
-  return count;
+  int32_t starters = 0;
+  for (int w = 0; someWait && w < workers; w++) starters += table[w].start < table[w].end ? 1 : 0;
+  placeUnits(plan, capacity, starters, scratch, table, out);
+  return int32_t(scratch.units.size());
 }
 
 }  // namespace isochron

@@ -242,7 +242,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
                  "clearing counters");
   session->progress_ = context->allocate((1 + session->workers_) * sizeof(int32_t));
   context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(int32_t), context->stream), "clearing the progress");
-  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t), context->stream),
+  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t),
+                                 context->stream),
                  "clearing the progress");
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;
@@ -396,6 +397,8 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.packedHeads = h[header::packedHeads];
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
+  p.pages = int32_t(b.pages);
+  p.pairs = h[header::workers] / 2;
   p.slotRows = h[header::slotRows];
   p.historyIsReady = dependent && b.historyIsReady;
   p.causal = h[header::maskKind] != int(MaskKind::full);

@@ -39,7 +39,7 @@ export function sweepText(results: SweepResults, paint: Painter, width: number |
 }
 
 function groupText(
-  { workload, deployments, front, smallest }: SweepGroup,
+  { workload, deployments, front, smallest, mostGoodput }: SweepGroup,
   { sweep, objectives, varying }: SweepResults,
   paint: Painter,
   width: number | undefined,
@@ -79,6 +79,7 @@ function groupText(
     `${paint("bold", heading)}\n`,
     ...(front.length === 0 ? [] : [table(front.slice(0, MOST_POINTS), columns, paint, width), more]),
     ...(sweep.slo === undefined ? [] : [smallestText(smallest, currency, limitsText(sweep.slo), paint)]),
+    ...(mostGoodput === null ? [] : [goodputText(mostGoodput, currency, paint)]),
   ].join("");
 }
 
@@ -87,6 +88,12 @@ function smallestText(smallest: SweepPoint | null, currency: string, limits: str
   const { gpus, costPerHour, fields } = smallest;
   const cost = costPerHour === null ? "" : `, ${fixed(costPerHour, 2)} ${currency}/h`;
   return `${paint("green", "smallest within limits:")} ${fieldsText(fields)} (${count(gpus, "GPU")}${cost}; ${limits})\n`;
+}
+
+function goodputText({ fields, goodput, costPerHour, gpus }: SweepPoint, currency: string, paint: Painter): string {
+  const each = costPerHour === null ? "GPU" : `${currency}/h`;
+  const perCost = fixed(goodput! / (costPerHour ?? gpus), 2);
+  return `${paint("green", "most goodput for its cost:")} ${fieldsText(fields)} (${fixed(goodput, 2)} requests/s within the replay's slo, ${perCost} per ${each})\n`;
 }
 
 function limitsText(slo: NonNullable<SweepResults["sweep"]["slo"]>): string {

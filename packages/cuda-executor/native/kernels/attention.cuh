@@ -61,7 +61,6 @@ struct SharedMemory {
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
-  static __device__ __forceinline__ int syncCount(bool value) { return __syncthreads_count(value); }
   /** This thread among the 128. */
   static __device__ __forceinline__ int thread() { return threadIdx.x; }
   /** The worker that the current piece belongs to. */
@@ -75,7 +74,6 @@ struct WarpgroupMemory : SharedMemory {
 
   __device__ __forceinline__ void sync() const { ptx::syncThreads(barrier, kThreads); }
   __device__ __forceinline__ bool syncOr(bool value) const { return ptx::syncThreadsOr(barrier, kThreads, value); }
-  __device__ __forceinline__ int syncCount(bool value) const { return ptx::syncThreadsCount(barrier, kThreads, value); }
   static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
   __device__ __forceinline__ uint32_t worker() const { return currentWorker; }
 };
@@ -122,8 +120,12 @@ struct RecordTable {
   const PieceRecord* nearby;  // in shared memory
   const PieceRecord* all;     // the worker's records
   int count;                  // in `nearby`
+  int split = 0x7fffffff;     // records from here on are another worker's,
+  int gap = 0;                // so many records further on
 
-  __device__ __forceinline__ const PieceRecord& operator[](int i) const { return i < count ? nearby[i] : all[i]; }
+  __device__ __forceinline__ const PieceRecord& operator[](int i) const {
+    return i < count ? nearby[i] : all[i < split ? i : i + gap];
+  }
 };
 
 /** Page and place of each lane's token row in a tile whose page ids are on their way. */
@@ -482,8 +484,9 @@ namespace isochron {
 
 /** Walks the pieces of one worker, of which there is at least one. Returns what countBeginning said. */
 template <class T, int D, bool kTimed, bool kTall>
-__device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker, int recordCount,
-                                           const UnitRange& units, int warp, int lane, uint64_t beginNs, uint32_t startCycle) {
+__device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const SharedMemory& shared, const WorkerRecord& worker,
+                                               int recordCount, const UnitRange& units, int warp, int lane, uint64_t beginNs,
+                                               uint32_t startCycle) {
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   uint32_t cycles[4] = {};
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};

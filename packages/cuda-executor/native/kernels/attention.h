@@ -22,7 +22,10 @@ cudaError_t prepareAttention(int headDim, int dtype, bool tall);
 /** Whether `workers` workers are resident together, so that one may wait for others: see AttentionParams::mergePatience. */
 cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, bool* resident);
 
-/** Queues one launch of `workers` workers, and one of their merges where they do not merge themselves. `dependent`: may start while the previous kernel of the stream drains. */
+/**
+ * Queues one launch of `workers` workers, and one of their merges where they do not merge themselves. `dependent`: may start
+ * while the previous kernel of the stream drains.
+ */
 cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers,
                             const AttentionParams& params, cudaStream_t stream);
 

@@ -125,16 +125,6 @@ __device__ __forceinline__ bool syncThreadsOr(int barrier, int threads, bool val
   return any != 0;
 }
 
-/** __syncthreads_count for `threads` of the CTA's threads. */
-__device__ __forceinline__ int syncThreadsCount(int barrier, int threads, bool value) {
-  int count;
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %3, 0;\nbar.red.popc.u32 %0, %1, %2, p;\n}\n"
-               : "=r"(count)
-               : "r"(barrier), "r"(threads), "r"(int(value))
-               : "memory");
-  return count;
-}
-
 /** Adds one at device scope: what the CTA wrote before is visible to whoever sees the sum, and the other way round. */
 __device__ __forceinline__ int countArrival(int32_t* counter) {
   int before;

@@ -54,6 +54,8 @@ export interface SweepPoint {
   readonly objectives: Readonly<Partial<Record<Objective, number>>>;
   /** Null without limits. */
   readonly meetsSlo: boolean | null;
+  /** Requests per second that each met the limits of the replay's own `slo`; null where it has none. */
+  readonly goodput: number | null;
 }
 
 export interface SweepGroup {
@@ -65,6 +67,8 @@ export interface SweepGroup {
   readonly front: readonly SweepPoint[];
   /** The cheapest one within the limits; null where there is none, or no limits. */
   readonly smallest: SweepPoint | null;
+  /** The one with most goodput for its cost; null where replays have no `slo`, or nothing is good. */
+  readonly mostGoodput: SweepPoint | null;
 }
 
 export type SweepCounts = Readonly<Record<SweepStatus | "total" | "missing", number>>;
@@ -128,6 +132,7 @@ const point: z.ZodType<SweepPoint> = z.strictObject({
   costPerHour: maybe,
   objectives: z.partialRecord(objective, z.number()),
   meetsSlo: z.boolean().nullable(),
+  goodput: maybe,
 });
 
 export const sweepResultsSchema: z.ZodType<SweepResults> = z.strictObject({
@@ -150,6 +155,7 @@ export const sweepResultsSchema: z.ZodType<SweepResults> = z.strictObject({
       deployments: count,
       front: z.array(point),
       smallest: point.nullable(),
+      mostGoodput: point.nullable(),
     }),
   ),
   rows: z.array(sweepRowSchema).optional(),

@@ -69,6 +69,7 @@ function pointOf(
   const worst: Partial<Record<Objective, number>> = {};
   let rejectedShare = 0;
   let meetsSlo: boolean | null = null;
+  let goodput: number | null = Number.POSITIVE_INFINITY;
   for (const row of repeats) {
     if (row?.metrics === undefined) return undefined;
     const { metrics, misses } = row;
@@ -80,6 +81,7 @@ function pointOf(
     }
     const requests = metrics.completed + metrics.rejected + metrics.unfinished;
     rejectedShare = Math.max(rejectedShare, metrics.rejected / requests);
+    goodput = goodput === null || metrics.goodput === null ? null : Math.min(goodput, metrics.goodput);
     if (misses !== null) meetsSlo = (meetsSlo ?? true) && misses.length === 0;
   }
   const first = repeats[0]!;
@@ -91,6 +93,7 @@ function pointOf(
       costPerHour: first.costPerHour,
       objectives: worst,
       meetsSlo,
+      goodput,
     },
     rejectedShare,
   };
@@ -114,7 +117,16 @@ function weigh(
     deployments: points.length,
     front: paretoFront(coordinates).map((i) => points[i]!),
     smallest: good.length === 0 ? null : good.reduce((best, one) => (isSmaller(one, best) ? one : best)),
+    mostGoodput: mostGoodputOf(points),
   };
+}
+
+/** What comes first in the sweep stays. */
+function mostGoodputOf(points: readonly SweepPoint[]): SweepPoint | null {
+  const perCost = (point: SweepPoint): number => point.goodput! / costOf(point);
+  const serving = points.filter((point) => point.goodput !== null && point.goodput > 0 && costOf(point) > 0);
+  if (serving.length === 0) return null;
+  return serving.reduce((best, one) => (perCost(one) > perCost(best) ? one : best));
 }
 
 /** Money where there are prices, else GPUs. */

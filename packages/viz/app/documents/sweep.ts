@@ -41,6 +41,7 @@ export interface Group {
   readonly deployments: number;
   readonly front: readonly Point[];
   readonly smallest: Point | null;
+  readonly mostGoodput: Point | null;
 }
 
 export interface SweepResultsDocument {
@@ -93,6 +94,7 @@ export function readSweep(value: unknown, file: string): SweepResultsDocument {
         deployments: group.get("deployments").integer(0),
         front: group.get("front").items().map(point),
         smallest: group.get("smallest").value === null ? null : point(group.get("smallest")),
+        mostGoodput: group.get("mostGoodput").value === null ? null : point(group.get("mostGoodput")),
       })),
     rows: rows.items().map(row),
   };

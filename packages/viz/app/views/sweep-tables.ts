@@ -1,6 +1,6 @@
 // Beside a sweep's pictures: the selected configuration, the front as a table, what did not run, and everything as a table.
 
-import type { Row } from "../documents/sweep.ts";
+import type { Point, Row } from "../documents/sweep.ts";
 import type { MarkClass } from "../draw/point-marks.ts";
 import { integer, milliseconds, plural, times } from "../format.ts";
 import { type Measure, metricName, metricText, type Sweep, valueText, type Workload } from "../model/sweep.ts";
@@ -188,8 +188,20 @@ export class SweepTables {
         { class: "muted" },
         `No other is as good in all of ${measures.map(({ name }) => name).join(", ")}, and better in one.`,
       ),
+      ...(group.mostGoodput === null ? [] : [this.#goodput(group.mostGoodput)]),
       h("ul", { class: "sweep-list" }, ...group.front.map(({ configurations }) => entry(configurations))),
     ];
+  }
+
+  #goodput({ configurations, fields }: Point): HTMLElement {
+    const select = (): void => this.#pick(configurations[0]!);
+    const name = this.#sweep.describe(fields);
+    return h(
+      "p",
+      { class: "muted" },
+      "Most goodput for its cost: ",
+      h("button", { type: "button", class: "link", onclick: select }, name === "" ? "the only one" : name),
+    );
   }
 
   #others({ others: all }: Workload): Node[] {
