@@ -121,4 +121,22 @@ describe("a kernel whose pipeline fills and empties", () => {
     expect(kvBytes).toBeGreaterThan(profile.device.l2Bytes.value);
     expect(simulator.hbmBytes).toBeLessThan(1.3 * kvBytes);
   });
+
+  test("can be named: plans of other policies run on it, and without the name they do not", () => {
+    const h100 = findProfile("h100-sxm");
+    const plan = createPlanner({
+      attention: LLAMA_8B_ATTENTION,
+      device: plannerDevice(h100),
+      policy: "flashinfer-holistic",
+    }).plan(batchOf(times(16, 1, 1023)));
+    const microsecondsOn = (kernel?: string) => {
+      const simulator = new KernelSimulator(h100, kernel);
+      simulator.run(plan);
+      return simulator.durationUs;
+    };
+    const general = microsecondsOn();
+    expect(microsecondsOn("flashinfer-holistic")).toBeGreaterThan(1.02 * general);
+    expect(microsecondsOn("flashinfer-holistic")).toBeLessThan(1.15 * general);
+    expect(microsecondsOn("no such kernel")).toBe(general);
+  });
 });

@@ -106,9 +106,15 @@ const sources = {
   },
   cudaCores: {
     basis: "fitted",
-    what: "flashinfer.csv, CUDA-core decode with 64/8 heads: throughput on 256 × 8192 (all SMs full), one CTA's share so that dec_b256_z8192 takes what was measured; `npm run validate` leaves both cases out",
+    what: "flashinfer.csv, CUDA-core decode: throughput on 256 × 8192 (all SMs full) with 32/8 and 64/8 heads, one CTA's share so that dec_b256_z8192 with 64/8 takes what was measured; `npm run validate` leaves both cases out",
     by: "the project",
     when: "2026-11-20",
+  },
+  flashInferSource: {
+    basis: "data sheet",
+    what: "FlashInfer's source: query tiles of 16 rows go with KV tiles of 128 tokens, of which the first one's keys are awaited and the last one's values multiplied at the end, half a tile each; the kernel that merges chunks folds eight partial states side by side, each at the measured slope",
+    by: "FlashInfer",
+    when: "2026",
   },
   fa3: {
     basis: "fitted",
@@ -177,15 +183,17 @@ const mergeRoundUs = (onePartial(64) - onePartial(4)) / 7 - merge.slope;
 const mergeFixedUs = onePartial(4) - emptyLaunchUs - mergeRoundUs - merge.slope;
 const smallKernelUs = microbench.piece_time.find((r) => r.ctas === 8 && r.tiles === 1 && r.ctasPerSm === 1).us;
 
-// FlashInfer's CUDA-core decode does its arithmetic without tensor cores: 8 query heads per KV head are bound by it. Two
-// cases give its rates, and are not judged: all SMs full, and one long request that is left alone on 8 CTAs.
-const cudaCore = (name) =>
-  readTable("h100/flashinfer.csv.gz").find(
-    (row) =>
-      row.kernel === "fi_cuda" && row.sec === "decode" && row.case === name && row.heads === "64/8" && row.ps === "16",
+// FlashInfer's CUDA-core decode does its arithmetic without tensor cores: 4 and 8 query heads per KV head are bound by it.
+// Three cases give its rates, and are not judged: all SMs full with each, and one long request that is left alone on 8 CTAs.
+const cudaCoreUs = (name, heads) =>
+  Number(
+    readTable("h100/flashinfer.csv.gz").find(
+      (row) =>
+        row.kernel === "fi_cuda" && row.sec === "decode" && row.case === name && row.heads === heads && row.ps === "16",
+    ).us,
   );
-const flopsPerToken = 4 * 8 * 128;
-const cudaCoreTflops = (256 * 8192 * 8 * flopsPerToken) / Number(cudaCore("dec_b256_c8192").us) / 1e6;
+const cudaCoreTflops = (rows, heads) =>
+  round((256 * 8192 * 8 * 4 * rows * 128) / cudaCoreUs("dec_b256_c8192", heads) / 1e6);
 // Chosen so that the simulated time of dec_b256_z8192 is the measured one.
 const cudaCoreCtaShare = 0.41;
 
@@ -194,6 +202,21 @@ const pieceSection = (source) => ({
   nextStartUs: { value: 2.5, source },
   writeOutUs: { value: 1.2, source },
 });
+
+// FlashInfer's own kernels, by name: the policies of its plans run on the general kernel, so that plans can be compared.
+const flashInferTensorKernel = {
+  ...pieceSection("thunderGqa"),
+  kvTileTokens: from("flashInferSource")(128),
+  tensorTflops: { rows: [16, 64, 128].map((rows) => [rows, 306]), source: "pagedPrefill" },
+  fillTokens: from("flashInferSource")(64),
+};
+const flashInferMerge = {
+  launchUs: micro(microbench.graph_null_node_us),
+  fixedUs: from("mergeFit")(round(mergeFixedUs, 3)),
+  roundUs: from("mergeFit")(round(mergeRoundUs, 3)),
+  partialUs: from("flashInferSource")(round(merge.slope / 8, 4)),
+  rowsAtOnce: from("mergeFit")(8),
+};
 
 // vLLM's FlashAttention-3: a kernel that prepares the schedule, then attention with wgmma and deep TMA pipelines. Two
 // rows give its fixed time and its rate, and are not judged: one decode of 2 tokens, one prompt of 16,384.
@@ -469,7 +492,7 @@ const h100 = {
   sources: {
     datasheet: sources.datasheet("NVIDIA H100 Tensor Core GPU data sheet, SXM5", "2022"),
     ...pick(
-      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce allToAll port chosen host sampler vllmGemm cudaCores fa3 fa3Source fa3Stages smallKernel",
+      "microbench gemm gemmFit thunderGqa pagedPrefill mergeFit allReduce allToAll port chosen host sampler vllmGemm cudaCores flashInferSource fa3 fa3Source fa3Stages smallKernel",
     ),
   },
   device: {
@@ -497,10 +520,19 @@ const h100 = {
       policies: ["flashinfer-decode", "flashinfer-decode-graph"],
       ...pieceSection("thunderGqa"),
       kvTileTokens: from("chosen")(64),
-      tensorTflops: { rows: [[16, round(cudaCoreTflops)]], source: "cudaCores" },
+      tensorTflops: {
+        rows: [
+          [4, cudaCoreTflops(4, "32/8")],
+          [8, cudaCoreTflops(8, "64/8")],
+        ],
+        source: "cudaCores",
+      },
       computesPadding: false,
       ctaShare: from("cudaCores")(cudaCoreCtaShare),
+      merge: flashInferMerge,
     },
+    { name: "flashinfer-fa2", policies: [], ...flashInferTensorKernel, merge: flashInferMerge },
+    { name: "flashinfer-holistic", policies: [], ...flashInferTensorKernel },
     fa3Kernel,
   ],
   merge: {

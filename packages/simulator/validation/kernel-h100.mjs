@@ -14,8 +14,19 @@ const POLICY_OF_KERNEL = {
   fi_cuda_cg: "flashinfer-decode-graph",
 };
 
+/** What launched the plans of the tensor-core kernels; the policies alone run on the profile's general kernel. */
+const KERNEL_OF_KERNEL = {
+  fi_holistic: "flashinfer-holistic",
+  fi_tc: "flashinfer-fa2",
+  fi_tc_cg: "flashinfer-fa2",
+};
+
 /** Cases from which build-profiles.mjs takes the rates of the CUDA-core kernel. */
-const FITTED_ON = new Set(["fi_cuda dec_b256_c8192 64/8", "fi_cuda dec_b256_z8192 64/8"]);
+const FITTED_ON = new Set([
+  "fi_cuda dec_b256_c8192 32/8",
+  "fi_cuda dec_b256_c8192 64/8",
+  "fi_cuda dec_b256_z8192 64/8",
+]);
 
 /** What a kernel that only reads waits for, per piece: intercept of piece_time (1.4 µs) less a graph node. */
 const READ_LATENCY_US = 0.45;
@@ -33,7 +44,12 @@ export function kernelRows(data, missing = []) {
   reading.attention.startUs.value = READ_LATENCY_US;
   reading.attention.nextStartUs.value = 0;
   reading.attention.writeOutUs.value = 0;
-  const simulators = { attention: new KernelSimulator(profile), reading: new KernelSimulator(reading) };
+  const simulators = {
+    reading: new KernelSimulator(reading),
+    attention: new KernelSimulator(profile),
+    "flashinfer-holistic": new KernelSimulator(profile, "flashinfer-holistic"),
+    "flashinfer-fa2": new KernelSimulator(profile, "flashinfer-fa2"),
+  };
   const planners = new Map();
   const rows = [];
   for (const line of lines) {
@@ -59,7 +75,7 @@ export function kernelRows(data, missing = []) {
       planners.set(key, createPlanner({ attention, device: plannerDevice(profile, attention), policy }));
     }
     const plan = planners.get(key).plan({ qoLens: kvLens.map(() => 1), kvLens });
-    const simulator = isFloor ? simulators.reading : simulators.attention;
+    const simulator = simulators[isFloor ? "reading" : (KERNEL_OF_KERNEL[row.kernel] ?? "attention")];
     simulator.run(plan);
     // The floor merges nothing: its end is the end of the last read.
     rows.push({

@@ -122,9 +122,12 @@ export interface GpuProfile {
   };
   /** The attention kernel, unless one of `attentionKernels` says otherwise. */
   readonly attention: AttentionKernelProfile;
-  /** Kernels of certain planning policies. */
+  /** Kernels of certain planning policies, and kernels that are simulated only when they are asked for by name. */
   readonly attentionKernels?:
-    | readonly (AttentionKernelProfile & { readonly policies: readonly string[] })[]
+    | readonly (AttentionKernelProfile & {
+        readonly policies: readonly string[];
+        readonly name?: string | undefined;
+      })[]
     | undefined;
   readonly merge: {
     /** First merge of a worker: noticing that the partial states are there. */
@@ -251,7 +254,9 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
       peakTflops: z.strictObject({ bf16: positiveQuantity, fp8: positiveQuantity.optional() }),
     }),
     attention: z.strictObject(attentionFields),
-    attentionKernels: z.array(z.strictObject({ policies: z.array(z.string()).min(1), ...attentionFields })).optional(),
+    attentionKernels: z
+      .array(z.strictObject({ name: z.string().optional(), policies: z.array(z.string()), ...attentionFields }))
+      .optional(),
     merge: z.strictObject({ fixedUs: quantity, roundUs: quantity, partialUs: quantity, rowsAtOnce: count }),
     launch: z.strictObject({ streamUs: quantity, graphNodeUs: quantity, graphUs: quantity, gridBarrierUs: curve }),
     gemm: z.strictObject({

@@ -108,13 +108,15 @@ export interface LaunchDescription {
   readonly valueHeadDim: number;
   readonly kvHeads: number;
   readonly policy: string;
+  /** Name of one of the profile's kernels; undefined: the kernel of the policy. */
+  readonly kernel?: string | undefined;
   readonly dtype: KvDtype;
   readonly kvDtype: KvDtype;
   readonly kvTileTokens: number;
 }
 
 /** Resolves a profile for the device and the shape of a plan. */
-export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
+export function kernelCosts(plan: Plan, profile: GpuProfile, kernel?: string): KernelCosts {
   const { header } = plan;
   return resolveCosts(
     {
@@ -125,6 +127,7 @@ export function kernelCosts(plan: Plan, profile: GpuProfile): KernelCosts {
       valueHeadDim: header[Header.valueHeadDim]!,
       kvHeads: header[Header.kvHeads]!,
       policy: plan.policy,
+      kernel,
       dtype: DTYPES[header[Header.dtype]!]!,
       kvDtype: DTYPES[header[Header.kvDtype]!]!,
       kvTileTokens: header[Header.kvTileTokens]!,
@@ -144,7 +147,9 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   const unitCount = Math.max(1, Math.floor(smCount / smsPerWorker));
   const { memory, launch } = profile;
   const attention =
-    profile.attentionKernels?.find((kernel) => kernel.policies.includes(launchOf.policy)) ?? profile.attention;
+    profile.attentionKernels?.find(({ name, policies }) =>
+      launchOf.kernel === undefined ? policies.includes(launchOf.policy) : name === launchOf.kernel,
+    ) ?? profile.attention;
   const merge = attention.merge ?? profile.merge;
   const ownGBps = Math.min(
     memory.perCtaGBps.value * (attention.ctaStreams?.value ?? 1),
@@ -233,8 +238,8 @@ export function computeUs(costs: KernelCosts, kvStart: number, kvEnd: number, ro
     computedTokens === 1
       ? kvEnd - kvStart
       : (Math.ceil(kvEnd / computedTokens) - Math.floor(kvStart / computedTokens)) * computedTokens;
-  const flops = tokens * (costs.computesPadding ? tileRows : rows) * costs.flopsPerRowToken;
-  return flops / costs.unitFlopsPerUs[tileRows]!;
+  const computedRows = costs.computesPadding ? tileRows : rows;
+  return (tokens * computedRows * costs.flopsPerRowToken) / costs.unitFlopsPerUs[computedRows]!;
 }
 
 /**

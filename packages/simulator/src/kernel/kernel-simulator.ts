@@ -32,6 +32,7 @@ const COST_FIELDS: readonly number[] = [
 
 export class KernelSimulator {
   readonly profile: GpuProfile;
+  readonly kernel: string | undefined;
   /** From launch to the last write. */
   durationUs = 0;
   /** When the last piece ends; merges may follow. */
@@ -49,8 +50,13 @@ export class KernelSimulator {
   private costs: KernelCosts | undefined;
   private readonly costKey = new Int32Array(COST_FIELDS.length);
 
-  constructor(profile: GpuProfile) {
+  /**
+   * Plans run on the profile's kernel for their policy, or all on the one with this name. A profile without a kernel of
+   * that name: on its general one.
+   */
+  constructor(profile: GpuProfile, kernel?: string) {
     this.profile = profile;
+    this.kernel = kernel;
   }
 
   /**
@@ -93,7 +99,7 @@ export class KernelSimulator {
       costKey[i] = value;
       costs = undefined;
     }
-    if (costs === undefined) costs = kernelCosts(plan, this.profile);
+    if (costs === undefined) costs = kernelCosts(plan, this.profile, this.kernel);
     this.costs = costs;
     return costs;
   }

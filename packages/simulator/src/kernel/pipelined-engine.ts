@@ -75,7 +75,7 @@ export class PipelinedEngine {
     const kvHeads = header[Header.kvHeads]!;
     const gridTokens = header[Header.mergeGridTokens]!;
     // What is shared either stays in L2 from its first reader to its last, or is followed stretch by stretch.
-    const overflowsL2 = kvIsShared && !this.kvIsWarm && totals.uniqueBytes > costs.l2Bytes;
+    const overflowsL2 = headsPerKvHead > 1 && kvIsShared && !this.kvIsWarm && totals.uniqueBytes > costs.l2Bytes;
     const stretchTokens = overflowsL2 ? costs.stretchTokens : WHOLE;
     const cellsPerKey = overflowsL2 ? Math.ceil(totals.longestKvEnd / stretchTokens) : 1;
     const cells = kvIsShared ? (requestCount + header[Header.groupCount]!) * kvHeads * cellsPerKey : 0;
