@@ -34,14 +34,16 @@ export function selectRanks(samples: WeightedSamples, ranks: readonly number[]):
 
   /** Rank within its bin, by bin. */
   const wanted = new Map<number, { position: number; rank: number }[]>();
-  ranks.forEach((rank, position) => {
-    let bin = 0;
-    let below = 0;
+  // From the lowest rank to the highest, so that the bins are walked once.
+  const ascending = ranks.map((rank, position) => ({ rank, position })).sort((a, b) => a.rank - b.rank);
+  let bin = 0;
+  let below = 0;
+  for (const { rank, position } of ascending) {
     while (below + counts[bin]! <= rank) below += counts[bin++]!;
     const inBin = wanted.get(bin) ?? [];
     inBin.push({ position, rank: rank - below });
     wanted.set(bin, inBin);
-  });
+  }
   const result = new Array<number>(ranks.length);
   const parts = gather(samples, word, range.first, shift, [...wanted.keys()]);
   [...wanted.values()].forEach((inBin, i) => {
