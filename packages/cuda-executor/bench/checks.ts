@@ -9,6 +9,7 @@ import { invariance } from "./invariance.ts";
 import { patience, twoExecutors } from "./patience.ts";
 import { between, pick, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
+import { steepScores } from "./steep-scores.ts";
 
 /** Multiplications that one reference comparison may cost: about half a second. */
 const REFERENCE_BUDGET = 1.5e8;
@@ -21,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   { name: "every head dimension, dtype, page size, group, mask and layout equals float64 attention", run: grid },
   { name: "every policy with merges in the launch equals float64 attention", run: policies },
   { name: "shared prefixes, read once for all their members, equal float64 attention", run: prefixes },
+  { name: "scores that outgrow all before them by hundreds equal float64 attention", run: steepScores },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
   { name: "workers that leave their merges to others change no bit", run: patience },

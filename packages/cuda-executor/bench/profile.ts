@@ -103,11 +103,10 @@ for (const one of [...sections.values()].flat().filter(({ id }) => wanted.includ
   for (let at = 0; at < pieces.length; at += 8)
     lastOf.set(pieces[at + 3]!, Math.max(lastOf.get(pieces[at + 3]!) ?? 0, pieces[at + 1]!));
   print("worker's last piece end", [...lastOf.values()]);
-  const lastOfPair = new Map<number, number>();
-  for (const [worker, end] of lastOf) {
-    lastOfPair.set(worker >> 1, Math.max(lastOfPair.get(worker >> 1) ?? 0, end));
-  }
-  print("pair of workers' last piece end", [...lastOfPair.values()]);
+  const lastOfSm = new Map<number, number>();
+  for (let at = 0; at < pieces.length; at += 8)
+    lastOfSm.set(pieces[at + 2]!, Math.max(lastOfSm.get(pieces[at + 2]!) ?? 0, pieces[at + 1]!));
+  print("SM's last piece end", [...lastOfSm.values()]);
   cold.close();
 }
 await executor.close();

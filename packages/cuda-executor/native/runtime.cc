@@ -397,6 +397,8 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.packedHeads = h[header::packedHeads];
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
+  p.pages = int32_t(b.pages);
+  p.pairs = h[header::workers] / 2;
   p.slotRows = h[header::slotRows];
   p.historyIsReady = dependent && b.historyIsReady;
   p.causal = h[header::maskKind] != int(MaskKind::full);

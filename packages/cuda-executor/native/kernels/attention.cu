@@ -30,7 +30,7 @@ Kernel pickKernel(int headDim, int dtype, bool tall, bool timed) {
   return nullptr;
 }
 
-using TallKernel = void (*)(const AttentionParams, int);
+using TallKernel = void (*)(const AttentionParams, int, bool, const CUtensorMap, const CUtensorMap);
 
 template <class T>
 TallKernel pickTallDim(int headDim, bool timed) {
@@ -133,7 +133,11 @@ cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool 
   config.attrs = &attribute;
   config.numAttrs = dependent ? 1 : 0;
   AttentionParams copy = params;
-  void* arguments[] = {&copy, &workers};  // the second only for tallKernel
+  // All but the first only for tallKernel.
+  CUtensorMap keyMap{}, valueMap{};
+  bool boxes = needs.workersPerCta == 2 && describeCache(params, params.key, headDim, dtype, &keyMap) &&
+               describeCache(params, params.value, headDim, dtype, &valueMap);
+  void* arguments[] = {&copy, &workers, &boxes, &keyMap, &valueMap};
   const cudaError_t error = cudaLaunchKernelExC(&config, attentionFunction(headDim, dtype, tall, timed, needs), arguments);
   if (error != cudaSuccess || params.mergePatience > 0) return error;
   config.gridDim = dim3(workers);

@@ -120,8 +120,12 @@ struct RecordTable {
   const PieceRecord* nearby;  // in shared memory
   const PieceRecord* all;     // the worker's records
   int count;                  // in `nearby`
+  int split = 0x7fffffff;     // records from here on are another worker's,
+  int gap = 0;                // so many records further on
 
-  __device__ __forceinline__ const PieceRecord& operator[](int i) const { return i < count ? nearby[i] : all[i]; }
+  __device__ __forceinline__ const PieceRecord& operator[](int i) const {
+    return i < count ? nearby[i] : all[i < split ? i : i + gap];
+  }
 };
 
 /** Page and place of each lane's token row in a tile whose page ids are on their way. */

@@ -18,9 +18,17 @@ namespace isochron::ptx {
 
 #if ISOCHRON_WARPGROUP
 
-/** A matrix whose inner dimension lies along the 128-byte rows; `groupBytes` from 8 rows to the next 8. */
-__device__ __forceinline__ uint64_t matrixDescriptor(uint32_t address, uint32_t planeBytes, uint32_t groupBytes) {
-  return uint64_t((address >> 4) & 0x3fff) | uint64_t(planeBytes >> 4) << 16 | uint64_t(groupBytes >> 4) << 32 | uint64_t(1) << 62;
+/** The same value in all lanes, as the compiler then knows: descriptors belong in uniform registers. */
+__device__ __forceinline__ uint32_t broadcast(uint32_t value) { return __shfl_sync(0xffffffffu, value, 0); }
+
+/** The low half of the descriptor of a matrix at `address`, with `planeBytes` from one plane to the next. */
+__device__ __forceinline__ uint32_t descriptorBase(uint32_t address, uint32_t planeBytes) {
+  return ((address >> 4) & 0x3fff) | (planeBytes >> 4) << 16;
+}
+/** A matrix `offsetBytes` after `base`, in rows of 128 bytes; `kGroupBytes` from 8 rows to the next 8. */
+template <uint32_t kGroupBytes>
+__device__ __forceinline__ uint64_t matrixDescriptor(uint32_t base, uint32_t offsetBytes) {
+  return uint64_t(kGroupBytes >> 4 | 1u << 30) << 32 | (base + (offsetBytes >> 4));
 }
 
 __device__ __forceinline__ void warpgroupFence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
