@@ -7,7 +7,7 @@ import { COLOURS, drawing, rect, text } from "./svg.mjs";
 
 /** Eleven chunks: eight of a unit and three of two units. */
 const UNITS = 14;
-const ROWS = 4;
+const ROWS = 32;
 
 const chunkAt = (unit) => (unit < 8 ? unit : 4 + unit / 2);
 

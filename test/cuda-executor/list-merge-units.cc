@@ -27,13 +27,17 @@ int main() {
       for (int u = worker.unitStart; u < worker.unitEnd; u++) {
         const MergeUnit& unit = units[u];
         const bool isCopied = int64_t(at.units + u * sizeof(MergeUnit)) >= use.start && (unit.list < 0 || use.listBytes > 0);
-        std::printf(";%d %d %d %d %d %d %d %d", unit.merge, unit.arrivals, unit.units, unit.rowOffset, unit.rowCount, unit.slice,
-                    unit.sources, isCopied);
+        std::printf(";%d %d %d %d %d %d %d %d %u", unit.merge, unit.arrivals, unit.units, unit.rowOffset, unit.rowCount, unit.slice,
+                    unit.sources, isCopied, unit.leaves);
         for (int s = 0; s < unit.sources; s++) {
           // As merge_units.cuh: the partial row of source s, row 0 of the merge.
           const int row = unit.list < 0 ? (s < unit.firstRun ? unit.firstRow : unit.secondRow) + s * words[header::slotRows]
-                                        : sources[unit.list + s].slot * words[header::slotRows] + sources[unit.list + s].slotRow;
+                                        : sources[unit.list + s].slot * words[header::slotRows] + (sources[unit.list + s].slotRow & 0xffff);
           std::printf(" %d", row);
+        }
+        // Canonical trees: nodes that each source merges with before the next one comes.
+        for (int s = 0; s < unit.sources; s++) {
+          std::printf(" %d", unit.list < 0 ? 0 : sources[unit.list + s].slotRow >> 16);
         }
       }
       std::printf("\n");

@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Header, Merge, MergeSource, type Plan, type PolicyName } from "@isochron/planner";
+import { Header, Merge, MergeSource, Piece, type Plan, type PolicyName, Request } from "@isochron/planner";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { canonicalNodeSize, unitRange } from "../../packages/planner/src/canonical-tree.ts";
 import { ATTENTION, planOf } from "./support.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -23,6 +24,9 @@ interface Unit {
   readonly isCopied: boolean;
   /** The partial row of each source, for row 0 of the merge. */
   readonly rows: readonly number[];
+  /** Canonical trees: the leaves that the sources are, as bits, or 0 and the folds behind each source. */
+  readonly leaves: number;
+  readonly folds: readonly number[];
 }
 
 interface Worker {
@@ -30,6 +34,68 @@ interface Worker {
   readonly pieces: number;
   readonly lastJob: number;
   readonly units: readonly Unit[];
+}
+
+interface Node {
+  readonly unit: number;
+  readonly size: number;
+}
+
+const nameOf = ({ unit, size }: Node): string => `${unit}+${size}`;
+
+/** The node in each slot of an invariant plan. */
+function nodesOfSlots(plan: Plan): Map<number, Node> {
+  const { header, pieces, requests } = plan;
+  const nodes = new Map<number, Node>();
+  for (let at = 0; at < plan.pieceRecordCount * Piece.stride; at += Piece.stride) {
+    let slot = pieces[at + Piece.slot]!;
+    if (slot < 0) continue;
+    const request = pieces[at + Piece.request]! * Request.stride;
+    const rows = requests[request + Request.qoLen]! * header[Header.queryHeads]!;
+    const [kvStart, kvEnd] = [pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!];
+    const [from, to] = unitRange(kvStart, kvEnd, header[Header.mergeGridTokens]!, rows);
+    for (let head = 0; head < pieces[at + Piece.headCount]!; head++) {
+      for (let unit = from; unit < to; slot++) {
+        const size = canonicalNodeSize(unit, to, rows);
+        nodes.set(slot, { unit, size });
+        unit += size;
+      }
+    }
+  }
+  return nodes;
+}
+
+/** The canonical tree over nodes that follow each other, in brackets. */
+function canonical(nodes: readonly Node[]): string {
+  if (nodes.length === 1) return nameOf(nodes[0]!);
+  const last = nodes.at(-1)!;
+  let size = 1;
+  const half = (unit: number): number => Math.floor(unit / size);
+  while (half(nodes[0]!.unit) !== half(last.unit + last.size - 1)) size *= 2;
+  size /= 2;
+  const isLeft = ({ unit }: Node): boolean => half(unit) === half(nodes[0]!.unit);
+  return `(${canonical(nodes.filter(isLeft))} ${canonical(nodes.filter((node) => !isLeft(node)))})`;
+}
+
+/** What the kernel makes of a unit's sources (invariant_merge.cuh). */
+function foldedBy({ leaves, folds }: Unit, sources: readonly string[]): string {
+  const join = (left: string, right: string): string =>
+    left === "" ? right : right === "" ? left : `(${left} ${right})`;
+  if (leaves === 0) {
+    const stack: string[] = [];
+    sources.forEach((source, s) => {
+      let node = source;
+      for (let fold = 0; fold < folds[s]!; fold++) node = join(stack.pop()!, node);
+      stack.push(node);
+    });
+    expect(stack.length).toBe(1);
+    return stack[0]!;
+  }
+  let next = 0;
+  let level = Array.from({ length: 32 }, (_, leaf) => ((leaves >>> leaf) & 1 ? sources[next++]! : ""));
+  expect(next).toBe(sources.length);
+  while (level.length > 1) level = level.flatMap((node, i) => (i % 2 === 0 ? [join(node, level[i + 1]!)] : []));
+  return level[0]!;
 }
 
 describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
@@ -55,8 +121,8 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     return lines.map((line, worker) => {
       const [own, ...rest] = line.split(";").map((part) => part.split(" ").map(Number));
       const units = rest.map(
-        ([merge, arrivals, units, rowOffset, rowCount, slice, sources, isCopied, ...rows]): Unit => {
-          expect(rows.length).toBe(sources);
+        ([merge, arrivals, units, rowOffset, rowCount, slice, sources, isCopied, leaves, ...perSource]): Unit => {
+          expect(perSource.length).toBe(2 * sources!);
           return {
             worker,
             merge: merge!,
@@ -66,7 +132,9 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
             rowCount: rowCount!,
             slice: slice!,
             isCopied: isCopied === 1,
-            rows,
+            rows: perSource.slice(0, sources),
+            leaves: leaves!,
+            folds: perSource.slice(sources),
           };
         },
       );
@@ -151,6 +219,28 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       );
     },
   );
+
+  it("fold the nodes of invariant plans in the order of the canonical tree, from leaves and from lists", () => {
+    const batches = fc.array(
+      fc.tuple(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 150 })), fc.integer({ min: 0, max: 60_000 })),
+      { minLength: 1, maxLength: 12 },
+    );
+    const seen = { leaves: 0, lists: 0 };
+    fc.assert(
+      fc.property(batches, (rows) => {
+        const plan = planOf({ qoLens: rows.map((r) => r[0]), kvLens: rows.map((r) => r[1]) }, ATTENTION, "invariant");
+        const nodes = nodesOfSlots(plan);
+        for (const unit of workersOf(plan).flatMap(({ units }) => units)) {
+          const slotRows = plan.header[Header.slotRows]!;
+          const sources = unit.rows.map((row) => nodes.get(Math.floor(row / slotRows))!);
+          expect(foldedBy(unit, sources.map(nameOf))).toBe(canonical(sources));
+          seen[unit.leaves === 0 ? "lists" : "leaves"]++;
+        }
+      }),
+      { numRuns: 100 },
+    );
+    expect(Math.min(seen.leaves, seen.lists)).toBeGreaterThan(100);
+  });
 
   it("are a shared prefix's too, whose slots feed a job of every member", () => {
     const kvLens = Array.from({ length: 40 }, (_, i) => 8192 + 16 * i + 1);

@@ -7,15 +7,16 @@
 namespace isochron {
 
 /** Nodes that wait for a right sibling at a time, at most: one of what lies before the last power of two, and one of each size behind it. */
-constexpr int kWaitingNodes = 8, kCoarseWaitingNodes = 3;
+constexpr int kWaitingNodes = 8;
 
-/** The grid of a request: fine up to 16 packed rows, else coarse. */
+/** The grid of a request by its query rows, those of all heads: 1 to 32 times as coarse as the finest. */
 struct ChunkGrid {
-  int32_t unitTokens;
-  bool isCoarse;
+  int32_t unitTokens, coarseness;
 
   ISOCHRON_DEVICE static ChunkGrid of(int32_t gridTokens, int64_t requestRows) {
-    return requestRows > 16 ? ChunkGrid{32 * gridTokens, true} : ChunkGrid{gridTokens, false};
+    int32_t coarseness = 1;
+    while (coarseness < 32 && requestRows >= 256 * int64_t(coarseness)) coarseness *= 2;
+    return {coarseness * gridTokens, coarseness};
   }
   /** Units of the chunk that a unit lies in. */
   ISOCHRON_DEVICE int32_t sizeAt(int32_t unit) const {
@@ -24,7 +25,7 @@ struct ChunkGrid {
 #else
     const int32_t power = unit == 0 ? 0 : 1 << (31 - __builtin_clz(uint32_t(unit)));
 #endif
-    const int32_t size = isCoarse ? power / 2 : power / 64, least = isCoarse || unit < 8 ? 1 : 2;
+    const int32_t size = power / (64 / coarseness), least = coarseness == 1 && unit >= 8 ? 2 : 1;
     return size > least ? size : least;
   }
   /** The first unit of the chunk that a token lies in, and the first behind it. */

@@ -120,7 +120,7 @@ constexpr int32_t kKernelTileTokens = 64;
 inline ChunkGrid chunkGrid(const PlanView& plan, const int32_t* piece) {
   const int32_t owner = piece[piece::request];
   const int32_t* r = plan.request(owner < 0 ? plan.groupMembers()[plan.groupIndptr()[-1 - owner]] : owner);
-  return ChunkGrid::of(plan[header::mergeGridTokens], int64_t(r[request::qoLen]) * plan[header::packedHeads]);
+  return ChunkGrid::of(plan[header::mergeGridTokens], int64_t(r[request::qoLen]) * plan[header::queryHeads]);
 }
 
 /** Partial states that one head of a piece leaves: one, or the canonical tree nodes that cover its chunks. */

@@ -1,6 +1,6 @@
 // The canonical merge tree of batch-invariant plans.
 //
-// A request's KV positions are counted in units, on a grid that depends on its number of packed rows alone. Node (u, size) of the
+// A request's KV positions are counted in units, on a grid that depends on its number of query rows alone. Node (u, size) of the
 // tree covers units [u, u + size), with size a power of two that divides u. A node is a chunk, computed as one, where its size is that of chunks
 // at u; larger nodes are the merge of their two halves, left first. A piece leaves the states of the largest nodes that it is made of,
 // from left to right. Finishing the same tree from those states gives the same bits for every partition of the line.
@@ -10,34 +10,35 @@
 
 import { type AttentionState, mergeState, type Round } from "./attention-state.ts";
 
-/** Requests of more packed rows have tall query tiles and the coarse grid: 16 is what one tensor core instruction takes. */
-const SHORT_ROWS = 16;
-/** Units on the fine grid that are chunks of their own: 1,024 tokens, so that short requests can be spread. */
+/** Query rows, of all heads, for each power of two in the coarseness of a request's grid: the tallest query tile of the kernels. */
+const ROWS = 128;
+/** Chosen: 4,096 tokens, as a node of 128 rows costs as much as two KV tiles. */
+const COARSEST = 32;
+/** Chunks in each doubling of the position on the finest grid. Chosen: a chunk is then at most a 64th of what it ends. */
+const OCTAVE = 64;
+/** Units on the finest grid that are chunks of their own: 1,024 tokens, so that short requests can be spread. */
 const FINE_UNITS = 8;
 /** Least units of a chunk behind them; measured: with chunks of one KV tile everywhere, large batches take 3 to 5 % longer. */
 const LEAST_UNITS = 2;
-/** Chunks in each doubling of the position, where that is more. Chosen: a chunk is at most a 64th of what it ends. */
-const OCTAVE = 64;
-/** The same on the coarse grid; chosen: a node of 128 rows costs as much as two KV tiles, so they are to be few. */
-const COARSE_OCTAVE = 2;
-/** A unit of the coarse grid in units of the fine one (mergeGridTokens). */
-const COARSE_UNITS = 32;
 
-/** Whether a request has the coarse grid. */
-export function hasCoarseGrid(requestRows: number): boolean {
-  return requestRows > SHORT_ROWS;
+/**
+ * How many times coarser the grid of a request is than the finest: what fills the device with its own query tiles needs no
+ * cuts, and what has few rows needs many. `requestRows`: its query tokens times all query heads.
+ */
+export function coarseness(requestRows: number): number {
+  return Math.min(COARSEST, 2 ** Math.max(0, 31 - Math.clz32(requestRows / ROWS)));
 }
 
-/** Tokens of a unit of the grid of a request with so many packed rows. */
+/** Tokens of a unit of the grid of a request with so many query rows. */
 export function unitTokens(gridTokens: number, requestRows: number): number {
-  return hasCoarseGrid(requestRows) ? COARSE_UNITS * gridTokens : gridTokens;
+  return coarseness(requestRows) * gridTokens;
 }
 
 /** Units of the chunk that unit `unit` lies in; the chunk begins at a multiple of that. */
 export function chunkUnits(unit: number, requestRows: number): number {
+  const times = coarseness(requestRows);
   const power = unit === 0 ? 0 : 2 ** (31 - Math.clz32(unit));
-  if (hasCoarseGrid(requestRows)) return Math.max(1, power / COARSE_OCTAVE);
-  return unit < FINE_UNITS ? 1 : Math.max(LEAST_UNITS, power / OCTAVE);
+  return Math.max(times === 1 && unit >= FINE_UNITS ? LEAST_UNITS : 1, (power * times) / OCTAVE);
 }
 
 /** First KV token of the chunk that KV token `token` lies in. */
@@ -71,8 +72,8 @@ export function unitRange(kvStart: number, kvEnd: number, gridTokens: number, re
 
 /**
  * Partial states that a piece over KV tokens [kvStart, kvEnd) leaves for each row: one where states merge in sequence
- * (`gridTokens` 0), else one for each canonical node of its chunks. `requestRows`: packed rows of the request, or of each member
- * of a group.
+ * (`gridTokens` 0), else one for each canonical node of its chunks. `requestRows`: query rows of the request, or of the
+ * members of a group.
  */
 export function stateCount(kvStart: number, kvEnd: number, gridTokens: number, requestRows: number): number {
   if (gridTokens === 0 || kvEnd <= kvStart) return 1;

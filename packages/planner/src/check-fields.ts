@@ -1,6 +1,6 @@
 // Every field of a plan against its range. Nothing here trusts an index before it is checked.
 
-import { chunkStart, hasCoarseGrid, stateCount } from "./canonical-tree.ts";
+import { chunkStart, coarseness, stateCount } from "./canonical-tree.ts";
 import {
   CAPACITY_FIELDS,
   CAPACITY_NAMES,
@@ -152,7 +152,7 @@ function checkGroups(plan: Plan): void {
     for (let previous = -1; member < end; member++) {
       const request = groupMembers[member]!;
       if (request <= previous || request >= plan.requestCount) fail(`member ${request} after ${previous}`);
-      if (grid > 0 && hasCoarseGrid(requestRows(plan, request)) !== hasCoarseGrid(rows)) {
+      if (grid > 0 && coarseness(requestRows(plan, request)) !== coarseness(rows)) {
         fail(`member ${request} has another merge grid than the first`);
       }
       const at = request * Request.stride;
@@ -252,10 +252,10 @@ export function partialStates(plan: Plan, at: number): number {
   return stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, grid, rows);
 }
 
-/** Packed rows of a request, or of the first member of group −1 − g: all members have the same merge grid. */
+/** Query rows of all heads, of a request or of the first member of group −1 − g: all members have the same merge grid. */
 export function requestRows({ requests, groupIndptr, groupMembers, header }: Plan, owner: number): number {
   const request = owner < 0 ? groupMembers[groupIndptr[-1 - owner]!]! : owner;
-  return requests[request * Request.stride + Request.qoLen]! * header[Header.packedHeads]!;
+  return requests[request * Request.stride + Request.qoLen]! * header[Header.queryHeads]!;
 }
 
 function checkMergeFields(plan: Plan): void {

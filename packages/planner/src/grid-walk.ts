@@ -14,7 +14,7 @@ export class CutGrid {
   private readonly gridTokens: number;
   private readonly rowsOf: (owner: number) => number;
 
-  /** `gridTokens`: unit of the grid, a multiple of a KV tile; `rowsOf`: packed rows of a request, or of a member of group −1 − g. */
+  /** `gridTokens`: unit of the grid, a multiple of a KV tile; `rowsOf`: query rows of a request, or of a member of group −1 − g. */
   constructor(jobs: Jobs, gridTokens: number, rowsOf: (owner: number) => number) {
     this.jobs = jobs;
     this.gridTokens = gridTokens;

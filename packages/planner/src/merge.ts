@@ -26,7 +26,7 @@ export interface MergeSourceRow {
 export interface MergeGrid {
   /** Unit of the fine grid of the canonical tree, in KV tokens; 0: states merge in sequence, and there are no chunks. */
   readonly tokens: number;
-  /** Packed rows of a request, or of each member of group −1 − g. */
+  /** Query rows of all heads, of a request or of each member of group −1 − g. */
   readonly rowsOf: (owner: number) => number;
 }
 

@@ -148,10 +148,9 @@ class BatchPlanner implements Planner {
       groups: undefined,
       bound: this.bound,
     };
-    const packedHeads = attention.queryHeads / attention.kvHeads;
     const rowsOf = (owner: number): number => {
       const request = owner < 0 ? this.input.groups!.members[-1 - owner]![0]! : owner;
-      return this.input.qoLens[request]! * packedHeads;
+      return this.input.qoLens[request]! * attention.queryHeads;
     };
     this.mergeGrid = { tokens: 0, rowsOf };
     this.work = {

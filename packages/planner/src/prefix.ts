@@ -10,7 +10,7 @@
 
 import type { AttentionBatch, AttentionShape, SharedPrefix } from "./batch.ts";
 import { InvalidBatchError } from "./batch.ts";
-import { chunkStart, hasCoarseGrid, stateCount } from "./canonical-tree.ts";
+import { chunkStart, coarseness, stateCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { queryTileFor } from "./device.ts";
 
@@ -159,12 +159,11 @@ function chooseGroups(
   // A window that ends inside a prefix would see a part of it only: such masks share nothing.
   const isMaskFree = attention.mask.kind !== "sliding-window";
   const { maxGroups, maxLevels, gridTokens } = limits;
-  const group = attention.queryHeads / attention.kvHeads;
   const visit = (node: PrefixNode, start: number, level: number): void => {
-    const rowsOf = (request: number): number => batch.qoLens[request]! * group;
+    const rowsOf = (request: number): number => batch.qoLens[request]! * attention.queryHeads;
     const rows = rowsOf(node.requests[0]!);
     const end = gridTokens === 0 ? node.kvLen : chunkStart(node.kvLen, gridTokens, rows);
-    const haveOneGrid = node.requests.every((request) => hasCoarseGrid(rowsOf(request)) === hasCoarseGrid(rows));
+    const haveOneGrid = node.requests.every((request) => coarseness(rowsOf(request)) === coarseness(rows));
     const isShared =
       isMaskFree &&
       (gridTokens === 0 || haveOneGrid) &&
@@ -198,7 +197,7 @@ function gainNs(
   const { kvTileTokens, mergeNs, mergePartialNs } = costModel;
   const group = attention.queryHeads / attention.kvHeads;
   const kvTiles = Math.ceil(end / kvTileTokens) - Math.floor(start / kvTileTokens);
-  const sharedStates = stateCount(start, end, gridTokens, batch.qoLens[requests[0]!]! * group);
+  const sharedStates = stateCount(start, end, gridTokens, batch.qoLens[requests[0]!]! * attention.queryHeads);
   let apartNs = 0;
   let mergingNs = 0;
   let packedRows = 0;
@@ -211,7 +210,8 @@ function gainNs(
     apartNs += Math.ceil(rows / tile.rows) * kvTiles * tile.kvTileNs;
     // Further sources for each of its rows, and on the first level the merge itself with the private part.
     mergingNs += sharedStates * stateNs;
-    if (level === 0) mergingNs += mergeNs + stateCount(end, batch.kvLens[request]!, gridTokens, rows) * stateNs;
+    if (level === 0)
+      mergingNs += mergeNs + stateCount(end, batch.kvLens[request]!, gridTokens, rows * attention.kvHeads) * stateNs;
   }
   if (packedRows === 0) return 0;
   const tile = queryTileFor(costModel, packedRows);

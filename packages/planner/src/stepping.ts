@@ -38,7 +38,7 @@ export class Tails {
     const shift = shiftOf(tile);
     // A plan with a canonical tree keeps its partial states only while no request, of one token each, enters a new chunk.
     const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 0;
-    const packedHeads = header[Header.packedHeads]!;
+    const rows = header[Header.queryHeads]!;
     let growth: GrowthKind = Growth.withinTiles;
     for (let i = 0, at = 0; i < qoLens.length; i++, at += Request.stride) {
       const before = requests[at + Request.kvLen]!;
@@ -50,7 +50,7 @@ export class Tails {
       if (qoLen !== 1 || after < 0 || (after | 0) !== after) return Growth.impossible;
       if (ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
       if (after < before) return Growth.impossible;
-      if (grid > 0 && chunkEnd(after - 1, grid, packedHeads) !== chunkEnd(before - 1, grid, packedHeads)) {
+      if (grid > 0 && chunkEnd(after - 1, grid, rows) !== chunkEnd(before - 1, grid, rows)) {
         return Growth.impossible;
       }
       growth = Growth.intoTiles;

@@ -25,12 +25,10 @@ struct ChunkRange {
   int from, to;
 
   __device__ __forceinline__ ChunkRange(const CanonicalParams& c, const PieceRecord& piece)
-      : grid(ChunkGrid::of(c.gridTokens, int64_t(piece.qoLen) * c.attention.packedHeads)) {
+      : grid(ChunkGrid::of(c.gridTokens, int64_t(piece.qoLen) * c.attention.queryHeads)) {
     from = grid.startOf(piece.kvStart);
     to = grid.endOf(max(piece.kvStart, piece.kvEnd - 1));
   }
-  /** One past the last token of the piece's chunk that `token` lies in. */
-  __device__ __forceinline__ int chunkEnd(int token, const PieceRecord& piece) const { return tokenEnd(grid.endOf(token), piece); }
   /** One past the last token of the piece's chunk that ends before unit `end`. */
   __device__ __forceinline__ int tokenEnd(int end, const PieceRecord& piece) const {
     return end < to ? end * grid.unitTokens : piece.kvEnd;

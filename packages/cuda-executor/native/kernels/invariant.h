@@ -7,9 +7,8 @@
 
 namespace isochron {
 
-/** Rows of the nodes that wait with one worker at a time, on the fine grid and on the coarse one. */
-constexpr int kSpilledRows = 16 * kWaitingNodes, kTallSpilledRows = 64 * kCoarseWaitingNodes;
-static_assert(kTallSpilledRows >= kSpilledRows);
+/** Rows of the nodes that wait with one worker, or one warpgroup of tall tiles, at a time. */
+constexpr int kSpilledRows = 16 * kWaitingNodes, kTallSpilledRows = 64 * kWaitingNodes;
 
 struct CanonicalParams {
   AttentionParams attention;

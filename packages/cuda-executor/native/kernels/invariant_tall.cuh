@@ -1,7 +1,7 @@
 // The batch-invariant kernel for plans with taller tiles on Hopper: tall_kernel.cuh, with a node for each chunk.
 //
 // A chunk of a tall tile is a fresh start of the softmax (takeTallTiles), its node is climbed with where it lies, in the
-// accumulators, and waits in global memory. Chunks of such requests are 2,048 tokens and more, so nodes are few.
+// accumulators, and waits in global memory. Chunks of prompts are 4,096 tokens and more, so their nodes are few.
 #pragma once
 #include "invariant.cuh"
 #include "tall_kernel.cuh"
@@ -13,27 +13,6 @@ constexpr int kTallStackBytes = 15360;
 static_assert(kTallStackBytes >= kWarps * (kStackEntries - kCombineRows) * 128 * 4);
 
 #if ISOCHRON_WARPGROUP
-
-/** What becomes of the chunk of a tall piece that begins with `token`, whose state is in `block`. */
-template <class T, int D>
-__device__ __forceinline__ void endChunk(const CanonicalParams& c, const PieceRecord& piece, int head, int h, int token, uint8_t* nodes,
-                                         RowBlock<T, D>& block, int rowBase, int warp, int group, int lane) {
-  const ChunkRange chunks(c, piece);
-  int slot = chunks.slotOf(piece, h), waiting = 0;
-  const int unit = chunks.grid.startOf(token);
-  // Chunks are few: their walk is repeated instead of remembered.
-  for (int before = chunks.from, size; before < unit; before += size) {
-    size = chunks.grid.sizeAt(before);
-    const Climb climb(before, size, chunks, slot < 0, waiting);
-    waiting = climb.left();
-    slot += slot >= 0 && climb.isFinal;
-  }
-  const Climb climb(unit, chunks.grid.sizeAt(unit), chunks, slot < 0, waiting);
-  const NodeStack<D> stack(c, nodes, kTallStackBytes, min(max(piece.validRows() - group * 64, 1), 64), 2 * blockIdx.x + group);
-  if (!climbRows<T, D>(stack, climb, block, warp * 16, lane)) return;
-  if (slot < 0) writeTallRows(c.attention, piece, head, block, rowBase, lane);
-  else writeRows<T, D>(c.attention, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
-}
 
 /** As consumeTiles of tall_kernel.cuh, with a node for each chunk. `nodes`: the warpgroup's own. */
 template <class T, int D, bool kTimed>
@@ -68,7 +47,8 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
       at.step(records);
       continue;
     }
-    const int head = piece.head + at.head;
+    const ChunkRange chunks(c, piece);
+    const int head = piece.head + at.head, firstSlot = chunks.slotOf(piece, at.head);
     shared.currentWorker = at.record < records.split ? workers.first : workers.second;
     uint64_t startNs = 0, endNs = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = cycles[1] = clock() - startCycle;
@@ -78,28 +58,32 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
     const bool tall = piece.tall(), nextIsTall = isTall(next);
     // The next query is on its way a piece ahead, unless a short piece combines where it will lie.
     const bool copiesEarly = tall && nextIsTall;
+    int token = piece.kvStart, slot = firstSlot, waiting = 0;
     if (tall) {
+      const int rows = min(piece.validRows() - group * 64, 64);
+      // Tokens before this one are visible to the warpgroup's rows.
+      int last = piece.kvStart;
+      if (rows > 0) last = p.causal ? min(locateRow(p, piece, head, group * 64 + rows - 1).position + 1, piece.kvEnd) : piece.kvEnd;
       takeTallQuery(p, piece, head, rowBase, lane, queryTile, block);
       if (copiesEarly) copyQuery(next);
-      int token = piece.kvStart;
-      do {
-        // What is needed again behind the tiles is worked out again: registers are scarce among them.
-        const int chunkEnd = ChunkRange(c, piece).chunkEnd(token, piece), tiles = (chunkEnd - token + kTileTokens - 1) / kTileTokens;
-        const int rows = min(piece.validRows() - group * 64, 64);
-        int mine = 0;
-        if (rows > 0) {
-          const int last = p.causal ? locateRow(p, piece, head, group * 64 + rows - 1).position + 1 : piece.kvEnd;
-          mine = min(max(last - token + kTileTokens - 1, 0) / kTileTokens, tiles);
-        }
-        const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
+      const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
+#pragma unroll 1
+      for (int unit = chunks.from, size; unit < chunks.to; unit += size) {
+        size = chunks.grid.sizeAt(unit);
+        const int end = chunks.tokenEnd(unit + size, piece), chunkTiles = (end - token + kTileTokens - 1) / kTileTokens;
+        const int mine = min(max(last - token + kTileTokens - 1, 0) / kTileTokens, chunkTiles);
         block.reset();
-        takeTallTiles(p, block, reader, shared.barrier, fenceFrom, token, mine, tiles, lane);
-        endChunk(c, piece, head, at.head, token, nodes, block, rowBase, warp, group, lane);
-        token = ChunkRange(c, piece).chunkEnd(token, piece);
-      } while (token < piece.kvEnd);
+        takeTallTiles(p, block, reader, shared.barrier, fenceFrom, token, mine, chunkTiles, lane);
+        token = end;
+        const Climb climb(unit, size, chunks, slot < 0, waiting);
+        const NodeStack<D> stack(c, nodes, kTallStackBytes, max(rows, 1), 2 * blockIdx.x + group);
+        waiting = climb.left();
+        if (climbRows<T, D>(stack, climb, block, warp * 16, lane)) {
+          if (slot < 0) writeTallRows(p, piece, head, block, rowBase, lane);
+          else writeRows<T, D>(p, piece, head, slot++, block.o, block.maximum, block.sum, rowBase, lane);
+        }
+      }
     } else {
-      const ChunkRange chunks(c, piece);
-      int token = piece.kvStart, slot = chunks.slotOf(piece, at.head), waiting = 0;
       const NodeStack<D> stack(c, nodes, kTallStackBytes, piece.validRows(), 2 * blockIdx.x + group);
 #pragma unroll 1
       for (int unit = chunks.from, size; unit < chunks.to; unit += size) {
@@ -123,8 +107,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
     }
     loadQuery(next);
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
-    if (piece.slot >= 0) {
-      const int firstSlot = ChunkRange(c, piece).slotOf(piece, at.head);
+    if (firstSlot >= 0) {
       if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
       if (!tall || group == 0) announceSlot(p, piece, firstSlot, at.head, shared.thread());
     }
