@@ -50,6 +50,11 @@ class VllmV1 implements BatchingPolicy {
     if (step.preemptedCount === 0 && this.#waiting.size > 0) this.#scheduleWaiting(step);
   }
 
+  /** The running ones are computed in the same order; nobody is admitted where nobody waits, or all places are taken. */
+  repeats(): boolean {
+    return this.#waiting.size === 0 || this.#runningCount === this.#context.limits.maxRunningRequests;
+  }
+
   #scheduleRunning(step: ScheduledStep): void {
     const { kvCache, limits, requests } = this.#context;
     const { knownTokens, computedTokens, inputTokens, draftTokens } = requests;

@@ -133,19 +133,10 @@ export class StepObserver {
     requests: RequestTable,
   ): void {
     const { batch: step, number, startUs, occupiedUs } = flight;
-    const { count, tokens, qoLens, kvLens } = step;
+    const { count, tokens } = step;
     const { attentionUs, attentionImbalance, smBusyFraction } = timing;
-    let kvTokens = 0;
-    let pairs = 0;
-    for (let i = 0; i < count; i++) {
-      const kv = kvLens[i]!;
-      const query = qoLens[i]!;
-      kvTokens += kv;
-      // Query token j of q sees kv − q + j + 1 tokens.
-      pairs += query === 1 ? kv : query * (kv - (query - 1) / 2);
-    }
-    this.kvTokenSum += kvTokens;
-    this.pairSum += pairs;
+    this.kvTokenSum += flight.kvTokens;
+    this.pairSum += flight.pairs;
     this.stepCount++;
     this.busyUs += occupiedUs;
     this.attentionUs += attentionUs;
@@ -229,9 +220,14 @@ export class StepObserver {
     this.lookedUpTokens += inputTokens;
   }
 
-  /** `count` requests got output `gapUs` after what they had got before: one token, or what a verification yields. */
-  tokenGap(gapUs: number, count: number): void {
-    this.itlUs.add(gapUs, count);
+  /** A request got output `gapUs` after what it had got before: one token, or what a verification yields. */
+  tokenGap(gapUs: number): void {
+    this.itlUs.add(gapUs, 1);
+  }
+
+  /** The same for `count` requests that got what they had before from the step before. */
+  tokenGaps({ endUs, previousEndUs }: StepInFlight, count: number): void {
+    this.itlUs.add(endUs - previousEndUs, count);
   }
 
   firstToken(replica: number, flight: StepInFlight, requests: RequestTable, slot: number): void {
