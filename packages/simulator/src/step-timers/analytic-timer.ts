@@ -73,16 +73,18 @@ export class AnalyticTimer implements StepTimer {
 
   time(step: Step): StepTiming {
     this.isRepeating = false;
-    return this.costs.addUp(this.attentionUs(step), step);
+    this.launchStep(step);
+    return this.costs.addUp(this.launch, step);
   }
 
   timeRepeated(step: Step): StepTiming {
     if (this.group > this.decodeRows) return this.time(step);
-    return this.costs.addUp(this.repeatedAttentionUs(step), step);
+    this.launchRepeated(step);
+    return this.costs.addUp(this.launch, step);
   }
 
   /** One layer's attention launch. */
-  private attentionUs(step: Step): number {
+  private launchStep(step: Step): void {
     const { costModel, decodeRows, group, launchCosts, tileShift } = this;
     const { kvTileTokens } = costModel;
     const isDecodePlain = group <= decodeRows;
@@ -133,14 +135,17 @@ export class AnalyticTimer implements StepTimer {
       streamBytes += this.decodeBytes(decodes, decodeKv);
       tensorSmUs += this.decodeSmUs(decodeKv);
     }
-    if (jobs === 0) return launchCosts.launchUs;
     const { kvHeads, launch } = this;
+    if (jobs === 0) {
+      launch.runEmpty();
+      return;
+    }
     launch.arrange(kvHeads * jobs, kvHeads * tiles, longestTiles, mergeRounds);
-    return launch.us(kvHeads * streamBytes, kvHeads * tensorSmUs);
+    launch.run(kvHeads * streamBytes, kvHeads * tensorSmUs);
   }
 
   /** The same for a step that repeats the one of the last call. */
-  private repeatedAttentionUs(step: Step): number {
+  private launchRepeated(step: Step): void {
     const { count } = step;
     const { kvHeads, launch, tileWheel } = this;
     if (!this.isRepeating) {
@@ -154,7 +159,7 @@ export class AnalyticTimer implements StepTimer {
       this.tiles += begun;
       if (begun > 0) this.arrangeDecodes(count);
     }
-    return launch.us(kvHeads * this.decodeBytes(count, this.kvTokens), kvHeads * this.decodeSmUs(this.kvTokens));
+    launch.run(kvHeads * this.decodeBytes(count, this.kvTokens), kvHeads * this.decodeSmUs(this.kvTokens));
   }
 
   private beginRepeating({ count, kvLens }: Step): void {

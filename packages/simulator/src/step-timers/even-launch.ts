@@ -4,7 +4,7 @@
 // the P workers streams at a time, and T is where T · B(P · (1 − L/T)) meets the bytes, B being the measured bandwidth
 // of n streaming CTAs. Tensor throughput bounds T from below; a merge tail follows where jobs must be cut.
 //
-// Jobs and tiles say how the work lies on the workers, and change less often than bytes and flops: `arrange`, then `us`.
+// Jobs and tiles say how the work lies on the workers, and change less often than bytes and flops: `arrange`, then `run`.
 
 import type { KernelCosts } from "../kernel/kernel-costs.ts";
 
@@ -15,6 +15,8 @@ const WHOLE_JOBS_SHARE = 1.1;
 const MERGE_ROWS = 16;
 
 export class EvenLaunch {
+  /** Of the last run. */
+  durationUs = 0;
   private readonly costs: KernelCosts;
   /** Bytes per µs of n streaming lanes together. */
   private readonly totalRate: Float64Array;
@@ -48,13 +50,18 @@ export class EvenLaunch {
   }
 
   /** Of what was arranged, when it moves `bytes` and computes smUs of whole SMs. */
-  us(bytes: number, smUs: number): number {
+  run(bytes: number, smUs: number): void {
     const cutUs = this.piecesUs(bytes, smUs, this.cutLanes, this.cutLatencyUs) + this.mergeUs;
     const wholeUs =
       this.wholeLanes === 0
         ? Number.POSITIVE_INFINITY
         : this.piecesUs(bytes, smUs, this.wholeLanes, this.wholeLatencyUs);
-    return this.costs.launchUs + Math.min(cutUs, wholeUs);
+    this.durationUs = this.costs.launchUs + Math.min(cutUs, wholeUs);
+  }
+
+  /** Without work. */
+  runEmpty(): void {
+    this.durationUs = this.costs.launchUs;
   }
 
   /** Time of `lanes` equal workers, each of which waits for latencyUs of it. */

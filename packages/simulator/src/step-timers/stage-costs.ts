@@ -39,12 +39,13 @@ export class StageCosts {
     this.otherUs = new Float64Array(this.stages.length);
   }
 
-  /** Fills in everything but what is known of the SMs. `layerAttentionUs`: one layer's launch. */
-  addUp(layerAttentionUs: number, step: Step): StepTiming {
+  /** Fills in everything but what is known of the SMs. `attention`: one layer's launch. */
+  addUp(attention: { readonly durationUs: number }, step: Step): StepTiming {
     const { stages, timing } = this;
     const { count, tokens, sampled } = step;
     // Most steps have as many tokens as the one before.
     if (tokens !== this.tokens || sampled !== this.sampled || step.group !== undefined) this.findRest(step);
+    const layerAttentionUs = attention.durationUs;
     let attentionUs = 0;
     let gpuUs = 0;
     for (let s = 0; s < stages.length; s++) {
