@@ -21,7 +21,7 @@ import type { RequestTable } from "./request-table.ts";
 import { checkDuration, type StepInFlight } from "./steps-in-flight.ts";
 
 /** Chosen: below it the books of a run cost what it saves. */
-const FEWEST_STEPS = 2;
+const FEWEST_STEPS = 3;
 
 export interface RepeatedStepsParts {
   readonly replica: number;
@@ -49,6 +49,7 @@ export class RepeatedSteps {
   run(flight: StepInFlight, horizonUs: number, most: number): number {
     const { policy } = this.#parts;
     const { batch } = flight;
+    if (flight.endUs + (FEWEST_STEPS - 1) * flight.durationUs >= horizonUs) return 0;
     const isDecode = batch.sampled === batch.count && batch.tokens === batch.count && batch.prefillTokens === 0;
     if (!isDecode || batch.admittedCount > 0 || batch.preemptedCount > 0) return 0;
     if (policy.repeats === undefined || !policy.repeats(batch)) return 0;
