@@ -11,6 +11,7 @@ import {
   findProfile,
   gpuFacts,
   type ReplayOptions,
+  type RouterName,
   replay,
   type Step,
   type StepTimer,
@@ -86,6 +87,10 @@ const scenario = fc.record({
   watermark: fc.constantFrom(0, 0, 0.1),
   recordSteps: fc.array(fc.record({ replica: fc.integer({ min: 0, max: 2 }), step: fc.nat(90) }), { maxLength: 2 }),
   seriesLimit: fc.constantFrom(16, 20_000),
+  concurrency: fc.constantFrom(undefined, undefined, undefined, 1, 4),
+  prefillReplicas: fc.constantFrom(undefined, undefined, 1),
+  router: fc.constantFrom<RouterName>("round-robin", "random", "least-kv", "prefix-aware"),
+  routerStalenessMs: fc.constantFrom(0, 0, 7),
   requests: fc.array(
     fc.record({
       gapUs: fc.constantFrom(0, 0, 3000, 40_000, 400_000),
@@ -142,9 +147,16 @@ describe("steps that repeat", () => {
             reserveFullInput: drawn.reserveFullInput,
             watermark: drawn.watermark,
             batching,
+            router: drawn.router,
+            routerStalenessMs: ["least-kv", "prefix-aware"].includes(drawn.router) ? drawn.routerStalenessMs : 0,
+            disaggregation:
+              drawn.prefillReplicas === undefined || drawn.replicas === 1 || batching !== "vllm-v1"
+                ? undefined
+                : { prefillReplicas: drawn.prefillReplicas, kvTransferGBps: 50 },
           },
           stepTimer: timer,
           batchingPolicy: { name: batching, create },
+          concurrency: drawn.concurrency,
           recordSteps: drawn.recordSteps,
           seriesLimit: drawn.seriesLimit,
         });

@@ -287,10 +287,21 @@ class ReplayRun {
     this.#nowUs = wakes.nextTimeUs;
     const event = wakes.pop();
     if (event >= 0) {
-      this.#units[event]!.end(this.#nowUs);
-      this.#between.add(event);
+      if (!this.#repeat(event, Math.min(horizonUs, wakes.nextTimeUs))) {
+        this.#units[event]!.end(this.#nowUs);
+        this.#between.add(event);
+      }
     } else this.#arriveTransferred(this.#transfers!.receive(-1 - event));
     if (this.#isBreathDue()) await this.#breathe();
+    return true;
+  }
+
+  /** Passes over events of a replica's steps that repeat, where nobody looks at it before the horizon. False where there are none. */
+  #repeat(event: number, horizonUs: number): boolean {
+    if (this.#groupSize > 1 || this.#pollPeriodUs > 0) return false;
+    const replica = this.#replicas[event]!;
+    if (replica.repeat(horizonUs, STEPS_PER_TURN) === 0) return false;
+    this.#wakes.push(replica.actsUs, event);
     return true;
   }
 

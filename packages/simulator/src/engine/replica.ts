@@ -102,6 +102,11 @@ export class Replica implements ReplicaSignals {
     return this.kvCache.usedBlocks / this.kvCache.blocks;
   }
 
+  /** When the engine acts next without being woken; Infinity where it has no step in flight. */
+  get actsUs(): number {
+    return this.#actsUs;
+  }
+
   /** Whether the engine acts without being woken: it has a step in flight. */
   get isBusy(): boolean {
     return this.#actsUs !== IDLE;
@@ -157,7 +162,7 @@ export class Replica implements ReplicaSignals {
     let now = nowUs;
     for (let left = maxSteps; ; left--) {
       if (this.#actsUs !== IDLE) {
-        if (this.#repeated !== undefined) left -= this.#repeat(this.#repeated, horizonUs, left + 1);
+        left -= this.repeat(horizonUs, left + 1);
         if (this.#actsUs >= horizonUs || left < 0) return this.#actsUs;
         now = this.#actsUs;
         this.end(now);
@@ -166,11 +171,14 @@ export class Replica implements ReplicaSignals {
     }
   }
 
-  /** Steps of a run in which nothing else happens. Returns how many. */
-  #repeat(repeated: RepeatedSteps, horizonUs: number, most: number): number {
+  /**
+   * Goes on from the step in flight through steps that repeat it, `most` at most, as long as they end before the horizon and
+   * nothing else happens. Returns how many.
+   */
+  repeat(horizonUs: number, most: number): number {
     const flight = this.#only;
-    if (flight.endUs >= horizonUs) return 0;
-    const taken = repeated.run(flight, horizonUs, most);
+    if (this.#repeated === undefined || flight.endUs >= horizonUs) return 0;
+    const taken = this.#repeated.run(flight, horizonUs, most);
     this.#actsUs = flight.endUs;
     this.#previousEndUs = flight.previousEndUs;
     this.#stepNumber += taken;
