@@ -229,15 +229,15 @@ class ReplayRun {
       for (const request of requests) {
         const pollUs = this.#pollDueUs(request.arrivalUs);
         if (pollUs > 0) {
-          if (this.#wakes.nextTimeUs < pollUs) await this.#runUntil(pollUs);
+          while (!this.#runUntil(pollUs)) await this.#breathe();
           this.#poll(pollUs);
         }
-        if (this.#wakes.nextTimeUs < request.arrivalUs) await this.#runUntil(request.arrivalUs);
+        while (!this.#runUntil(request.arrivalUs)) await this.#breathe();
         if (this.#isPartial) return;
         this.#arrive(request);
       }
     }
-    await this.#runUntil(Number.POSITIVE_INFINITY);
+    while (!this.#runUntil(Number.POSITIVE_INFINITY)) await this.#breathe();
   }
 
   /** Open loop where replicas hand requests to one another or step together, so that events come to pass in the order of all. */
@@ -327,8 +327,8 @@ class ReplayRun {
     }
   }
 
-  /** Runs all replicas until nothing more happens before the horizon. */
-  async #runUntil(horizonUs: number): Promise<void> {
+  /** Runs all replicas until nothing more happens before the horizon, or it is stopped. False: not yet, it is time for a breath. */
+  #runUntil(horizonUs: number): boolean {
     const wakes = this.#wakes;
     while (wakes.nextTimeUs < horizonUs) {
       const atUs = wakes.nextTimeUs;
@@ -336,11 +336,13 @@ class ReplayRun {
       const nextUs = this.#replicas[index]!.run(atUs, horizonUs, STEPS_PER_TURN);
       if (nextUs !== Number.POSITIVE_INFINITY) wakes.push(nextUs, index);
       this.#nowUs = atUs;
-      if (this.#isBreathDue()) await this.#breathe();
-      if (this.#isPartial) return;
+      const isBreathDue = this.#isBreathDue();
+      if (this.#isPartial) return true;
+      if (isBreathDue) return false;
     }
     if (horizonUs !== Number.POSITIVE_INFINITY) this.#nowUs = horizonUs;
     else this.#nowUs = this.#observer.lastTokenUs;
+    return true;
   }
 
   /** Also looks for the signal to stop, and whether the clock still resolves a step. */
