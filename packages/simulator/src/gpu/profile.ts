@@ -49,6 +49,11 @@ export interface AttentionKernelProfile {
   readonly ctaStreams?: Quantity | undefined;
   /** Most KV that one CTA takes in, where its arithmetic and not memory holds it up; no bound unless given. */
   readonly ctaGBps?: Quantity | undefined;
+  /**
+   * What its launch takes where it may begin before the kernel ahead of it has ended (programmatic dependent launch);
+   * the profile's graph node unless given.
+   */
+  readonly dependentLaunchUs?: Quantity | undefined;
   /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
   readonly preparationUs?: Quantity | undefined;
   /** Whether KV tokens that pad a KV tile (beyond the mask, past the end) are computed like others; false unless given. */
@@ -202,6 +207,7 @@ const attentionFields = {
   ctaShare: positiveQuantity.optional(),
   ctaStreams: positiveQuantity.optional(),
   ctaGBps: positiveQuantity.optional(),
+  dependentLaunchUs: quantity.optional(),
   preparationUs: quantity.optional(),
   computesWholeTiles: z.boolean().optional(),
   fillTokens: quantity.optional(),

@@ -8,6 +8,7 @@
 
 import type { Plan } from "@isochron/planner";
 import { Header, Piece, stateCount } from "@isochron/planner";
+import { placeFirstWave } from "./first-wave.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
 import { KvResidency } from "./kv-residency.ts";
@@ -71,20 +72,13 @@ export class FluidEngine {
 
     let queueHead = 0;
     let queued = 0;
-    let nextWorker = 0;
+    let nextWorker = placeFirstWave(plan, laneCount, laneRecord, laneRecordEnd);
     for (let lane = 0; lane < laneCount; lane++) {
       laneEndUs[lane] = launchUs;
-      let record = 0;
-      let recordEnd = 0;
-      // Persistent: worker = lane. Grid: the first CTAs that have work, in order.
-      while (record === recordEnd && nextWorker < workers) {
-        record = workerPieceIndptr[nextWorker]!;
-        recordEnd = workerPieceIndptr[++nextWorker]!;
-        if (persistent) break;
-      }
-      if (record === recordEnd) continue;
-      laneRecord[lane] = record;
-      laneRecordEnd[lane] = recordEnd;
+      const worker = laneRecord[lane]!;
+      if (worker < 0) continue;
+      laneRecord[lane] = workerPieceIndptr[worker]!;
+      laneRecordEnd[lane] = workerPieceIndptr[worker + 1]!;
       laneHead[lane] = 0;
       laneTakenUs[lane] = launchUs;
       laneLatencyUs[lane] = latencyUs;

@@ -185,7 +185,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     peakBytesPerUs,
     l2ByteCost: peakBytesPerUs / Math.max(peakBytesPerUs, memory.l2GBps.value * 1000),
     l2Bytes: profile.device.l2Bytes.value * L2_SHARE_KEPT,
-    launchUs: launch.graphNodeUs.value + (attention.preparationUs?.value ?? 0),
+    launchUs: (attention.dependentLaunchUs ?? launch.graphNodeUs).value + (attention.preparationUs?.value ?? 0),
     startUs: attention.startUs.value,
     nextStartUs: attention.nextStartUs.value,
     writeOutUs: attention.writeOutUs.value,
