@@ -60,7 +60,8 @@ export class FluidEngine {
     // CTAs of a grid start afresh, but not where a CTA takes one tile after another; pieces of a persistent worker may have
     // been prefetched.
     const drains = costs.drainUs > 0 || costs.drainRowUs > 0;
-    const nextStartUs = persistent || drains ? costs.nextStartUs : startUs;
+    const requestsBetween = persistent ? 0 : (laneCount * plan.requestCount) / workers;
+    const nextStartUs = (persistent || drains ? costs.nextStartUs : startUs) + requestsBetween * costs.walkUs;
     const { kvIsWarm, laneDrainedUs } = this;
     const latencyUs = startUs + writeOutUs;
     const nextLatencyUs = nextStartUs + writeOutUs;
@@ -235,7 +236,7 @@ export class FluidEngine {
   }
 }
 
-/** How long the warps that compute are still busy with the piece before and then wait for queries; 0 for a first piece. */
+/** How long the warps that compute wait for a first piece's queries, or are still busy with the piece before. */
 function drainLag(drainedUs: number, queryUs: number, nowUs: number): number {
-  return drainedUs === 0 ? 0 : Math.max(0, drainedUs + queryUs - nowUs);
+  return drainedUs === 0 ? queryUs : Math.max(0, drainedUs - nowUs);
 }
