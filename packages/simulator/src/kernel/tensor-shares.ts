@@ -113,24 +113,30 @@ export class TensorShares {
   }
 
   private sift(sm: number): void {
-    const { heap, place, nextUs } = this;
-    const key = nextUs[sm]!;
+    const { heap, place } = this;
     let at = place[sm]!;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (nextUs[heap[parent]!]! <= key) break;
+      if (!this.isBefore(sm, heap[parent]!)) break;
       heap[at] = heap[parent]!;
       place[heap[at]!] = at;
       at = parent;
     }
     for (let child = 2 * at + 1; child < this.size; child = 2 * at + 1) {
-      if (child + 1 < this.size && nextUs[heap[child + 1]!]! < nextUs[heap[child]!]!) child++;
-      if (nextUs[heap[child]!]! >= key) break;
+      if (child + 1 < this.size && this.isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!this.isBefore(heap[child]!, sm)) break;
       heap[at] = heap[child]!;
       place[heap[at]!] = at;
       at = child;
     }
     heap[at] = sm;
     place[sm] = at;
+  }
+
+  /** Of SMs that are done at the same time the one with more lanes at work: CTAs that are alike end in turns, SM by SM. */
+  private isBefore(sm: number, other: number): boolean {
+    const us = this.nextUs[sm]!;
+    const otherUs = this.nextUs[other]!;
+    return us < otherUs || (us === otherUs && this.active[sm]! > this.active[other]!);
   }
 }
