@@ -266,6 +266,20 @@ describe("the page of a sweep", () => {
 });
 
 describe("fields of a sweep", () => {
+  it("name the columns of a log of one's own one by one", async () => {
+    const folder = temporaryFolder();
+    const trace = join(folder, "log.csv");
+    writeFileSync(trace, "at,in,out\n0,50,2\n1,60,3\n");
+    const columns = { arrivalS: "at", inputTokens: "in", outputTokens: "out" };
+    const sweep = { isochron: "sweep/1", base: { trace, columns }, axes: { replicas: [1, 2] } };
+    const file = join(folder, "sweep.json");
+    writeFileSync(file, JSON.stringify(sweep));
+    const { rows } = await isochronJson(["sweep", file, "--out", join(folder, "out"), "--workers", "1"]);
+    const [first] = rows as { metrics: object; command: string }[];
+    expect(first).toMatchObject({ status: "completed", metrics: { completed: 2, inputTokens: 110, outputTokens: 5 } });
+    expect(first!.command).toContain("--columns=arrivalS=at,inputTokens=in,outputTokens=out");
+  });
+
   it("are all options of a replay but those that say where it goes", () => {
     const replay = createProgram(quietContext("isochron")).commands.find((command) => command.name() === "replay")!;
     const names = replay.options.map((option) => option.attributeName());
