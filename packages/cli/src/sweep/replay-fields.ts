@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { type Fields, type FieldValue, leavesOf, type SweepDocument } from "@isochron/simulator";
 import { Command, CommanderError, type Option } from "commander";
-import { checkedOptions, type ReplayOptions, replayCommand } from "../commands/replay.ts";
+import { checkedOptions, type ReplayOptions, replayCommand } from "../commands/replay-options.ts";
 import type { Context } from "../context.ts";
 import { InputError, oneLine, unknownName } from "../errors.ts";
 import { findGpu, findServedModel } from "../inputs.ts";
