@@ -105,6 +105,15 @@ static __device__ __noinline__ int findMember(const MemberRecord* members, int s
   return low;
 }
 
+/** Stands for a member's KV tokens before its query tokens, where these are not a group's: those all are before them. */
+constexpr int kGroupHistory = 0x3fffffff;
+
+/** packedRow / packedHeads; a division takes 30 instructions. */
+__device__ __forceinline__ int tokenOf(const AttentionParams& p, int packedRow) {
+  const int token = int(__umulhi(packedRow, p.packedHeadsReciprocal));
+  return packedRow - token * p.packedHeads < p.packedHeads ? token : token + 1;  // never more than one too small
+}
+
 __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const PieceRecord& piece, int head, int row) {
   int queryStart = piece.queryStart, packedRow = piece.rowStart + row, history = piece.kvLen - piece.qoLen;
   if (piece.memberCount > 0) {
@@ -112,9 +121,9 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
     const MemberRecord member = p.members[low];
     packedRow -= member.rowBegin;
     queryStart = member.queryStart;
-    history = 0x3fffffff;  // a group's KV tokens stand before every member's query tokens
+    history = kGroupHistory;
   }
-  const int token = packedRow / p.packedHeads;
+  const int token = tokenOf(p, packedRow);
   const int queryHead = head * p.packedHeads + (packedRow - token * p.packedHeads);
   return {int64_t(queryStart + token) * p.queryHeads + queryHead, history + token};
 }
