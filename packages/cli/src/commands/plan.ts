@@ -12,6 +12,7 @@ import { aboutBatch, allPolicies, findGpu, policyHelp, policyOption, readBatch }
 import { pathOption } from "../options.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
 import { bytes, count, fixed, integer } from "../terminal/numbers.ts";
+import { startProgress } from "../terminal/progress.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 
@@ -57,14 +58,19 @@ export function addPlanCommand(program: Command, context: Context): void {
       const profile = findGpu(options.gpu);
       const rows: PolicyRow[] = [];
       const leftOut: LeftOut[] = [];
-      for (const policy of options.compare === true ? allPolicies() : [options.policy]) {
+      const policies = options.compare === true ? allPolicies() : [options.policy];
+      const progress = startProgress(context.stderr);
+      for (const [i, policy] of policies.entries()) {
+        progress.update(i / policies.length, policy);
         try {
           rows.push(aboutBatch(path, () => planAndSimulate(batch, profile, policy)));
         } catch (error) {
+          progress.end();
           if (options.compare !== true || !(error instanceof PolicyNotApplicableError)) throw error;
           leftOut.push({ policy, reason: error.reason });
         }
       }
+      progress.end();
       // Fastest first; equally fast ones in the order of the registry.
       rows.sort((a, b) => a.simulatedUs - b.simulatedUs);
       if (options.out !== undefined) {
