@@ -140,13 +140,17 @@ function planText(
       paint,
       width,
     ) +
-    sharperBoundText(rows, paint)
+    `\n${paint("dim", BOUND_NOTE)}\n${sharperBoundText(rows, paint)}`
   );
 }
+
+/** Two bounds go by one name: this one, and that of `simulate` and the viewer. */
+const BOUND_NOTE =
+  "makespan, bound and imbalance are in the planner's cost model, without merges and launches; simulated µs are of every SM, with them";
 
 /** Where workers have few tiles, part of an imbalance is nobody's fault: tiles are not cut. */
 function sharperBoundText(rows: readonly PolicyRow[], paint: Painter): string {
   const ratio = Math.min(...rows.map((row) => row.tileLowerBoundUs / row.stats.lowerBoundUs));
   if (!(ratio > 1.001)) return "";
-  return `\n${paint("dim", `KV tiles are not cut: no schedule has an imbalance below ${fixed(ratio, 3)}`)}\n`;
+  return `${paint("dim", `KV tiles are not cut: no schedule has an imbalance below ${fixed(ratio, 3)}`)}\n`;
 }
