@@ -49,11 +49,11 @@ export async function replayReport(
   nameOrPath: string,
   options: ReplayOptions,
   context: Context,
-  open: typeof openTrace = openTrace,
+  { open = openTrace, metricsOnly = false }: { open?: typeof openTrace; metricsOnly?: boolean } = {},
 ): Promise<Report> {
   const { model, profile } = modelAndGpu(options);
   const trace = await openTraceOf(nameOrPath, options, open);
-  return replayWithProgress(trace, model, profile, options, context, undefined);
+  return replayWithProgress(trace, model, profile, options, context, { metricsOnly });
 }
 
 function modelAndGpu(options: ReplayOptions): { readonly model: ModelConfig; readonly profile: GpuProfile } {
@@ -75,7 +75,7 @@ async function runReplay(nameOrPath: string, options: ReplayOptions, context: Co
   if (options.html !== undefined) prepareFile(options.html);
 
   const events = options.traceEvents === undefined ? undefined : new TraceEventFile(options.traceEvents);
-  const report = await replayWithProgress(trace, model, profile, options, context, events?.step).catch(
+  const report = await replayWithProgress(trace, model, profile, options, context, { onStep: events?.step }).catch(
     (error: unknown) => {
       events?.discard();
       throw inFlags(error);
@@ -144,7 +144,7 @@ async function replayWithProgress(
   profile: GpuProfile,
   options: ReplayOptions,
   context: Context,
-  onStep: ((step: ReplayedStep) => void) | undefined,
+  wanted: { readonly onStep?: ((step: ReplayedStep) => void) | undefined; readonly metricsOnly?: boolean },
 ): Promise<Report> {
   const { stepTimer, blockSize: pageSize = 16 } = options;
   const hardware =
@@ -184,7 +184,7 @@ async function replayWithProgress(
             : { prefillReplicas: options.prefillReplicas, kvTransferGBps: options.kvTransfer },
       },
       concurrency: options.concurrency,
-      onStep,
+      ...wanted,
       onProgress: ({ arrived, completed, simulatedUs }) => {
         const share = options.limit === undefined ? undefined : completed / options.limit;
         progress.update(
