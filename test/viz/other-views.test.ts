@@ -76,6 +76,19 @@ describe("the replay view", () => {
     expect(facts).toMatch(/Attention, all layers\s+[\d.,]+ ms \([\d.]+ %\)/);
   });
 
+  it("keeps its charts where they are while the pointer moves over them", async () => {
+    page = await viewer.open(BUNDLE);
+    const tops = (): Promise<number[]> =>
+      page.locator(".time-chart canvas").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top));
+    const before = await tops();
+    expect(before.length).toBe(5);
+    const box = (await page.locator("canvas.time-canvas").nth(1).boundingBox())!;
+    await page.mouse.move(box.x + box.width / 2, box.y + 30);
+    await settle(page);
+    expect(await page.locator(".crosshair:visible").count()).toBeGreaterThan(0);
+    expect(await tops()).toEqual(before);
+  });
+
   it("says a duration for every step of the list, and scrolls nothing sideways", async () => {
     for (const width of [1280, 1920]) {
       page = await viewer.open(BUNDLE, { viewport: { width, height: 720 } });

@@ -218,6 +218,9 @@ describe("the sweep view", () => {
     expect(notes).toContain("TPOT p99 ≤ 40.00 ms, rejected ≤ 0 %");
     expect(notes).toContain("nearest: l40s · replicas 4 · maxBatchedTokens 512");
     expect(await page.locator(".sweep-row").last().innerText()).toMatch(/misses rejected$/);
+    await page.locator(".sweep-row").last().click();
+    await settle(page);
+    expect(await selection()).toMatch(/Misses\s+rejected ≤ 0 % \(2\.5 %\)/);
   });
 
   it("breaks the names of axes that stand close, so that none lies on another", async () => {
