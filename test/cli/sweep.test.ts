@@ -266,6 +266,21 @@ describe("the page of a sweep", () => {
 });
 
 describe("what a sweep says", () => {
+  it("gives the reasons why configurations are impossible, each once", async () => {
+    const folder = temporaryFolder();
+    writeSweep(folder, {
+      isochron: "sweep/1",
+      base: { trace: "azure-conv-2023", limit: 5 },
+      axes: { speculativeTokens: [null, 2], acceptanceRate: [null, 0.5], replicas: [1, 2], prefillReplicas: [null, 1] },
+    });
+    const { stdout } = await sweep(folder);
+    expect(stdout).toContain("6 completed, 10 impossible\n");
+    expect(stdout).toMatch(
+      /^impossible: --speculative-tokens: expected --acceptance-rate with it \(in \d configurations\)$/m,
+    );
+    expect(stdout.match(/^impossible: /gm)!.length).toBe(3);
+  });
+
   it("names the limit that nobody thought of, a request that no deployment takes, and warnings of replays once", async () => {
     const folder = temporaryFolder();
     const trace = join(folder, "log.csv");

@@ -121,6 +121,20 @@ describe("columns of one's own", () => {
     expect(error).toMatchObject({ line: 1, field, value, expected, isOneRecord: false, isUnknownFormat: false });
   });
 
+  it.each([
+    [
+      "arrival",
+      "1763700000088",
+      "a time like 2023-11-16 18:15:46.6805900 (a number is arrivalS, arrivalMs, arrivalUs or arrivalNs)",
+    ],
+    ["arrivalMs", "2026-01-02T03:04:05Z", "a time as a finite number (a date and time is arrival)"],
+  ])("that call a time %s which is another say what it would be", async (arrival, value, expected) => {
+    const error = await read(`at,prompt_toks,completion_toks\n${value},1,2\n`, { ...NAMES, [arrival]: "at" }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ line: 2, field: "at", value: `"${value}"`, expected });
+  });
+
   it("need exactly one arrival, and no format beside them", async () => {
     await expect(read("a\n", NAMES)).rejects.toThrow("columns has no arrival, expected one arrival");
     const two = { ...NAMES, arrivalS: "a", arrivalMs: "b" };

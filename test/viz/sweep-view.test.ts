@@ -4,12 +4,12 @@ import { type SweepDocument, sweepCsv } from "@isochron/simulator";
 import axe from "axe-core";
 import { parse } from "csv-parse/sync";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readDocuments } from "../../packages/viz/app/documents/read.ts";
 import type { SweepResultsDocument } from "../../packages/viz/app/documents/sweep.ts";
 import { frontOf, Sweep } from "../../packages/viz/app/model/sweep.ts";
 import { makeSweepResults } from "../support/sweeps.ts";
-import { downloadOf, drop, settle, ViewerBrowser } from "../support/viewer-page.ts";
+import { actionsOn, downloadOf, drop, holdViewer, settle, type ViewerBrowser } from "../support/viewer-page.ts";
 
 const DOCUMENT: SweepDocument = {
   isochron: "sweep/1",
@@ -47,23 +47,13 @@ const asDocument = async (value: unknown): Promise<SweepResultsDocument> =>
 
 let viewer: ViewerBrowser;
 let page: Page;
-beforeAll(async () => {
-  viewer = await ViewerBrowser.start();
-});
-afterAll(() => viewer.close());
-afterEach(async () => {
-  await page?.context().close();
-  expect(viewer.trouble.splice(0)).toEqual([]);
-});
-
-const hash = async (): Promise<string> => {
-  await page.waitForTimeout(200);
-  return new URL(page.url()).hash;
-};
-const press = async (key: string): Promise<void> => {
-  await page.keyboard.press(key);
-  await settle(page);
-};
+holdViewer(
+  (started) => {
+    viewer = started;
+  },
+  () => page,
+);
+const { hash, press } = actionsOn(() => page);
 const selection = (): Promise<string> => page.locator(".selection").innerText();
 const choose = async (label: string, value: string): Promise<void> => {
   await page.getByLabel(label, { exact: true }).selectOption(value);
@@ -228,6 +218,9 @@ describe("the sweep view", () => {
     expect(notes).toContain("TPOT p99 ≤ 40.00 ms, rejected ≤ 0 %");
     expect(notes).toContain("nearest: l40s · replicas 4 · maxBatchedTokens 512");
     expect(await page.locator(".sweep-row").last().innerText()).toMatch(/misses rejected$/);
+    await page.locator(".sweep-row").last().click();
+    await settle(page);
+    expect(await selection()).toMatch(/Misses\s+rejected ≤ 0 % \(2\.5 %\)/);
   });
 
   it("breaks the names of axes that stand close, so that none lies on another", async () => {

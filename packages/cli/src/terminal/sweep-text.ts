@@ -15,7 +15,7 @@ import { type Column, table } from "./table.ts";
 
 /** Chosen: one screen of rows; the files have all of them. */
 const MOST_POINTS = 20;
-const MOST_WARNINGS = 5;
+const MOST_REASONS = 5;
 
 /** Ends with a line break. */
 export function sweepText(results: SweepResults, paint: Painter, width: number | undefined): string {
@@ -37,21 +37,34 @@ export function sweepText(results: SweepResults, paint: Painter, width: number |
     `${paint("bold", title)}\n${parts.join(", ")}\n`,
     ...groups.map((group) => groupText(group, results, paint, width)),
     ...(failures.length === 0 ? [] : [failures.join("")]),
+    ...impossibleText(rows),
     ...warningsText(rows, paint),
   ].join("\n");
 }
 
-/** What replays warned of, and how many did: a trace that was read with gaps, requests that no deployment can take. */
+/** What replays warned of: a trace that was read with gaps, requests that no deployment can take. */
 function warningsText(rows: readonly SweepRow[], paint: Painter): string[] {
-  const replays = new Map<string, number>();
-  for (const { warnings = [] } of rows) {
-    for (const warning of warnings) replays.set(warning, (replays.get(warning) ?? 0) + 1);
-  }
-  if (replays.size === 0) return [];
-  const most = [...replays].sort(([, a], [, b]) => b - a).slice(0, MOST_WARNINGS);
-  const lines = most.map(([text, n]) => `${paint("yellow", "warning:")} ${text} (in ${count(n, "replay")})\n`);
-  const more = replays.size - most.length;
-  return [[...lines, ...(more > 0 ? [`… and ${count(more, "more warning")} in the files\n`] : [])].join("")];
+  const texts = rows.flatMap(({ warnings = [] }) => warnings);
+  return countedText(texts, `${paint("yellow", "warning:")} `, "replay", "more warning");
+}
+
+/** Axes that were crossed without a thought make configurations that cannot be; what they contradict is soon excluded. */
+function impossibleText(rows: readonly SweepRow[]): string[] {
+  const texts = rows.flatMap(({ status, error }) =>
+    status === "impossible" && error !== undefined ? [error.message] : [],
+  );
+  return countedText(texts, "impossible: ", "configuration", "more reason");
+}
+
+/** Each text once, the most frequent first, with how often it was said. */
+function countedText(texts: readonly string[], label: string, where: string, other: string): string[] {
+  const times = new Map<string, number>();
+  for (const text of texts) times.set(text, (times.get(text) ?? 0) + 1);
+  const shown = [...times].sort(([, a], [, b]) => b - a).slice(0, MOST_REASONS);
+  const lines = shown.map(([text, n]) => `${label}${text} (in ${count(n, where)})\n`);
+  const more = times.size - shown.length;
+  if (more > 0) lines.push(`… and ${count(more, other)} in the files\n`);
+  return lines.length === 0 ? [] : [lines.join("")];
 }
 
 function groupText(

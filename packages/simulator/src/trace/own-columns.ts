@@ -1,6 +1,7 @@
 // Logs of one's own: CSV or JSON lines of any shape, whose columns are named by whoever knows them. A request without an
 // answer (0 output tokens, as gateways log those that failed) is counted and left out, as in BurstGPT.
 
+import { LineError } from "./trace-error.ts";
 import { type JsonRecord, type RawRequest, type TraceFormat, timeIn, tokenCount, wallClockUs } from "./trace-format.ts";
 
 /** Names of columns, or of keys; `usage.prompt_tokens` is the key of an object inside an object. */
@@ -12,13 +13,30 @@ export type TraceColumns = Readonly<Partial<Record<ArrivalColumn, string>>> & {
 /** A wall clock as in ISO 8601, or a number whose unit is the name's. */
 export type ArrivalColumn = "arrival" | "arrivalS" | "arrivalMs" | "arrivalUs" | "arrivalNs";
 
-const ARRIVALS: Readonly<Record<ArrivalColumn, (field: string, value: unknown) => number>> = {
-  arrival: wallClockUs,
-  arrivalS: (field, value) => timeIn(1e6, field, value),
-  arrivalMs: (field, value) => timeIn(1e3, field, value),
-  arrivalUs: (field, value) => timeIn(1, field, value),
-  arrivalNs: (field, value) => timeIn(1e-3, field, value),
+type TimeOf = (field: string, value: unknown) => number;
+
+const ARRIVALS: Readonly<Record<ArrivalColumn, TimeOf>> = {
+  arrival: hinted(wallClockUs, "a number is arrivalS, arrivalMs, arrivalUs or arrivalNs"),
+  arrivalS: numberIn(1e6),
+  arrivalMs: numberIn(1e3),
+  arrivalUs: numberIn(1),
+  arrivalNs: numberIn(1e-3),
 };
+
+function numberIn(unitUs: number): TimeOf {
+  return hinted((field, value) => timeIn(unitUs, field, value), "a date and time is arrival");
+}
+
+/** Names the column that was meant instead. */
+function hinted(timeOf: TimeOf, hint: string): TimeOf {
+  return (field, value) => {
+    try {
+      return timeOf(field, value);
+    } catch (error) {
+      throw error instanceof LineError ? new LineError(field, value, `${error.expected} (${hint})`) : error;
+    }
+  };
+}
 
 export const ARRIVAL_COLUMNS: readonly ArrivalColumn[] = Object.keys(ARRIVALS) as ArrivalColumn[];
 

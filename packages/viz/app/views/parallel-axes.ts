@@ -5,18 +5,12 @@ import { scaleLinear } from "d3-scale";
 import type { Row } from "../documents/sweep.ts";
 import { FONT, uiScale } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
-import type { MarkClass } from "../draw/point-marks.ts";
 import { type Measure, type Sweep, valueText } from "../model/sweep.ts";
 import { h, s } from "../ui/dom.ts";
-import { axis } from "./scatter.ts";
+import { axis, type MarkedRows } from "./scatter.ts";
 
-export interface ParallelInput {
-  readonly palette: Palette;
+export interface ParallelInput extends MarkedRows {
   readonly measures: readonly Measure[];
-  readonly rows: readonly Row[];
-  readonly classOf: (row: Row) => MarkClass;
-  readonly keepsLimits: (row: Row) => boolean;
-  readonly onFront: ReadonlySet<number>;
 }
 
 interface Column {

@@ -9,14 +9,18 @@ import type { MarkClass } from "../draw/point-marks.ts";
 import { frontOf, type Measure } from "../model/sweep.ts";
 import { h, s } from "../ui/dom.ts";
 
-export interface ScatterInput {
+/** Configurations, and how each is marked. */
+export interface MarkedRows {
   readonly palette: Palette;
-  readonly x: Measure;
-  readonly y: Measure;
   readonly rows: readonly Row[];
   readonly classOf: (row: Row) => MarkClass;
   readonly keepsLimits: (row: Row) => boolean;
   readonly onFront: ReadonlySet<number>;
+}
+
+export interface ScatterInput extends MarkedRows {
+  readonly x: Measure;
+  readonly y: Measure;
   readonly smallest: ReadonlySet<number>;
 }
 

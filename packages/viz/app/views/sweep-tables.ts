@@ -52,8 +52,8 @@ export class SweepTables {
   facts(row: Row): Fact[] {
     const { misses, metrics } = row;
     const { cost, document } = this.#sweep;
-    const excess = (miss: { value: number | null; limit: number }): string =>
-      miss.value === null || miss.limit === 0 ? "" : ` (${times(miss.value / miss.limit)})`;
+    const excess = ({ metric, value, limit }: NonNullable<Row["misses"]>[number]): string =>
+      value === null ? "" : ` (${limit === 0 ? metricText(metric, value) : times(value / limit)})`;
     return [
       ...(cost.key === "gpus" ? [] : [[cost.name, shown(cost, row)] as const]),
       ["GPUs", row.gpus === null ? "–" : integer(row.gpus)],
