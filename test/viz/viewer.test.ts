@@ -655,9 +655,10 @@ describe("the page itself", () => {
     page = await viewer.open({});
   });
 
-  it("never scrolls sideways, from 1024 × 640 to 3840 × 2160", async () => {
+  it("never scrolls sideways, from 560 × 800 to 3840 × 2160", async () => {
     const file = viewer.write({ ...BUNDLE, timelines: [NONE, BALANCED, ...BUNDLE.timelines] });
     for (const [width, height] of [
+      [560, 800],
       [1024, 640],
       [1280, 720],
       [3840, 2160],
@@ -668,6 +669,28 @@ describe("the page itself", () => {
         expect(overflow, `${view} at ${width}`).toBeLessThanOrEqual(0);
         await page.context().close();
       }
+    }
+    page = await viewer.open({});
+  });
+
+  it("puts the panel below the picture where both do not fit beside each other, and neither over the other", async () => {
+    const file = viewer.write({ ...BUNDLE, timelines: [NONE, BALANCED] });
+    for (const view of ["#doc=0", "#doc=1", "#doc=1&view=plan", "#doc=1&other=2&view=compare"]) {
+      page = await viewer.openFile(file, { hash: view, viewport: { width: 700, height: 900 } });
+      await settle(page);
+      const [picture, panel] = await page.evaluate(() => {
+        const side = document.querySelector(".side")!;
+        const { scrollHeight, clientHeight } = side;
+        const chart = side.previousElementSibling!;
+        const lowest = Math.max(
+          ...[...chart.querySelectorAll("canvas")].map((one) => one.getBoundingClientRect().bottom),
+        );
+        return [lowest, [side.getBoundingClientRect().top, scrollHeight - clientHeight]] as const;
+      });
+      expect(panel[0], view).toBeGreaterThan(picture);
+      // It is as tall as what is in it: the page scrolls, not the panel.
+      expect(panel[1], view).toBeLessThanOrEqual(0);
+      await page.context().close();
     }
     page = await viewer.open({});
   });

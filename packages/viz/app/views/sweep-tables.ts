@@ -154,10 +154,15 @@ export class SweepTables {
       const rows = configurations.map((configuration) => rowOf.get(configuration)).filter((row) => row !== undefined);
       const [row] = rows;
       if (row === undefined) return null;
-      const keeps = rows.every(({ misses }) => misses === null || misses.length === 0);
+      const missed = new Set(rows.flatMap(({ misses }) => (misses ?? []).map(({ metric }) => metricName(metric))));
+      const keeps = missed.size === 0;
       const notes = [
         ...(rows.length > 1 ? [`worst of ${integer(rows.length)}`] : []),
-        ...(smallest.has(row.configuration) ? ["smallest within limits"] : keeps ? [] : ["misses a limit"]),
+        ...(smallest.has(row.configuration)
+          ? ["smallest within limits"]
+          : keeps
+            ? []
+            : [`misses ${[...missed].join(", ")}`]),
       ];
       return h(
         "li",
