@@ -265,7 +265,63 @@ describe("the page of a sweep", () => {
   });
 });
 
+describe("what a sweep says", () => {
+  it("gives the reasons why configurations are impossible, each once", async () => {
+    const folder = temporaryFolder();
+    writeSweep(folder, {
+      isochron: "sweep/1",
+      base: { trace: "azure-conv-2023", limit: 5 },
+      axes: { speculativeTokens: [null, 2], acceptanceRate: [null, 0.5], replicas: [1, 2], prefillReplicas: [null, 1] },
+    });
+    const { stdout } = await sweep(folder);
+    expect(stdout).toContain("6 completed, 10 impossible\n");
+    expect(stdout).toMatch(
+      /^impossible: --speculative-tokens: expected --acceptance-rate with it \(in \d configurations\)$/m,
+    );
+    expect(stdout.match(/^impossible: /gm)!.length).toBe(3);
+  });
+
+  it("names the limit that nobody thought of, a request that no deployment takes, and warnings of replays once", async () => {
+    const folder = temporaryFolder();
+    const trace = join(folder, "log.csv");
+    writeFileSync(
+      trace,
+      "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,900000,2\n2023-11-16 18:15:47,60,0\n2023-11-16 18:15:48,60,3\n",
+    );
+    const base = { trace, skipInvalid: true };
+    writeSweep(folder, { isochron: "sweep/1", base, axes: { replicas: [1, 2] }, slo: { ttftMs: { p99: 1000 } } });
+    const { stdout } = await sweep(folder);
+    expect(stdout).toMatch(/^0 +1 +1 .* missed: rejected$/m);
+    expect(stdout).toContain("smallest within limits: none (TTFT p99 ≤ 1000 ms, rejected ≤ 0 %)\n");
+    expect(stdout).toContain('every deployment rejects requests, 50.00 % of them or more: "rejectedShare" in "slo"');
+    expect(stdout).toMatch(/^warning: 1 invalid line skipped, the first: .*log\.csv:3: .* \(in 2 replays\)$/m);
+    writeSweep(folder, {
+      isochron: "sweep/1",
+      base,
+      axes: { replicas: [1, 2] },
+      slo: { ttftMs: { p99: 1000 }, rejectedShare: 0.5 },
+    });
+    const again = await sweep(folder);
+    expect(again.stdout).toContain("smallest within limits: replicas 1 (1 GPU; TTFT p99 ≤ 1000 ms, rejected ≤ 50 %)\n");
+    expect(again.stdout).not.toContain("every deployment rejects");
+  });
+});
+
 describe("fields of a sweep", () => {
+  it("name the columns of a log of one's own one by one", async () => {
+    const folder = temporaryFolder();
+    const trace = join(folder, "log.csv");
+    writeFileSync(trace, "at,in,out\n0,50,2\n1,60,3\n");
+    const columns = { arrivalS: "at", inputTokens: "in", outputTokens: "out" };
+    const sweep = { isochron: "sweep/1", base: { trace, columns }, axes: { replicas: [1, 2] } };
+    const file = join(folder, "sweep.json");
+    writeFileSync(file, JSON.stringify(sweep));
+    const { rows } = await isochronJson(["sweep", file, "--out", join(folder, "out"), "--workers", "1"]);
+    const [first] = rows as { metrics: object; command: string }[];
+    expect(first).toMatchObject({ status: "completed", metrics: { completed: 2, inputTokens: 110, outputTokens: 5 } });
+    expect(first!.command).toContain("--columns=arrivalS=at,inputTokens=in,outputTokens=out");
+  });
+
   it("are all options of a replay but those that say where it goes", () => {
     const replay = createProgram(quietContext("isochron")).commands.find((command) => command.name() === "replay")!;
     const names = replay.options.map((option) => option.attributeName());

@@ -114,6 +114,41 @@ describe("isochron traces", () => {
     expect(exitCode).toBe(2);
   });
 
+  it("reads a log of one's own by the names of its columns, and says that it could", async () => {
+    const path = join(temporaryFolder(), "gateway.jsonl");
+    const line = (ms: number, out: number) => JSON.stringify({ ts: ms, usage: { in: 40, out } });
+    writeFileSync(path, [line(1000, 5), line(1500, 0), line(3000, 7)].join("\n"));
+    const unknown = await isochron(["traces", "inspect", path]);
+    expect(unknown.exitCode).toBe(2);
+    expect(unknown.stderr).toMatch(
+      /:1: keys is "ts, usage", expected .*; --columns names those of a log of your own\n$/,
+    );
+    const columns = "arrivalMs=ts,inputTokens=usage.in,outputTokens=usage.out";
+    const inspection = await isochronJson(["traces", "inspect", path, "--columns", columns]);
+    expect(inspection).toMatchObject({ requests: 2, spanS: 2, identity: { format: "columns" } });
+    const target = join(temporaryFolder(), "trace.jsonl");
+    expect((await isochron(["traces", "convert", path, target, "--columns", columns])).exitCode).toBe(0);
+    const { identity: _, warnings: __, ...same } = inspection;
+    expect(await isochronJson(["traces", "inspect", target])).toMatchObject(same);
+    const report = await isochronJson(["replay", path, "--columns", columns]);
+    expect(report["metrics"]).toMatchObject({ completed: 2, inputTokens: 80, outputTokens: 12 });
+  });
+
+  it.each([
+    ["ts", '--columns: found "ts", expected names as in arrivalMs=time,'],
+    ["arivalMs=ts", '--columns: unknown "arivalMs"; did you mean "arrivalMs"?'],
+    ["arrivalMs=ts,arrivalMs=at", "--columns: found arrivalMs twice, expected each once"],
+    ["inputTokens=in,outputTokens=out", "--columns: found no arrival, expected one of arrival, arrivalS,"],
+    ["arrivalS=a,arrivalMs=b,inputTokens=in,outputTokens=out", "--columns: found arrivalS and arrivalMs, expected one"],
+    ["arrivalMs=ts,inputTokens=in", "--columns: found no outputTokens, expected arrivalMs=time,"],
+  ])("refuses columns such as %s before it reads a file", async (columns, line) => {
+    for (const command of [["traces", "inspect"], ["replay"]]) {
+      const { exitCode, stdout, stderr } = await isochron([...command, "azure-conv-2023", "--columns", columns]);
+      expect(stderr.startsWith(`isochron: ${line}`)).toBe(true);
+      expect([exitCode, stdout]).toEqual([2, ""]);
+    }
+  });
+
   it("refuses a missing file, an unknown name and an unknown format", async () => {
     const missing = await isochron(["traces", "inspect", "./nowhere.csv"]);
     expect(missing.stderr).toMatch(/nowhere\.csv: .*no such file/);

@@ -57,14 +57,18 @@ describe("README.md", () => {
     }
   });
 
-  it.each(["README.md", "docs/architecture.md", "CONTRIBUTING.md", "packages/cli/README.md", "docs/sweeps.md"])(
-    "%s links to files that exist",
-    (file) => {
-      const text = readFileSync(join(repository, file), "utf8");
-      const targets = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1]!);
-      for (const target of targets) {
-        expect(existsSync(join(repository, file, "..", target)), `${file}: ${target}`).toBe(true);
-      }
-    },
-  );
+  it.each([
+    "README.md",
+    "docs/README.md",
+    "docs/architecture.md",
+    "CONTRIBUTING.md",
+    "packages/cli/README.md",
+    "docs/sweeps.md",
+  ])("%s links to files that exist", (file) => {
+    const text = readFileSync(join(repository, file), "utf8");
+    const targets = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map((match) => match[1]!);
+    for (const target of targets) {
+      expect(existsSync(join(repository, file, "..", target)), `${file}: ${target}`).toBe(true);
+    }
+  });
 });

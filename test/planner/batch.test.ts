@@ -20,6 +20,9 @@ describe("a batch that makes no sense", () => {
     ["prefixes[0].kvLen", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [0, 1], kvLen: 15 }] }],
     ["prefixes[0].kvLen", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [0, 1], kvLen: 32 }] }],
     ["prefixes[0].requests[1]", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ requests: [1, 0], kvLen: 16 }] }],
+    ["batch", undefined as never],
+    ["qoLens", {} as never],
+    ["kvLens", { qoLens: [1] } as never],
   ])("is refused by naming %s", (field, batch) => {
     try {
       planner.plan(batch);
@@ -43,6 +46,25 @@ describe("a shape, a device or a policy that makes no sense", () => {
     ["attention.dtype", { dtype: "int7" as never }],
   ])("is refused by naming %s", (field, change) => {
     expect(() => createPlanner({ attention: { ...LLAMA_8B, ...change }, device: H100_SXM })).toThrow(field);
+  });
+
+  test.each([
+    [/^attention is undefined, expected an object with queryHeads/, {}],
+    [/^device is undefined, expected an object with smCount/, { attention: LLAMA_8B }],
+    [
+      /^device.costModel is undefined, expected/,
+      { attention: LLAMA_8B, device: { name: "x", smCount: 1, ctasPerSm: 1 } },
+    ],
+    [
+      /^costModel.queryTiles is null, expected/,
+      { attention: LLAMA_8B, device: { ...H100_SXM, costModel: { queryTiles: null } } },
+    ],
+  ])("says %s to a program that left it out", (message, options) => {
+    const make = (): unknown => createPlanner(options as never);
+    expect(make).toThrow(message);
+    expect(make).toThrow(
+      expect.toSatisfy((error) => error instanceof InvalidBatchError || error instanceof InvalidDeviceError),
+    );
   });
 
   test("names the field of a device and lists the policies there are", () => {

@@ -204,6 +204,20 @@ describe("what other systems do", () => {
     expect(plan("stream-k", batch).stats.imbalance).toBeLessThan(1.1);
   });
 
+  it("FlashAttention 3 takes the longest tiles of as many heads first as fit into its share of L2", () => {
+    const tilesOf = (tokens: number): string[] => {
+      const { pieces } = plan("fa3-varlen", { qoLens: [tokens], kvLens: [tokens] });
+      return Array.from({ length: 6 }, (_, i) => {
+        const at = i * Piece.stride;
+        return `head ${pieces[at + Piece.head]}, up to ${pieces[at + Piece.kvEnd]}`;
+      });
+    };
+    // 8 blocks of 128 tokens: 16 heads would fit, and there are 8. 48 blocks: two; 128: one.
+    expect(tilesOf(1024)).toEqual([0, 1, 2, 3, 4, 5].map((head) => `head ${head}, up to 1024`));
+    expect(tilesOf(6144)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `head ${i % 2}, up to ${6144 - 32 * (i >> 1)}`));
+    expect(tilesOf(16_384)).toEqual([0, 1, 2, 3, 4, 5].map((i) => `head 0, up to ${16_384 - 32 * i}`));
+  });
+
   it("FlashInfer's FA3 path reads a KV head once for each query head and splits nothing", () => {
     const fa3 = plan("flashinfer-fa3", decodes([8192]));
     expect(fa3.header[Header.packedHeads]).toBe(1);

@@ -127,9 +127,22 @@ describe("examples", () => {
         writeFileSync(file, `${blocks(path, "ts").join("\n")}\nexport {};\n`);
         return file;
       });
+      const policy = join(folder, "policy.mts");
+      const given = 'const attention: import("@isochron/planner").AttentionShape = JSON.parse("{}");';
+      writeFileSync(policy, `${given}\n${blocks(README, "ts policy").join("\n")}\nexport {};\n`);
+      files.push(policy);
       const require = createRequire(import.meta.url);
       const tsc = require.resolve("typescript/package.json").replace("package.json", "bin/tsc");
-      const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--skipLibCheck"];
+      const options = [
+        "--noEmit",
+        "--strict",
+        "--noUncheckedIndexedAccess",
+        "--module",
+        "nodenext",
+        "--target",
+        "es2023",
+        "--skipLibCheck",
+      ];
       const source = ["--customConditions", "@isochron/source", "--allowImportingTsExtensions", "--types", "node"];
       const run = spawnSync(process.execPath, [tsc, "--ignoreConfig", ...options, ...source, ...files], {
         cwd: ROOT,

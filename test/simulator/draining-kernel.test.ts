@@ -57,4 +57,33 @@ describe("a kernel that finishes one tile while it streams the next", () => {
     expect(microseconds(4, 1, 8192, true)).toBe(microseconds(4, 1, 8192));
     expect(microseconds(1, 1, 8192, true)).toBeLessThan(0.8 * microseconds(1, 1, 8192));
   });
+
+  test("waits for the keys and values of new tokens to be written, beyond those that all SMs write at once", () => {
+    // Eight KV heads: 512 threads a token, four tokens on each of 132 SMs. 33 prompts are one tile of one block for each SM.
+    const written = structuredClone(profile);
+    const other = written.attentionKernels!.find(({ policies }) => policies.includes("fa3-varlen"))!;
+    delete (other as { kvWriteUs?: unknown }).kvWriteUs;
+    const writingUs = (requests: number, qoLen: number): number => {
+      const plan = planner.plan({ qoLens: new Array(requests).fill(qoLen), kvLens: new Array(requests).fill(128) });
+      return simulateKernel(plan, profile).durationUs - simulateKernel(plan, written).durationUs;
+    };
+    expect(writingUs(528, 1)).toBe(0);
+    expect(writingUs(33, 16)).toBe(0);
+    expect(writingUs(33, 32)).toBeCloseTo(kernel.kvWriteUs!.value, 6);
+    expect(writingUs(33, 128)).toBeCloseTo(7 * kernel.kvWriteUs!.value, 6);
+  });
+
+  test("walks over the requests that lie between two tiles of a CTA, which shows where each has only one", () => {
+    const microsecondsOf = (kvHeads: number, requests: number): number => {
+      const attention = { ...LLAMA_8B_ATTENTION, queryHeads: 8 * kvHeads, kvHeads };
+      const one = createPlanner({ attention, device: plannerDevice(profile, attention), policy: "fa3-varlen" });
+      const plan = one.plan({ qoLens: new Array(requests).fill(1), kvLens: new Array(requests).fill(2) });
+      return simulateKernel(plan, profile).durationUs;
+    };
+    // The same tiles: 1,056 more for one KV head each, or for eight.
+    const oneHead = microsecondsOf(1, 2112) - microsecondsOf(1, 1056);
+    const eightHeads = microsecondsOf(8, 264) - microsecondsOf(8, 132) - 132 * kernel.preparationRequestUs!.value;
+    expect(oneHead - eightHeads).toBeGreaterThan(8 * 0.5);
+    expect(oneHead - eightHeads).toBeLessThan((8 * kernel.requestWalkUs!.value * 132) / 31);
+  });
 });

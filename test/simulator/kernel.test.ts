@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { AttentionBatch, Plan } from "@isochron/planner";
+import type { AttentionBatch, AttentionShape, Plan } from "@isochron/planner";
 import { createPlanner, Header, Piece, SLICE_KINDS } from "@isochron/planner";
 import {
   findProfile,
@@ -13,7 +13,7 @@ import {
 } from "@isochron/simulator";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { evenPlan, handMadePlan, LLAMA_8B_ATTENTION } from "./hand-made-plans.ts";
+import { evenPlan, type HandPiece, handMadePlan, LLAMA_8B_ATTENTION } from "./hand-made-plans.ts";
 
 const profile = findProfile("h100-sxm");
 const microbench = JSON.parse(
@@ -271,6 +271,54 @@ describe("simulateKernel", () => {
     const padded = real.flatMap((pieces) => [[], pieces, []]);
     const plain = simulateKernel(handMadePlan({ workers: real, grid: true }), profile);
     expect(simulateKernel(handMadePlan({ workers: padded, grid: true }), profile).durationUs).toBe(plain.durationUs);
+  });
+
+  test("idle CTAs among the first of a grid leave gaps, which only later CTAs fill", () => {
+    // One CTA for each of 132 SMs, of which every other one is idle; then as many again, whose 66 find the other SMs free.
+    const one: HandPiece = { request: 0, kvStart: 0, kvEnd: 8192, rows: 4, tileRows: 16 };
+    const half = Array.from({ length: 132 }, (_, i) => (i % 2 === 0 ? [one] : []));
+    const lone = simulateKernel(handMadePlan({ grid: true, ctasPerSm: 1, workers: [[one]] }), profile).durationUs;
+    const gaps = simulateKernel(handMadePlan({ grid: true, ctasPerSm: 1, workers: half }), profile);
+    const { worker } = gaps.timeline.slices;
+    expect(Array.from(worker).sort((a, b) => a - b)).toEqual(Array.from({ length: 66 }, (_, i) => 2 * i));
+    expect(gaps.durationUs).toBeGreaterThan(lone);
+    const full = simulateKernel(handMadePlan({ grid: true, ctasPerSm: 1, workers: [...half, ...half] }), profile);
+    expect(new Set(Array.from(full.timeline.slices.worker)).size).toBe(132);
+  });
+
+  test("CTAs that are alike end in turns, so that the next ones spread over the SMs", () => {
+    // Arithmetic of its own takes all the time: 9 CTAs on each of 132 SMs, then 860 more: 7 for each, not 9 for some.
+    const cudaCores = { queryHeads: 64, kvHeads: 8, headDim: 128, dtype: "bf16", kvDtype: "bf16" } as const;
+    const attention: AttentionShape = { ...cudaCores, pageSize: 16, mask: { kind: "causal" } };
+    const planner = createPlanner({
+      attention,
+      device: plannerDevice(profile, attention),
+      policy: "flashinfer-decode",
+    });
+    const microseconds = (kvLen: number): number =>
+      simulateKernel(planner.plan({ qoLens: new Array(256).fill(1), kvLens: new Array(256).fill(kvLen) }), profile)
+        .durationUs;
+    const perToken = (microseconds(2048) - microseconds(1024)) / 1024;
+    const kernel = profile.attentionKernels!.find(({ policies }) => policies.includes("flashinfer-decode"))!;
+    const wholeGpuPerToken = (256 * 8 * 8 * 512) / (kernel.tensorTflops.rows.at(-1)![1] * 1e6);
+    expect(perToken / wholeGpuPerToken).toBeGreaterThan(1);
+    expect(perToken / wholeGpuPerToken).toBeLessThan(1.05);
+  });
+
+  test("a launch that may begin before the one ahead has ended takes less than a graph node", () => {
+    const kernel = profile.attentionKernels!.find(({ policies }) => policies.includes("flashinfer-decode"))!;
+    const nodeUs = profile.launch.graphNodeUs.value;
+    expect(kernel.dependentLaunchUs!.value).toBeLessThan(nodeUs);
+    const device = plannerDevice(profile, LLAMA_8B_ATTENTION);
+    const planner = createPlanner({ attention: LLAMA_8B_ATTENTION, device, policy: "flashinfer-decode" });
+    const plan = planner.plan({ qoLens: [1], kvLens: [128] });
+    const independent = structuredClone(profile);
+    const independentKernel = independent.attentionKernels!.find(({ policies }) =>
+      policies.includes("flashinfer-decode"),
+    );
+    delete (independentKernel as { dependentLaunchUs?: unknown }).dependentLaunchUs;
+    const gain = simulateKernel(plan, independent).durationUs - simulateKernel(plan, profile).durationUs;
+    expect(gain).toBeCloseTo(nodeUs - kernel.dependentLaunchUs!.value, 6);
   });
 
   test("merges in a launch of their own start after everything else", () => {

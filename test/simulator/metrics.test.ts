@@ -87,6 +87,42 @@ describe("the metrics of three requests computed by hand", () => {
   });
 });
 
+describe("a replay of which only metrics are wanted", () => {
+  it("has those of one with everything, warnings included, and none of what is long", async () => {
+    const replayed = (metricsOnly: boolean) =>
+      replay({
+        trace: traceOf(
+          Array.from({ length: 60 }, (_, i) => ({ arrivalUs: 3000 * i, inputTokens: 1 + i * 3, outputTokens: 1 + i })),
+        ),
+        // The longest are rejected, and there are more than records are kept for.
+        deployment: {
+          model: tinyModel,
+          gpu,
+          attention: "balanced",
+          kvBlocks: 40,
+          blockSizeTokens: 4,
+          slo: { ttftMs: 9 },
+        },
+        stepTimer: timerOf(({ tokens }) => 1000 + tokens, { attentionImbalance: 1.5, smBusyFraction: 0.5 }),
+        recordLimit: 50,
+        metricsOnly,
+      });
+    const [all, short] = [await replayed(false), await replayed(true)];
+    expect(short.metrics).toEqual(all.metrics);
+    expect(short.warnings).toEqual(all.warnings);
+    expect(short.warnings.length).toBeGreaterThan(1);
+    expect([short.trace, short.deployment]).toEqual([all.trace, all.deployment]);
+    expect(all.steps.step.length).toBeGreaterThan(50);
+    expect([short.steps.step, short.stepBatches, short.requests, short.itlCurveMs]).toEqual([
+      [],
+      [],
+      undefined,
+      undefined,
+    ]);
+    reportSchema.parse(short);
+  });
+});
+
 describe("a report on disk", () => {
   it("is the document and one line per request, and leaves nothing else behind", async () => {
     const folder = join(mkdtempSync(join(tmpdir(), "isochron-report-")), "deep");

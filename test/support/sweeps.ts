@@ -16,7 +16,7 @@ const { metrics, trace, deployment } = makeReport({ requests: 40 });
 
 /** What a made-up replay of a configuration ended in. */
 export type Ending =
-  | { readonly gpus: number; readonly ttftMs: number; readonly tpotMs: number }
+  | { readonly gpus: number; readonly ttftMs: number; readonly tpotMs: number; readonly rejected?: number }
   | { readonly error: string };
 
 export function makeSweepResults(
@@ -33,15 +33,15 @@ export function makeSweepResults(
 
 function outcomeOf(ending: Ending): Outcome {
   if ("error" in ending) return { status: "does-not-fit", error: { message: ending.error } };
-  const { gpus, ttftMs, tpotMs } = ending;
+  const { gpus, ttftMs, tpotMs, rejected = 0 } = ending;
   return {
     status: "completed",
     trace,
     deployment: { ...deployment, tensorParallel: 1, replicas: gpus },
     metrics: {
       ...metrics,
-      completed: 40,
-      rejected: 0,
+      completed: 40 - rejected,
+      rejected,
       unfinished: 0,
       outputTokenThroughput: 8000,
       ttftMs: { ...metrics.ttftMs, p99: ttftMs },

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { renderPage } from "@isochron/viz";
 import type { Browser, BrowserContextOptions, Download, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { launchChromium } from "./browser.ts";
 import { buildViewer } from "./viewer.ts";
 
@@ -73,6 +74,40 @@ export class ViewerBrowser {
     await settle(page);
     return page;
   }
+}
+
+/** One browser for the tests of a file. A page is closed after its test, which fails where the page logged an error or asked the network. */
+export function holdViewer(take: (viewer: ViewerBrowser) => void, pageOf: () => Page | undefined): void {
+  let viewer: ViewerBrowser;
+  beforeAll(async () => {
+    viewer = await ViewerBrowser.start();
+    take(viewer);
+  });
+  afterAll(() => viewer.close());
+  afterEach(async () => {
+    await pageOf()?.context().close();
+    expect(viewer.trouble.splice(0)).toEqual([]);
+  });
+}
+
+/** What tests of all views do with the page that is open. */
+export function actionsOn(pageOf: () => Page): {
+  readonly headline: () => Promise<string>;
+  /** The link to what is shown, once it has been written. */
+  readonly hash: () => Promise<string>;
+  readonly press: (key: string) => Promise<void>;
+} {
+  return {
+    headline: () => pageOf().locator("h1").innerText(),
+    async hash() {
+      await pageOf().waitForTimeout(200);
+      return new URL(pageOf().url()).hash;
+    },
+    async press(key) {
+      await pageOf().keyboard.press(key);
+      await settle(pageOf());
+    },
+  };
 }
 
 /** Runs `action` and returns what it downloads. */

@@ -4,12 +4,12 @@ import { type SweepDocument, sweepCsv } from "@isochron/simulator";
 import axe from "axe-core";
 import { parse } from "csv-parse/sync";
 import type { Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readDocuments } from "../../packages/viz/app/documents/read.ts";
 import type { SweepResultsDocument } from "../../packages/viz/app/documents/sweep.ts";
 import { frontOf, Sweep } from "../../packages/viz/app/model/sweep.ts";
 import { makeSweepResults } from "../support/sweeps.ts";
-import { downloadOf, drop, settle, ViewerBrowser } from "../support/viewer-page.ts";
+import { actionsOn, downloadOf, drop, holdViewer, settle, type ViewerBrowser } from "../support/viewer-page.ts";
 
 const DOCUMENT: SweepDocument = {
   isochron: "sweep/1",
@@ -47,23 +47,13 @@ const asDocument = async (value: unknown): Promise<SweepResultsDocument> =>
 
 let viewer: ViewerBrowser;
 let page: Page;
-beforeAll(async () => {
-  viewer = await ViewerBrowser.start();
-});
-afterAll(() => viewer.close());
-afterEach(async () => {
-  await page?.context().close();
-  expect(viewer.trouble.splice(0)).toEqual([]);
-});
-
-const hash = async (): Promise<string> => {
-  await page.waitForTimeout(200);
-  return new URL(page.url()).hash;
-};
-const press = async (key: string): Promise<void> => {
-  await page.keyboard.press(key);
-  await settle(page);
-};
+holdViewer(
+  (started) => {
+    viewer = started;
+  },
+  () => page,
+);
+const { hash, press } = actionsOn(() => page);
 const selection = (): Promise<string> => page.locator(".selection").innerText();
 const choose = async (label: string, value: string): Promise<void> => {
   await page.getByLabel(label, { exact: true }).selectOption(value);
@@ -213,6 +203,51 @@ describe("the sweep view", () => {
     expect(await page.locator("h1").innerText()).toBe("No deployment of 12 keeps the limits");
     expect(await page.locator(".summary p").innerText()).toContain("nearest: l40s · replicas 4");
     expect(await page.locator(".summary").getAttribute("class")).toContain("bad");
+  });
+
+  it("weighs the latencies of those that turn away equally few, and says that a rejection is what all miss", async () => {
+    const strict = makeSweepResults({ ...DOCUMENT, cost: undefined }, ({ index }) => ({
+      gpus: 12 - index,
+      ttftMs: index < 4 ? 5000 : 500,
+      tpotMs: 30,
+      rejected: index === 11 ? 20 : 1,
+    }));
+    page = await viewer.open({ sweeps: [strict] });
+    expect(await page.locator("h1").innerText()).toBe("No deployment of 11 keeps the limits: each rejects requests");
+    const notes = await page.locator(".summary p").innerText();
+    expect(notes).toContain("TPOT p99 ≤ 40.00 ms, rejected ≤ 0 %");
+    expect(notes).toContain("nearest: l40s · replicas 4 · maxBatchedTokens 512");
+    expect(await page.locator(".sweep-row").last().innerText()).toMatch(/misses rejected$/);
+    await page.locator(".sweep-row").last().click();
+    await settle(page);
+    expect(await selection()).toMatch(/Misses\s+rejected ≤ 0 % \(2\.5 %\)/);
+  });
+
+  it("breaks the names of axes that stand close, so that none lies on another", async () => {
+    const axes = {
+      speculativeTokens: [1, 2],
+      acceptanceRate: [0.5, 0.6],
+      prefillReplicas: [1, 2],
+      maxBatchedTokens: [1, 2],
+    };
+    const many = { ...DOCUMENT, axes: { ...axes, kvBlocks: [50, 60], maxRunning: [1, 2] } };
+    const results = makeSweepResults({ ...many, cost: undefined }, ({ index }) => ({
+      gpus: 1,
+      ttftMs: 1 + index,
+      tpotMs: 9,
+    }));
+    for (const width of [1280, 700]) {
+      page = await viewer.open({ sweeps: [results] }, { viewport: { width, height: 900 } });
+      const boxes = await page
+        .locator(".parallel text[font-weight='600']")
+        .evaluateAll((names) =>
+          names.map((name) => [name.getBoundingClientRect().left, name.getBoundingClientRect().right]),
+        );
+      expect(boxes).toHaveLength(9);
+      for (let i = 1; i < boxes.length; i++) expect(boxes[i]![0]!).toBeGreaterThan(boxes[i - 1]![1]!);
+      expect(await page.locator(".parallel title").first().textContent()).toBe("speculativeTokens");
+      if (width === 1280) await page.context().close();
+    }
   });
 
   it("has everything as a table, and as files", async () => {

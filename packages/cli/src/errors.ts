@@ -36,7 +36,7 @@ export interface Explanation {
 export function explain(error: unknown): Explanation {
   if (!(error instanceof Error)) return { line: `unexpected error: ${oneLine(String(error))}`, exitCode: ExitCode.bug };
   if (error.name === "AbortError") return { line: "stopped, nothing was written", exitCode: ExitCode.interrupted };
-  if (isExpected(error)) return { line: `${oneLine(error.message)}${skipHint(error)}`, exitCode: ExitCode.badInput };
+  if (isExpected(error)) return { line: `${oneLine(error.message)}${traceHint(error)}`, exitCode: ExitCode.badInput };
   const system = systemErrorLine(error);
   if (system !== undefined) return { line: system, exitCode: ExitCode.badInput };
   return {
@@ -45,9 +45,11 @@ export function explain(error: unknown): Explanation {
   };
 }
 
-/** What to do where one line of a trace is bad: every command that reads traces has the flag. */
-function skipHint(error: Error): string {
-  return (error as { isOneRecord?: boolean }).isOneRecord === true ? "; --skip-invalid leaves such lines out" : "";
+/** What to do where a line of a trace is bad, or no format has its columns: every command that reads traces has the flags. */
+function traceHint(error: Error): string {
+  const { isOneRecord, isUnknownFormat } = error as { isOneRecord?: boolean; isUnknownFormat?: boolean };
+  if (isOneRecord === true) return "; --skip-invalid leaves such lines out";
+  return isUnknownFormat === true ? "; --columns names those of a log of your own" : "";
 }
 
 /**

@@ -382,8 +382,10 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.headStride = int32_t((b.headMajor ? pageSize * headDim : headDim) * 2);
   p.queryHeads = h[header::queryHeads];
   p.packedHeads = h[header::packedHeads];
+  p.packedHeadsReciprocal = uint32_t(std::min(UINT64_C(0xffffffff), (UINT64_C(1) << 32) / uint32_t(p.packedHeads)));
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
+  p.pageShift = (p.pageSize & (p.pageSize - 1)) == 0 ? __builtin_ctz(uint32_t(p.pageSize)) : -1;
   p.pages = int32_t(b.pages);
   p.pairs = h[header::workers] / 2;
   p.slotRows = h[header::slotRows];

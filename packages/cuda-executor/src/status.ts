@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { cudaVersion, isDriverTooOld, loadAddon, type NativeAddon } from "./binding.ts";
+import { CudaUnavailableError } from "./errors.ts";
 
 /** One thing that the executor needs. */
 export interface CudaStatusItem {
@@ -29,7 +30,7 @@ export function cudaStatus(): readonly CudaStatusItem[] {
   try {
     addon = loadAddon();
   } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
+    const found = error instanceof CudaUnavailableError ? error.reason : String(error);
     const advice = nvcc ? "run `npm rebuild @isochron/cuda-executor`" : "install a CUDA toolkit first, then rebuild";
     const unknown = "unknown until the addon is built";
     return [

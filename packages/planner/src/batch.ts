@@ -95,6 +95,7 @@ export function groupSize(attention: AttentionShape): number {
 
 /** Throws InvalidBatchError at the first field that is out of its range. */
 export function validateAttentionShape(attention: AttentionShape): void {
+  requireObject("attention", attention, "an object with queryHeads, kvHeads, headDim and so on");
   requireInteger("attention.queryHeads", attention.queryHeads, 1, 65_535);
   requireInteger("attention.kvHeads", attention.kvHeads, 1, 65_535);
   if (attention.queryHeads % attention.kvHeads !== 0) {
@@ -125,7 +126,10 @@ export const MAX_TOKENS = 0x7fff_ff00;
 
 /** Throws InvalidBatchError at the first length or page-table entry that is out of its range. */
 export function validateBatch(batch: AttentionBatch, pageSize: number): void {
+  requireObject("batch", batch, "an object with qoLens and kvLens");
   const { qoLens, kvLens, pageIndptr, pageIndices } = batch;
+  requireObject("qoLens", qoLens, "an array of integers");
+  requireObject("kvLens", kvLens, "an array of integers");
   if (qoLens.length !== kvLens.length) {
     throw new InvalidBatchError("kvLens.length", kvLens.length, `${qoLens.length}, the length of qoLens`);
   }
@@ -189,6 +193,11 @@ function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix
       }
     }
   });
+}
+
+/** Programs in JavaScript leave things out; they are told what, not that a property of undefined cannot be read. */
+function requireObject(field: string, value: unknown, expected: string): void {
+  if (typeof value !== "object" || value === null) throw new InvalidBatchError(field, value, expected);
 }
 
 function requireInteger(field: string, value: unknown, low: number, high: number): void {

@@ -80,7 +80,10 @@ export class InvalidDeviceError extends Error {
 
 /** Throws InvalidDeviceError at the first field that is out of its range. */
 export function validateDevice(device: Device): void {
+  requireObject("device", device, "an object with smCount, ctasPerSm and costModel, such as H100_SXM");
   const { costModel } = device;
+  requireObject("device.costModel", costModel, "an object with queryTiles and other costs");
+  requireObject("costModel.queryTiles", costModel.queryTiles, "an array of tile sizes with their costs");
   requireInteger("device.smCount", device.smCount, 1, 4096);
   requireInteger("device.ctasPerSm", device.ctasPerSm, 1, 32);
   requireInteger("costModel.kvTileTokens", costModel.kvTileTokens, 1, 4096);
@@ -97,6 +100,10 @@ export function validateDevice(device: Device): void {
     requireInteger(`costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);
     previousRows = tile.rows;
   });
+}
+
+function requireObject(field: string, value: unknown, expected: string): void {
+  if (typeof value !== "object" || value === null) throw new InvalidDeviceError(field, value, expected);
 }
 
 function requireInteger(field: string, value: number, low: number, high: number): void {

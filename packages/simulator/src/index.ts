@@ -124,6 +124,8 @@ export { inspectTrace } from "./trace/inspect-trace.ts";
 export { KeptTraces } from "./trace/kept-traces.ts";
 export type { TraceOptions } from "./trace/open-trace.ts";
 export { openTrace } from "./trace/open-trace.ts";
+export type { ArrivalColumn, TraceColumns } from "./trace/own-columns.ts";
+export { ARRIVAL_COLUMNS } from "./trace/own-columns.ts";
 export type { Arrivals, Lengths, SyntheticTrace } from "./trace/synthetic-trace.ts";
 export { syntheticTrace } from "./trace/synthetic-trace.ts";
 export type { Trace, TraceRequest } from "./trace/trace.ts";

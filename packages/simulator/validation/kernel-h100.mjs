@@ -25,6 +25,8 @@ const KERNEL_OF_KERNEL = {
 const FITTED_ON = new Set([
   "fi_cuda dec_b256_c8192 32/8",
   "fi_cuda dec_b256_c8192 64/8",
+  "fi_cuda dec_b1_c1024 64/8",
+  "fi_cuda dec_b256_z1024 64/8",
   "fi_cuda dec_b256_z8192 64/8",
 ]);
 

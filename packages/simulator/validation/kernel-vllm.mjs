@@ -75,12 +75,19 @@ function tableRows(url, { gpu, phase, version }) {
 }
 
 const FITTED_ON = {
-  generation: ["32/8: 1 x 1 behind 1", "32/8: 2048 x 1 behind 1", "32/8: 2048 x 1 behind 127", "8/1: 512 x 1 behind 1"],
+  generation: [
+    "32/8: 1 x 1 behind 1",
+    "32/8: 2048 x 1 behind 1",
+    "32/8: 2048 x 1 behind 127",
+    "8/1: 512 x 1 behind 1",
+    "8/1: 2048 x 1 behind 1",
+  ],
   context: [
     "32/8: 1 x 32 behind 0",
     "32/8: 1 x 64 behind 0",
     "32/8: 1 x 128 behind 0",
     "32/8: 256 x 128 behind 0",
+    "16/4: 256 x 128 behind 0",
     "32/8: 1 x 16384 behind 0",
   ],
 };

@@ -12,6 +12,7 @@ import { aboutBatch, allPolicies, findGpu, policyHelp, policyOption, readBatch }
 import { pathOption } from "../options.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
 import { bytes, count, fixed, integer } from "../terminal/numbers.ts";
+import { startProgress } from "../terminal/progress.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 
@@ -57,14 +58,19 @@ export function addPlanCommand(program: Command, context: Context): void {
       const profile = findGpu(options.gpu);
       const rows: PolicyRow[] = [];
       const leftOut: LeftOut[] = [];
-      for (const policy of options.compare === true ? allPolicies() : [options.policy]) {
+      const policies = options.compare === true ? allPolicies() : [options.policy];
+      const progress = startProgress(context.stderr);
+      for (const [i, policy] of policies.entries()) {
+        progress.update(i / policies.length, policy);
         try {
           rows.push(aboutBatch(path, () => planAndSimulate(batch, profile, policy)));
         } catch (error) {
+          progress.end();
           if (options.compare !== true || !(error instanceof PolicyNotApplicableError)) throw error;
           leftOut.push({ policy, reason: error.reason });
         }
       }
+      progress.end();
       // Fastest first; equally fast ones in the order of the registry.
       rows.sort((a, b) => a.simulatedUs - b.simulatedUs);
       if (options.out !== undefined) {
@@ -134,13 +140,17 @@ function planText(
       paint,
       width,
     ) +
-    sharperBoundText(rows, paint)
+    `\n${paint("dim", BOUND_NOTE)}\n${sharperBoundText(rows, paint)}`
   );
 }
+
+/** Two bounds go by one name: this one, and that of `simulate` and the viewer. */
+const BOUND_NOTE =
+  "makespan, bound and imbalance are in the planner's cost model, without merges and launches; simulated µs are of every SM, with them";
 
 /** Where workers have few tiles, part of an imbalance is nobody's fault: tiles are not cut. */
 function sharperBoundText(rows: readonly PolicyRow[], paint: Painter): string {
   const ratio = Math.min(...rows.map((row) => row.tileLowerBoundUs / row.stats.lowerBoundUs));
   if (!(ratio > 1.001)) return "";
-  return `\n${paint("dim", `KV tiles are not cut: no schedule has an imbalance below ${fixed(ratio, 3)}`)}\n`;
+  return `${paint("dim", `KV tiles are not cut: no schedule has an imbalance below ${fixed(ratio, 3)}`)}\n`;
 }

@@ -20,6 +20,7 @@ import { generatorOf } from "../generator.ts";
 import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { integerOption, nameOption, pathOption } from "../options.ts";
 import { randomTensors } from "../random-tensors.ts";
+import { referenceNotice } from "../reference-time.ts";
 import { fixed } from "../terminal/numbers.ts";
 
 const EXECUTORS = ["reference", "cuda"] as const;
@@ -90,6 +91,9 @@ export function addRunCommand(program: Command, context: Context): void {
         const planner = createPlanner({ attention, device, policy: options.policy });
         const plan = aboutBatch(path, () => planner.plan(batch));
         const tensors = randomTensors(batch, options.seed);
+        if (options.executor === "reference") {
+          context.stderr.write(referenceNotice(batch, options.check === true) ?? "");
+        }
         const execution = await executor.execute(plan, tensors, { timeline: options.out !== undefined });
         const check = options.check === true ? checkExecution(batch, tensors, execution, options.executor) : undefined;
         if (options.out !== undefined && execution.timeline !== undefined)

@@ -20,12 +20,14 @@ import { integerOption, nameOption } from "../options.ts";
 import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
+import { columnsOption, type GivenColumns, wholeColumns } from "../trace-columns.ts";
 import { traceFile } from "../trace-files.ts";
 import { watched } from "../watched-trace.ts";
 import { addMakeTrace } from "./make-trace.ts";
 
 interface ReadOptions extends CommonOptions {
   readonly format?: TraceFormatName;
+  readonly columns?: GivenColumns;
   readonly limit?: number;
   readonly skipInvalid?: true;
 }
@@ -81,7 +83,10 @@ function addInspect(traces: Command, context: Context): void {
   const command = newCommand(traces, {
     usage: "inspect <trace>",
     summary: "say what is in a trace",
-    examples: ["isochron traces inspect azure-conv-2023"],
+    examples: [
+      "isochron traces inspect azure-conv-2023",
+      "isochron traces inspect log.csv --columns arrivalMs=time,inputTokens=prompt,outputTokens=completion",
+    ],
   });
   readingOptions(command).action(async (nameOrPath: string, _: ReadOptions, self: Command) => {
     const options = self.optsWithGlobals<ReadOptions>();
@@ -122,13 +127,15 @@ function readingOptions(command: Command): Command {
       `format of the file, not recognised but given: ${TRACE_FORMAT_NAMES.join(", ")}`,
       nameOption("--format", "format", TRACE_FORMAT_NAMES),
     )
+    .addOption(columnsOption())
     .option("--limit <number>", "only the first so many requests", integerOption("--limit", 1))
     .option("--skip-invalid", "leave bad lines out and count them, instead of stopping at the first");
 }
 
 async function open(nameOrPath: string, options: ReadOptions): Promise<Trace> {
   const { file, name } = traceFile(nameOrPath);
-  return openTrace(file, { name, format: options.format, limit: options.limit, skipInvalid: options.skipInvalid });
+  const { format, limit, skipInvalid } = options;
+  return openTrace(file, { name, format, columns: wholeColumns(options.columns, format), limit, skipInvalid });
 }
 
 function inspectionText(inspection: TraceInspection, paint: Painter): string {

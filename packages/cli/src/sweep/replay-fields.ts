@@ -4,7 +4,7 @@
 import { existsSync } from "node:fs";
 import { type Fields, type FieldValue, leavesOf, type SweepDocument } from "@isochron/simulator";
 import { Command, CommanderError, type Option } from "commander";
-import { checkedOptions, type ReplayOptions, replayCommand } from "../commands/replay.ts";
+import { checkedOptions, type ReplayOptions, replayCommand } from "../commands/replay-options.ts";
 import type { Context } from "../context.ts";
 import { InputError, oneLine, unknownName } from "../errors.ts";
 import { findGpu, findServedModel } from "../inputs.ts";
@@ -50,15 +50,17 @@ export function commandOf(fields: Fields): string {
   return ["isochron", "replay", ...argumentsOf(fields)].map(quote).join(" ");
 }
 
+/** What the command that parses configurations found last; making the command takes longer than using it. */
+let found: Replay | undefined;
+const parsingCommand = newReplayCommand().action((trace: string, parsed: ReplayOptions) => {
+  found = { trace, options: checkedOptions(parsingCommand, parsed) };
+});
+
 /** Throws InputError where options contradict one another. */
 export function replayOf(fields: Fields): Replay {
-  const command = newReplayCommand();
-  let found: Replay | undefined;
-  command.action((trace: string, parsed: ReplayOptions) => {
-    found = { trace, options: checkedOptions(command, parsed) };
-  });
   try {
-    command.parse(argumentsOf(fields), { from: "user" });
+    // Forgets what it parsed before.
+    parsingCommand.parse(argumentsOf(fields), { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     throw new InputError(oneLine(error.message.replace(/^error: /, "")));

@@ -22,9 +22,10 @@ export default async function runTask({ key, fields, keepReport }: SweepTask): P
   });
   try {
     const { trace, options } = replayOf(fields);
-    const report = await replayReport(trace, options, quietContext(commandOf(fields)), (file, asked) =>
-      traces.open(file, asked),
-    );
+    const report = await replayReport(trace, options, quietContext(commandOf(fields)), {
+      open: (file, asked) => traces.open(file, asked),
+      metricsOnly: !keepReport,
+    });
     return {
       key,
       outcome: outcomeOfReport(report),

@@ -22,7 +22,7 @@ export function startProgress(output: Output): Progress {
     lastAtMs = performance.now();
     isShown = true;
     const line = share === undefined ? text : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  ${text}`;
-    output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns ?? 80) - 1))}`);
+    output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns || 80) - 1))}`);
   };
   return {
     update(share, text) {

@@ -7,6 +7,7 @@ import {
   type SweepGroup,
   type SweepPoint,
   type SweepResults,
+  type SweepRow,
 } from "@isochron/simulator";
 import { count, fixed, integer } from "./numbers.ts";
 import type { Painter } from "./style.ts";
@@ -14,6 +15,7 @@ import { type Column, table } from "./table.ts";
 
 /** Chosen: one screen of rows; the files have all of them. */
 const MOST_POINTS = 20;
+const MOST_REASONS = 5;
 
 /** Ends with a line break. */
 export function sweepText(results: SweepResults, paint: Painter, width: number | undefined): string {
@@ -35,12 +37,39 @@ export function sweepText(results: SweepResults, paint: Painter, width: number |
     `${paint("bold", title)}\n${parts.join(", ")}\n`,
     ...groups.map((group) => groupText(group, results, paint, width)),
     ...(failures.length === 0 ? [] : [failures.join("")]),
+    ...impossibleText(rows),
+    ...warningsText(rows, paint),
   ].join("\n");
+}
+
+/** What replays warned of: a trace that was read with gaps, requests that no deployment can take. */
+function warningsText(rows: readonly SweepRow[], paint: Painter): string[] {
+  const texts = rows.flatMap(({ warnings = [] }) => warnings);
+  return countedText(texts, `${paint("yellow", "warning:")} `, "replay", "more warning");
+}
+
+/** Axes that were crossed without a thought make configurations that cannot be; what they contradict is soon excluded. */
+function impossibleText(rows: readonly SweepRow[]): string[] {
+  const texts = rows.flatMap(({ status, error }) =>
+    status === "impossible" && error !== undefined ? [error.message] : [],
+  );
+  return countedText(texts, "impossible: ", "configuration", "more reason");
+}
+
+/** Each text once, the most frequent first, with how often it was said. */
+function countedText(texts: readonly string[], label: string, where: string, other: string): string[] {
+  const times = new Map<string, number>();
+  for (const text of texts) times.set(text, (times.get(text) ?? 0) + 1);
+  const shown = [...times].sort(([, a], [, b]) => b - a).slice(0, MOST_REASONS);
+  const lines = shown.map(([text, n]) => `${label}${text} (in ${count(n, where)})\n`);
+  const more = times.size - shown.length;
+  if (more > 0) lines.push(`… and ${count(more, other)} in the files\n`);
+  return lines.length === 0 ? [] : [lines.join("")];
 }
 
 function groupText(
   { workload, deployments, front, smallest, mostGoodput }: SweepGroup,
-  { sweep, objectives, varying }: SweepResults,
+  { sweep, objectives, varying, rows = [] }: SweepResults,
   paint: Painter,
   width: number | undefined,
 ): string {
@@ -70,7 +99,11 @@ function groupText(
     ...(sweep.slo === undefined
       ? []
       : [
-          { title: "SLO", value: ({ meetsSlo }: SweepPoint) => (meetsSlo === true ? paint("green", "met") : "missed") },
+          {
+            title: "SLO",
+            value: (point: SweepPoint) =>
+              point.meetsSlo === true ? paint("green", "met") : `missed: ${missedBy(point, rows).join(", ")}`,
+          },
         ]),
   ];
   const heading = `${fieldsText(workload)}${Object.keys(workload).length === 0 ? "" : ": "}${integer(front.length)} of ${count(deployments, "deployment")} on the front`;
@@ -78,7 +111,9 @@ function groupText(
   return [
     `${paint("bold", heading)}\n`,
     ...(front.length === 0 ? [] : [table(front.slice(0, MOST_POINTS), columns, paint, width), more]),
-    ...(sweep.slo === undefined ? [] : [smallestText(smallest, currency, limitsText(sweep.slo), paint)]),
+    ...(sweep.slo === undefined
+      ? []
+      : [smallestText(smallest, currency, limitsText(sweep.slo), paint), rejectionText(workload, rows)]),
     ...(mostGoodput === null ? [] : [goodputText(mostGoodput, currency, paint)]),
   ].join("");
 }
@@ -97,9 +132,27 @@ function goodputText({ fields, goodput, costPerHour, gpus }: SweepPoint, currenc
 }
 
 function limitsText(slo: NonNullable<SweepResults["sweep"]["slo"]>): string {
-  return limitsOf(slo)
-    .map(([metric, limit]) => `${objectiveName(metric)} ≤ ${limit} ms`)
-    .join(", ");
+  const latencies = limitsOf(slo).map(([metric, limit]) => `${objectiveName(metric)} ≤ ${limit} ms`);
+  return [...latencies, `rejected ≤ ${100 * (slo.rejectedShare ?? 0)} %`].join(", ");
+}
+
+/** Limits that a deployment misses in one of its repetitions. */
+function missedBy({ configurations }: SweepPoint, rows: readonly SweepRow[]): string[] {
+  const own = new Set(configurations);
+  const misses = rows.filter(({ configuration }) => own.has(configuration)).flatMap((row) => row.misses ?? []);
+  return [...new Set(misses.map(({ metric }) => objectiveName(metric)))];
+}
+
+/** A limit that nobody thought of: where no deployment takes every request, all others are kept in vain. */
+function rejectionText(workload: Fields, rows: readonly SweepRow[]): string {
+  const shares = rows
+    .filter(
+      ({ fields, misses }) => misses !== null && Object.keys(workload).every((path) => fields[path] === workload[path]),
+    )
+    .map(({ misses }) => misses!.find(({ metric }) => metric === "rejectedShare"));
+  if (shares.length === 0 || shares.some((miss) => miss === undefined)) return "";
+  const least = Math.min(...shares.map((miss) => miss!.value ?? 1));
+  return `every deployment rejects requests, ${fixed(100 * least, 2)} % of them or more: "rejectedShare" in "slo" is the share that may be\n`;
 }
 
 const LATENCY_NAMES: Readonly<Record<string, string>> = {
@@ -111,7 +164,8 @@ const LATENCY_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** "ttftMs.p99" → "TTFT p99". */
-function objectiveName(objective: Objective): string {
+function objectiveName(objective: Objective | string): string {
+  if (objective === "rejectedShare") return "rejected";
   const [latency = "", statistic = ""] = objective.split(".");
   return `${LATENCY_NAMES[latency]} ${statistic}`;
 }

@@ -16,6 +16,8 @@ import type { Policy } from "./policy.ts";
 /** Batches beyond this are not split: the metadata kernel holds 31 requests in each of 32 warps. */
 const MOST_REQUESTS = 992;
 const MARGIN = 1.1;
+/** Of 128 tokens, head dimension 128 and 16 bits in 8 MiB (hopper/flash_prepare_scheduler.cu). */
+const BLOCKS_IN_L2 = 128;
 
 export const fa3Varlen: Policy = {
   name: "fa3-varlen",
@@ -41,20 +43,26 @@ export const fa3Varlen: Policy = {
 
     for (const request of order) {
       const splits = splitsOf[request]!;
+      const tiles = queryTiles[request]!;
+      if (splits === 1 && isCausal) {
+        // Longest tiles first, over as many heads as are taken to keep their KV in L2.
+        const section = headsInL2(blocks[request]!, heads);
+        for (let from = 0; from < heads; from += section) {
+          const to = Math.min(heads, from + section);
+          for (let qoTile = tiles - 1; qoTile >= 0; qoTile--) {
+            for (let head = from; head < to; head++) {
+              addFaPiece(input, out, request, head, qoTile, tileRows, 0, 1, WRITE_THROUGH);
+              out.endWorker();
+            }
+          }
+        }
+        continue;
+      }
       for (let head = 0; head < heads; head++) {
         for (let split = 0; split < splits; split++) {
-          for (let qoTile = queryTiles[request]! - 1; qoTile >= 0; qoTile--) {
-            addFaPiece(
-              input,
-              out,
-              request,
-              head,
-              qoTile,
-              tileRows,
-              split,
-              splits,
-              splits > 1 ? PARTIAL : WRITE_THROUGH,
-            );
+          for (let qoTile = tiles - 1; qoTile >= 0; qoTile--) {
+            const slot = splits > 1 ? PARTIAL : WRITE_THROUGH;
+            addFaPiece(input, out, request, head, qoTile, tileRows, split, splits, slot);
             out.endWorker();
           }
         }
@@ -80,4 +88,11 @@ function splitCounts(
   const mostQueryTiles = queryTiles.reduce((most, tiles) => Math.max(most, tiles), 0);
   const cap = faSplitCount(mostQueryTiles * heads, smCount, longestBlocks);
   return blocks.map((n) => Math.max(1, Math.min(Math.ceil(n / perSm), cap)));
+}
+
+/** KV heads whose blocks of 64 KiB fit into 8 MiB, an underestimate of L2 that the kernel prefers: a power of two up to 16. */
+function headsInL2(blocks: number, heads: number): number {
+  let section = 16;
+  while (section > 1 && blocks * section > BLOCKS_IN_L2) section /= 2;
+  return Math.min(section, heads);
 }

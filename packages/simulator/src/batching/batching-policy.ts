@@ -74,6 +74,12 @@ export interface BatchingPolicy {
    * in flight: a request whose known tokens are all computed waits, and a step that stays empty means to wait for the oldest.
    */
   schedule(step: ScheduledStep): void;
+  /**
+   * Whether it would decide the same again after `step`, which it has just decided and in which everybody decodes, with each
+   * request a token further: as long as nobody arrives or ends, and all get the KV blocks that they need for that, no more
+   * than one for every blockSizeTokens tokens. Such steps are then taken without asking, and faster. Absent: never.
+   */
+  repeats?(step: ScheduledStep): boolean;
   /** A request has its last token: it is running, or was sent back while its last step was in flight. Its blocks are freed by the engine. */
   finish(slot: number): void;
 }

@@ -39,6 +39,11 @@ class PrefillFirst implements BatchingPolicy {
     this.#running.splice(this.#running.indexOf(slot), 1);
   }
 
+  /** All who run decode, and nobody waits. */
+  repeats(step: ScheduledStep): boolean {
+    return this.#waiting.size === 0 && step.count === this.#running.length;
+  }
+
   schedule(step: ScheduledStep): void {
     this.#schedulePrompts(step);
     if (step.count === 0) this.#scheduleDecodes(step);

@@ -47,6 +47,11 @@ class Reserving implements BatchingPolicy {
     this.#running.splice(this.#running.indexOf(slot), 1);
   }
 
+  /** All who run decode, and nobody waits. */
+  repeats(step: ScheduledStep): boolean {
+    return this.#waiting.size === 0 && step.count === this.#running.length;
+  }
+
   schedule(step: ScheduledStep): void {
     const { kvCache, limits, requests } = this.#context;
     const { knownTokens, computedTokens } = requests;

@@ -19,6 +19,8 @@ class VllmV1 implements BatchingPolicy {
   readonly #running: Int32Array;
   readonly #watermarkBlocks: number;
   #runningCount = 0;
+  /** Whether the first in the queue was refused in the last step, and is as long as blocks are only taken. */
+  #isFirstRefused = false;
 
   constructor(context: BatchingContext) {
     this.#context = context;
@@ -46,8 +48,19 @@ class VllmV1 implements BatchingPolicy {
   }
 
   schedule(step: ScheduledStep): void {
+    this.#isFirstRefused = false;
     this.#scheduleRunning(step);
     if (step.preemptedCount === 0 && this.#waiting.size > 0) this.#scheduleWaiting(step);
+  }
+
+  /**
+   * The running ones are computed in the same order; nobody is admitted where nobody waits, all places are taken, or the
+   * first in the queue does not fit. Nor does he later: of the blocks that he needs beside those that others use, one less
+   * may be missing for each that is taken meanwhile (another copy of it is in use), but that one is no longer free.
+   */
+  repeats(): boolean {
+    const isFull = this.#runningCount === this.#context.limits.maxRunningRequests;
+    return this.#waiting.size === 0 || isFull || this.#isFirstRefused;
   }
 
   #scheduleRunning(step: ScheduledStep): void {
@@ -114,11 +127,16 @@ class VllmV1 implements BatchingPolicy {
       let tokens = known - cached;
       if (threshold > 0 && tokens > threshold) tokens = threshold;
       if (tokens > budget) {
-        if (!limits.chunkedPrefill) break;
+        this.#isFirstRefused = !limits.chunkedPrefill;
+        if (this.#isFirstRefused) break;
         tokens = budget;
       }
       const spare = this.#runningCount > 0 ? this.#watermarkBlocks : 0;
-      if (!kvCache.fits(limits.reserveFullInput ? known : cached + tokens, spare)) break;
+      if (!kvCache.fits(limits.reserveFullInput ? known : cached + tokens, spare)) {
+        // With fewer cached tokens a chunk may end earlier, and fit.
+        this.#isFirstRefused = limits.reserveFullInput;
+        break;
+      }
       kvCache.admit(slot, cached + tokens);
       waiting.shift();
       this.#running[this.#runningCount++] = slot;

@@ -18,9 +18,10 @@ import type { StepGroup, StepTimer, StepTiming } from "../step.ts";
 import { DeploymentError } from "./deployment.ts";
 import type { HandedOver } from "./kv-transfers.ts";
 import { Pipeline, type StepPassage } from "./pipeline.ts";
+import { RepeatedSteps } from "./repeated-steps.ts";
 import type { RequestTable } from "./request-table.ts";
 import type { Acceptance } from "./speculation.ts";
-import { type StepInFlight, StepsInFlight } from "./steps-in-flight.ts";
+import { checkDuration, measureBatch, type StepInFlight, StepsInFlight } from "./steps-in-flight.ts";
 
 export interface ReplicaParts {
   readonly index: number;
@@ -55,6 +56,8 @@ export class Replica implements ReplicaSignals {
   readonly #only: StepInFlight;
   /** Undefined where steps follow one another. */
   readonly #pipeline: Pipeline | undefined;
+  /** Undefined where they do not. */
+  readonly #repeated: RepeatedSteps | undefined;
   /** What the observer is told of a step in a pipeline, or of one among other replicas' steps. */
   readonly #shownTiming = {} as StepTiming;
   readonly #isAsync: boolean;
@@ -85,6 +88,10 @@ export class Replica implements ReplicaSignals {
     this.#pipeline = this.#inFlight.depth === 1 ? undefined : new Pipeline(parts.stages);
     this.#draftTokens = parts.speculation?.tokens ?? 0;
     this.#acceptance = parts.speculation?.acceptance;
+    const { index: replica, requests, kvCache, policy, stepTimer, observer } = parts;
+    if (this.#pipeline === undefined && parts.speculation === undefined) {
+      this.#repeated = new RepeatedSteps({ replica, requests, kvCache, policy, stepTimer, observer });
+    }
   }
 
   get outstanding(): number {
@@ -93,6 +100,11 @@ export class Replica implements ReplicaSignals {
 
   get kvUsage(): number {
     return this.kvCache.usedBlocks / this.kvCache.blocks;
+  }
+
+  /** When the engine acts next without being woken; Infinity where it has no step in flight. */
+  get actsUs(): number {
+    return this.#actsUs;
   }
 
   /** Whether the engine acts without being woken: it has a step in flight. */
@@ -150,12 +162,27 @@ export class Replica implements ReplicaSignals {
     let now = nowUs;
     for (let left = maxSteps; ; left--) {
       if (this.#actsUs !== IDLE) {
+        left -= this.repeat(horizonUs, left + 1);
         if (this.#actsUs >= horizonUs || left < 0) return this.#actsUs;
         now = this.#actsUs;
         this.end(now);
       }
       if (this.begin(now) === IDLE) return IDLE;
     }
+  }
+
+  /**
+   * Goes on from the step in flight through steps that repeat it, `most` at most, as long as they end before the horizon and
+   * nothing else happens. Returns how many.
+   */
+  repeat(horizonUs: number, most: number): number {
+    const flight = this.#only;
+    if (this.#repeated === undefined || flight.endUs >= horizonUs) return 0;
+    const taken = this.#repeated.run(flight, horizonUs, most);
+    this.#actsUs = flight.endUs;
+    this.#previousEndUs = flight.previousEndUs;
+    this.#stepNumber += taken;
+    return taken;
   }
 
   /** Takes in the tokens of the oldest step, if they are there. The engine then stands between two steps. */
@@ -237,9 +264,7 @@ export class Replica implements ReplicaSignals {
 
   #time(step: ScheduledStep): StepTiming {
     const timing = this.#stepTimer.time(step);
-    if (!(timing.durationUs > 0)) {
-      throw new Error(`step timer ${this.#stepTimer.name} gave ${timing.durationUs} µs, expected more than 0`);
-    }
+    checkDuration(this.#stepTimer, timing);
     const stages = this.#pipeline?.stages ?? 1;
     const timed = timing.stageUs?.length ?? 1;
     if (timed !== stages) {
@@ -294,6 +319,7 @@ export class Replica implements ReplicaSignals {
 
   #observeStart(flight: StepInFlight, timing: StepTiming, passage: StepPassage | undefined): void {
     const { policy, kvCache, requests } = this;
+    measureBatch(flight);
     this.#observer.stepStarted(this.index, flight, timing, passage, policy.waitingCount, kvCache.usedBlocks, requests);
   }
 
@@ -354,11 +380,11 @@ export class Replica implements ReplicaSignals {
       // Most requests of a step got their last tokens together.
       if (last === previousEndUs && before > 0) regular++;
       else if (before === 0) this.#firstToken(slot, flight);
-      else this.#observer.tokenGap(nowUs - last, 1);
+      else this.#observer.tokenGap(nowUs - last);
       if (generated === outputTokens[slot]!) this.#finishRequest(slot, flight.number);
       else if (this.handOver !== undefined) this.#giveAway(slot, this.handOver);
     }
-    if (regular > 0) this.#observer.tokenGap(nowUs - previousEndUs, regular);
+    if (regular > 0) this.#observer.tokenGaps(flight, regular);
     this.#previousEndUs = nowUs;
   }
 

@@ -2,6 +2,7 @@
 // pipeline and asynchronous scheduling, which has two. Allocated once and used again.
 
 import { createScheduledStep, type ScheduledStep } from "../batching/batching-policy.ts";
+import type { StepTimer, StepTiming } from "../step.ts";
 
 export interface StepInFlight {
   readonly batch: ScheduledStep;
@@ -12,6 +13,9 @@ export interface StepInFlight {
   durationUs: number;
   /** What it adds to the time in which the replica is busy: durationUs, less what it shares with the step before. */
   occupiedUs: number;
+  /** KV tokens that it reads, and pairs of a query token and a KV token that it sees. */
+  kvTokens: number;
+  pairs: number;
   attentionUs: number;
   /** Not a number where the timer does not know. */
   attentionImbalance: number;
@@ -34,6 +38,8 @@ export class StepsInFlight {
       endUs: 0,
       durationUs: 0,
       occupiedUs: 0,
+      kvTokens: 0,
+      pairs: 0,
       attentionUs: 0,
       attentionImbalance: Number.NaN,
       previousEndUs: -1,
@@ -64,4 +70,26 @@ export class StepsInFlight {
     this.count--;
     if (++this.#first === this.depth) this.#first = 0;
   }
+}
+
+/** Sums up what the step's attention is over. */
+export function measureBatch(flight: StepInFlight): void {
+  const { count, qoLens, kvLens } = flight.batch;
+  let kvTokens = 0;
+  let pairs = 0;
+  for (let i = 0; i < count; i++) {
+    const kv = kvLens[i]!;
+    const query = qoLens[i]!;
+    kvTokens += kv;
+    // Query token j of q sees kv − q + j + 1 tokens.
+    pairs += query === 1 ? kv : query * (kv - (query - 1) / 2);
+  }
+  flight.kvTokens = kvTokens;
+  flight.pairs = pairs;
+}
+
+/** What a step takes, which must be more than nothing. */
+export function checkDuration({ name }: StepTimer, { durationUs }: StepTiming): number {
+  if (durationUs > 0) return durationUs;
+  throw new Error(`step timer ${name} gave ${durationUs} µs, expected more than 0`);
 }

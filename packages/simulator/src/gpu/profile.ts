@@ -49,6 +49,11 @@ export interface AttentionKernelProfile {
   readonly ctaStreams?: Quantity | undefined;
   /** Most KV that one CTA takes in, where its arithmetic and not memory holds it up; no bound unless given. */
   readonly ctaGBps?: Quantity | undefined;
+  /**
+   * What its launch takes where it may begin before the kernel ahead of it has ended (programmatic dependent launch);
+   * the profile's graph node unless given.
+   */
+  readonly dependentLaunchUs?: Quantity | undefined;
   /** Launches around the attention kernel, such as one that prepares its schedule; 0 unless given. */
   readonly preparationUs?: Quantity | undefined;
   /** Whether KV tokens that pad a KV tile (beyond the mask, past the end) are computed like others; false unless given. */
@@ -67,13 +72,20 @@ export interface AttentionKernelProfile {
   readonly drainUs?: Quantity | undefined;
   /** The same for each row of the query tile that is not padding; 0 unless given. */
   readonly drainRowUs?: Quantity | undefined;
-  /** From there until the rows of the next piece's queries are in, each; 0 unless given. */
+  /** Until a worker's first queries are in, for each row: later ones come in behind the piece before; 0 unless given. */
   readonly queryRowUs?: Quantity | undefined;
   /** Copies around the kernel that bring the query heads of a group together, for batches of two requests and more. */
   readonly regroupingUs?: Quantity | undefined;
   /** What preparation takes longer for each request, and up to how many requests it does; 0 unless given. */
   readonly preparationRequestUs?: Quantity | undefined;
   readonly mostPreparedRequests?: Quantity | undefined;
+  /** Finding the request of a lane's next piece, for each 31 requests that lie between: a warp looks at so many at a time. */
+  readonly requestWalkUs?: Quantity | undefined;
+  /**
+   * A CTA of the kernel ahead that writes new keys and values into the cache, in times that include it: it has one for
+   * each token. The first ones belong to preparationUs; 0 unless given.
+   */
+  readonly kvWriteUs?: Quantity | undefined;
   /** How this kernel merges, where it is not as `merge` of the profile says. */
   readonly merge?: KernelMerge | undefined;
 }
@@ -161,6 +173,8 @@ export interface GpuProfile {
     readonly fixedUs: Quantity;
     readonly tflops: Quantity;
     readonly memoryGBps: Quantity;
+    /** Most that GEMMs one after another reach for long, at the power that the GPU may draw; no bound unless given. */
+    readonly sustainedTflops?: Quantity | undefined;
   };
   /** What one GPU sends to the others, one direction. For GPU counts without a table. */
   readonly interconnectGBps: Quantity;
@@ -202,6 +216,7 @@ const attentionFields = {
   ctaShare: positiveQuantity.optional(),
   ctaStreams: positiveQuantity.optional(),
   ctaGBps: positiveQuantity.optional(),
+  dependentLaunchUs: quantity.optional(),
   preparationUs: quantity.optional(),
   computesWholeTiles: z.boolean().optional(),
   fillTokens: quantity.optional(),
@@ -212,6 +227,8 @@ const attentionFields = {
   regroupingUs: quantity.optional(),
   preparationRequestUs: quantity.optional(),
   mostPreparedRequests: count.optional(),
+  requestWalkUs: quantity.optional(),
+  kvWriteUs: quantity.optional(),
   merge: z
     .strictObject({
       launchUs: quantity,
@@ -266,6 +283,7 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
       fixedUs: quantity,
       tflops: positiveQuantity,
       memoryGBps: positiveQuantity,
+      sustainedTflops: positiveQuantity.optional(),
     }),
     interconnectGBps: positiveQuantity,
     allReduce: z.array(collective),

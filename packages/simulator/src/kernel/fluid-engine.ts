@@ -8,6 +8,7 @@
 
 import type { Plan } from "@isochron/planner";
 import { Header, Piece, partialStates } from "@isochron/planner";
+import { placeFirstWave } from "./first-wave.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
 import { KvResidency } from "./kv-residency.ts";
@@ -59,7 +60,8 @@ export class FluidEngine {
     // CTAs of a grid start afresh, but not where a CTA takes one tile after another; pieces of a persistent worker may have
     // been prefetched.
     const drains = costs.drainUs > 0 || costs.drainRowUs > 0;
-    const nextStartUs = persistent || drains ? costs.nextStartUs : startUs;
+    const requestsBetween = persistent ? 0 : (laneCount * plan.requestCount) / workers;
+    const nextStartUs = (persistent || drains ? costs.nextStartUs : startUs) + requestsBetween * costs.walkUs;
     const { kvIsWarm, laneDrainedUs } = this;
     const latencyUs = startUs + writeOutUs;
     const nextLatencyUs = nextStartUs + writeOutUs;
@@ -70,20 +72,13 @@ export class FluidEngine {
 
     let queueHead = 0;
     let queued = 0;
-    let nextWorker = 0;
+    let nextWorker = placeFirstWave(plan, laneCount, laneRecord, laneRecordEnd);
     for (let lane = 0; lane < laneCount; lane++) {
       laneEndUs[lane] = launchUs;
-      let record = 0;
-      let recordEnd = 0;
-      // Persistent: worker = lane. Grid: the first CTAs that have work, in order.
-      while (record === recordEnd && nextWorker < workers) {
-        record = workerPieceIndptr[nextWorker]!;
-        recordEnd = workerPieceIndptr[++nextWorker]!;
-        if (persistent) break;
-      }
-      if (record === recordEnd) continue;
-      laneRecord[lane] = record;
-      laneRecordEnd[lane] = recordEnd;
+      const worker = laneRecord[lane]!;
+      if (worker < 0) continue;
+      laneRecord[lane] = workerPieceIndptr[worker]!;
+      laneRecordEnd[lane] = workerPieceIndptr[worker + 1]!;
       laneHead[lane] = 0;
       laneTakenUs[lane] = launchUs;
       laneLatencyUs[lane] = latencyUs;
@@ -240,7 +235,7 @@ export class FluidEngine {
   }
 }
 
-/** How long the warps that compute are still busy with the piece before and then wait for queries; 0 for a first piece. */
+/** How long the warps that compute wait for a first piece's queries, or are still busy with the piece before. */
 function drainLag(drainedUs: number, queryUs: number, nowUs: number): number {
-  return drainedUs === 0 ? 0 : Math.max(0, drainedUs + queryUs - nowUs);
+  return drainedUs === 0 ? queryUs : Math.max(0, drainedUs - nowUs);
 }

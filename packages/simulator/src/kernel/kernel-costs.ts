@@ -5,7 +5,7 @@
 // joins (the table is made non-increasing), which is what makes every simulated time at most the unshared one.
 
 import type { KvDtype, Plan } from "@isochron/planner";
-import { DTYPES, Header } from "@isochron/planner";
+import { DTYPES, Header, Request } from "@isochron/planner";
 import { interpolate } from "../gpu/curve.ts";
 import { kvBytesPerToken, plannerDevice } from "../gpu/planner-device.ts";
 import type { AttentionKernelProfile, GpuProfile } from "../gpu/profile.ts";
@@ -78,13 +78,18 @@ export interface KernelCosts {
   /** µs from a piece's last byte and flop to its end, and so much more for each row, while the next piece streams; 0: none. */
   readonly drainUs: number;
   readonly drainRowUs: number;
-  /** µs from there for each row of the next piece, until its queries are in. */
+  /** µs for each row of a lane's first piece, until its queries are in. */
   readonly queryRowUs: number;
   /** What the launch takes longer where heads of a group are packed and there are several requests. */
   readonly regroupingUs: number;
   /** What the launch takes longer for each request of a batch of at most so many. */
   readonly launchRequestUs: number;
   readonly mostPreparedRequests: number;
+  /** What a later piece of a grid takes longer to start for each request between it and the one before. */
+  readonly walkUs: number;
+  /** What the launch takes longer for each new token beyond so many. */
+  readonly launchTokenUs: number;
+  readonly preparedTokens: number;
   /** A lane never gets more of its unit's throughput than if it shared it with this many, itself included. */
   readonly leastSharers: number;
   /** flops of one on one KV token. */
@@ -95,6 +100,13 @@ export interface KernelCosts {
   readonly unsharedPieceUs: Float64Array;
   readonly unsharedTileUs: Float64Array;
 }
+
+/** FlashAttention 3's tile scheduler: a warp's lanes hold a request each, less one for their prefix sum. */
+const REQUESTS_A_LOOK = 31;
+/** vLLM's kernel that writes new keys and values: a CTA for each token, a thread for each element of its keys up to so many. */
+const MOST_WRITER_THREADS = 512;
+/** Threads that an SM holds (data sheets of A100, H100 and B200; 1,536 on consumer GPUs, whose kernels are not timed with it). */
+const SM_THREADS = 2048;
 
 /** Rows of a query tile are at most this (16 bits of a field of the plan, and no kernel goes near). */
 const MAX_TILE_ROWS = 512;
@@ -162,6 +174,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
   for (let n = 1; n <= laneCount; n++) peakBytesPerUs = Math.max(peakBytesPerUs, n * streamBytesPerUs[n]!);
 
   const elementBytes = ELEMENT_BYTES[launchOf.dtype];
+  const kvWriters = smCount * Math.floor(SM_THREADS / Math.min(MOST_WRITER_THREADS, launchOf.kvHeads * headDim));
 
   const unitFlopsPerUs = new Float64Array(MAX_TILE_ROWS + 1);
   const unsharedPieceUs = new Float64Array(MAX_TILE_ROWS + 1);
@@ -185,7 +198,7 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     peakBytesPerUs,
     l2ByteCost: peakBytesPerUs / Math.max(peakBytesPerUs, memory.l2GBps.value * 1000),
     l2Bytes: profile.device.l2Bytes.value * L2_SHARE_KEPT,
-    launchUs: launch.graphNodeUs.value + (attention.preparationUs?.value ?? 0),
+    launchUs: (attention.dependentLaunchUs ?? launch.graphNodeUs).value + (attention.preparationUs?.value ?? 0),
     startUs: attention.startUs.value,
     nextStartUs: attention.nextStartUs.value,
     writeOutUs: attention.writeOutUs.value,
@@ -212,6 +225,9 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
     regroupingUs: attention.regroupingUs?.value ?? 0,
     launchRequestUs: attention.preparationRequestUs?.value ?? 0,
     mostPreparedRequests: attention.mostPreparedRequests?.value ?? Number.POSITIVE_INFINITY,
+    walkUs: (attention.requestWalkUs?.value ?? 0) / REQUESTS_A_LOOK,
+    launchTokenUs: (attention.kvWriteUs?.value ?? 0) / kvWriters,
+    preparedTokens: kvWriters,
     leastSharers: 1 / (attention.ctaShare?.value ?? 1),
     flopsPerRowToken: 2 * (headDim + valueHeadDim),
     unitFlopsPerUs,
@@ -224,8 +240,13 @@ export function resolveCosts(launchOf: LaunchDescription, profile: GpuProfile): 
 export function launchUs(costs: KernelCosts, plan: Plan): number {
   const requests = plan.requestCount;
   const isRegrouped = requests > 1 && plan.header[Header.packedHeads]! > 1;
+  let tokens = 0;
+  if (costs.launchTokenUs > 0) {
+    for (let i = 0; i < requests; i++) tokens += plan.requests[i * Request.stride + Request.qoLen]!;
+  }
   return (
     costs.launchUs +
+    Math.max(0, tokens - costs.preparedTokens) * costs.launchTokenUs +
     (requests <= costs.mostPreparedRequests ? requests * costs.launchRequestUs : 0) +
     (isRegrouped ? costs.regroupingUs : 0)
   );

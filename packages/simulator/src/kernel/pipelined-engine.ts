@@ -8,6 +8,7 @@
 
 import type { Plan } from "@isochron/planner";
 import { Header, Piece, partialStates, Request } from "@isochron/planner";
+import { placeFirstWave } from "./first-wave.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
 import { KvResidency } from "./kv-residency.ts";
@@ -48,6 +49,7 @@ export class PipelinedEngine {
   private laneRecord = new Int32Array(0);
   private laneRecordEnd = new Int32Array(0);
   private laneHead = new Int32Array(0);
+  private laneIdle = new Int32Array(0);
   private laneStage = new Uint8Array(0);
   /** KV token up to which the stretches of the lane's piece go so far. */
   private laneToken = new Int32Array(0);
@@ -90,27 +92,23 @@ export class PipelinedEngine {
     const turnBytes = fillTokens * costs.kvBytesPerToken * (totals.uniqueBytes / totals.bytes);
     const turnUs = turnBytes / costs.peakBytesPerUs;
     let turnsUs = 0;
-    let nextWorker = 0;
-    for (let lane = 0; lane < laneCount; lane++) {
-      laneEndUs[lane] = launchUs;
-      let record = 0;
-      let recordEnd = 0;
-      // Persistent: worker = lane. Grid: the first CTAs that have work, in order; a lane also runs those that have none and
-      // are passed over on the way.
-      const firstWorker = nextWorker;
-      while (record === recordEnd && nextWorker < workers) {
-        record = workerPieceIndptr[nextWorker]!;
-        recordEnd = workerPieceIndptr[++nextWorker]!;
-        if (persistent) break;
+    const { laneIdle } = this;
+    let nextWorker = placeFirstWave(plan, laneCount, laneRecord, laneIdle);
+    laneEndUs.fill(launchUs, 0, laneCount);
+    // Those that run idle CTAs first come later, also to memory.
+    for (let late = 0; late < 2; late++) {
+      for (let lane = 0; lane < laneCount; lane++) {
+        const worker = laneRecord[lane]!;
+        const idle = laneIdle[lane]!;
+        if (worker < 0 || Math.min(idle, 1) !== late) continue;
+        laneRecord[lane] = workerPieceIndptr[worker]!;
+        laneRecordEnd[lane] = workerPieceIndptr[worker + 1]!;
+        laneHead[lane] = 0;
+        laneTakenUs[lane] = launchUs;
+        laneLatencyUs[lane] = latencyUs;
+        starts.push(lane, launchUs + startUs + turnsUs + idle * emptyCtaUs);
+        turnsUs += turnUs;
       }
-      if (record === recordEnd) continue;
-      laneRecord[lane] = record;
-      laneRecordEnd[lane] = recordEnd;
-      laneHead[lane] = 0;
-      laneTakenUs[lane] = launchUs;
-      laneLatencyUs[lane] = latencyUs;
-      starts.push(lane, launchUs + startUs + turnsUs + (nextWorker - firstWorker - 1) * emptyCtaUs);
-      turnsUs += turnUs;
     }
 
     let nowUs = launchUs;
@@ -297,6 +295,7 @@ export class PipelinedEngine {
       this.laneRecord = new Int32Array(laneCount);
       this.laneRecordEnd = new Int32Array(laneCount);
       this.laneHead = new Int32Array(laneCount);
+      this.laneIdle = new Int32Array(laneCount);
       this.laneStage = new Uint8Array(laneCount);
       this.laneToken = new Int32Array(laneCount);
       this.laneTakenUs = new Float64Array(laneCount);

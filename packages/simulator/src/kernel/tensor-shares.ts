@@ -41,52 +41,60 @@ export class TensorShares {
   }
 
   begin(lane: number, smUs: number, nowUs: number): void {
-    const sm = lane % this.unitCount;
-    this.settle(sm, nowUs);
-    this.leftUs[lane] = smUs;
-    this.active[sm]!++;
-    this.reschedule(sm, nowUs);
+    const { leftUs, active, laneCount, unitCount } = this;
+    const sm = lane % unitCount;
+    let least = smUs;
+    if (active[sm]! > 0) {
+      const doneUs = this.doneUs(sm, nowUs);
+      for (let other = sm; other < laneCount; other += unitCount) {
+        const left = leftUs[other]!;
+        if (left < 0) continue;
+        const still = Math.max(0, left - doneUs);
+        leftUs[other] = still;
+        if (still < least) least = still;
+      }
+    }
+    leftUs[lane] = smUs;
+    active[sm]!++;
+    this.reschedule(sm, least, nowUs);
   }
 
   /** Ends the first lane and returns it; only while firstUs is finite. */
   endFirst(): number {
+    const { leftUs, active, laneCount, unitCount } = this;
     const sm = this.heap[0]!;
     const nowUs = this.nextUs[sm]!;
-    this.settle(sm, nowUs);
-    const { leftUs } = this;
-    let lane = -1;
-    for (let other = sm; other < this.laneCount; other += this.unitCount) {
-      if (leftUs[other]! >= 0 && (lane < 0 || leftUs[other]! < leftUs[lane]!)) lane = other;
-    }
-    leftUs[lane] = -1;
-    this.active[sm]!--;
-    this.reschedule(sm, nowUs);
-    return lane;
-  }
-
-  /** Brings the remaining work of an SM's lanes up to now. */
-  private settle(sm: number, nowUs: number): void {
-    const { leftUs, active, settledUs } = this;
-    if (active[sm]! > 0) {
-      const doneUs = (nowUs - settledUs[sm]!) / Math.max(active[sm]!, this.leastSharers);
-      for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
-        if (leftUs[lane]! >= 0) leftUs[lane] = Math.max(0, leftUs[lane]! - doneUs);
-      }
-    }
-    settledUs[sm] = nowUs;
-  }
-
-  private reschedule(sm: number, nowUs: number): void {
-    const { leftUs, active } = this;
-    if (active[sm] === 0) {
-      this.remove(sm);
-      return;
-    }
+    const doneUs = this.doneUs(sm, nowUs);
+    let first = -1;
+    let firstLeft = Number.POSITIVE_INFINITY;
+    // Of all but the first.
     let least = Number.POSITIVE_INFINITY;
-    for (let lane = sm; lane < this.laneCount; lane += this.unitCount) {
-      if (leftUs[lane]! >= 0 && leftUs[lane]! < least) least = leftUs[lane]!;
+    for (let other = sm; other < laneCount; other += unitCount) {
+      const left = leftUs[other]!;
+      if (left < 0) continue;
+      const still = Math.max(0, left - doneUs);
+      leftUs[other] = still;
+      if (still < firstLeft) {
+        least = firstLeft;
+        firstLeft = still;
+        first = other;
+      } else if (still < least) least = still;
     }
-    this.nextUs[sm] = nowUs + least * Math.max(active[sm]!, this.leastSharers);
+    leftUs[first] = -1;
+    if (--active[sm]! === 0) this.remove(sm);
+    else this.reschedule(sm, least, nowUs);
+    return first;
+  }
+
+  /** What each lane of an SM has done since the last time that one of them began or ended. */
+  private doneUs(sm: number, nowUs: number): number {
+    return (nowUs - this.settledUs[sm]!) / Math.max(this.active[sm]!, this.leastSharers);
+  }
+
+  /** `least`: what the lane that is done first still needs. */
+  private reschedule(sm: number, least: number, nowUs: number): void {
+    this.settledUs[sm] = nowUs;
+    this.nextUs[sm] = nowUs + least * Math.max(this.active[sm]!, this.leastSharers);
     if (this.place[sm] === -1) {
       this.place[sm] = this.size;
       this.heap[this.size++] = sm;
@@ -105,24 +113,30 @@ export class TensorShares {
   }
 
   private sift(sm: number): void {
-    const { heap, place, nextUs } = this;
-    const key = nextUs[sm]!;
+    const { heap, place } = this;
     let at = place[sm]!;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (nextUs[heap[parent]!]! <= key) break;
+      if (!this.isBefore(sm, heap[parent]!)) break;
       heap[at] = heap[parent]!;
       place[heap[at]!] = at;
       at = parent;
     }
     for (let child = 2 * at + 1; child < this.size; child = 2 * at + 1) {
-      if (child + 1 < this.size && nextUs[heap[child + 1]!]! < nextUs[heap[child]!]!) child++;
-      if (nextUs[heap[child]!]! >= key) break;
+      if (child + 1 < this.size && this.isBefore(heap[child + 1]!, heap[child]!)) child++;
+      if (!this.isBefore(heap[child]!, sm)) break;
       heap[at] = heap[child]!;
       place[heap[at]!] = at;
       at = child;
     }
     heap[at] = sm;
     place[sm] = at;
+  }
+
+  /** Of SMs that are done at the same time the one with more lanes at work: CTAs that are alike end in turns, SM by SM. */
+  private isBefore(sm: number, other: number): boolean {
+    const us = this.nextUs[sm]!;
+    const otherUs = this.nextUs[other]!;
+    return us < otherUs || (us === otherUs && this.active[sm]! > this.active[other]!);
   }
 }

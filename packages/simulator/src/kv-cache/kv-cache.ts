@@ -151,6 +151,19 @@ export class KvCache {
     return true;
   }
 
+  /** Takes blocks for running requests that go beyond those they hold; `giveTaken` says later whose they are. False: too few. */
+  takeBlocks(blocks: number): boolean {
+    if (blocks > this.#extents.freeBlocks) return false;
+    this.#extents.take(blocks);
+    return true;
+  }
+
+  /** A request of `tokens`, its prompt computed, has what it needs of the blocks that were taken. */
+  giveTaken(slot: number, tokens: number): void {
+    const needed = Math.ceil(tokens / this.blockSizeTokens);
+    if (needed > this.heldBlocks[slot]!) this.heldBlocks[slot] = needed;
+  }
+
   /** Sets blocks aside for `tokens` in all, whatever will be in them. There must be enough. */
   reserve(slot: number, tokens: number): void {
     const missing = Math.ceil(tokens / this.blockSizeTokens) - this.heldBlocks[slot]!;

@@ -8,7 +8,7 @@ import { integerPower } from "../integer-power.ts";
 import type { StepTiming } from "../step.ts";
 import { BatchKeeper, type StepName } from "./batch-keeper.ts";
 import { Distribution } from "./distribution.ts";
-import { COMPLETED, RequestSeriesRecorder } from "./request-series.ts";
+import { COMPLETED, RequestSeriesRecorder, UNFINISHED } from "./request-series.ts";
 import { StepSeriesRecorder } from "./step-series.ts";
 
 /** Limits in milliseconds; a request is good when it meets all that are given. */
@@ -42,6 +42,8 @@ export interface StepObserverOptions {
   readonly seriesLimit: number;
   readonly recordLimit: number;
   readonly recordSteps: readonly StepName[];
+  /** Keeps no series, batches or records, only what metrics are made of. */
+  readonly metricsOnly: boolean;
   /** Of the pipeline; 1 without one. */
   readonly stages: number;
   /** Whether replicas take their steps together. */
@@ -110,11 +112,13 @@ export class StepObserver {
 
   readonly #slo: ServiceLevel;
   readonly #expertShare: number;
+  readonly #keepsDetails: boolean;
   readonly #onStep: ((step: ReplayedStep) => void) | undefined;
 
   constructor(options: StepObserverOptions) {
     this.#slo = options.slo;
     this.#expertShare = options.expertShare;
+    this.#keepsDetails = !options.metricsOnly;
     this.hasWaits = options.stages > 1 || options.areStepsShared;
     this.stageBusyUs = new Float64Array(options.stages);
     this.#onStep = options.onStep;
@@ -133,19 +137,10 @@ export class StepObserver {
     requests: RequestTable,
   ): void {
     const { batch: step, number, startUs, occupiedUs } = flight;
-    const { count, tokens, qoLens, kvLens } = step;
+    const { count, tokens } = step;
     const { attentionUs, attentionImbalance, smBusyFraction } = timing;
-    let kvTokens = 0;
-    let pairs = 0;
-    for (let i = 0; i < count; i++) {
-      const kv = kvLens[i]!;
-      const query = qoLens[i]!;
-      kvTokens += kv;
-      // Query token j of q sees kv − q + j + 1 tokens.
-      pairs += query === 1 ? kv : query * (kv - (query - 1) / 2);
-    }
-    this.kvTokenSum += kvTokens;
-    this.pairSum += pairs;
+    this.kvTokenSum += flight.kvTokens;
+    this.pairSum += flight.pairs;
     this.stepCount++;
     this.busyUs += occupiedUs;
     this.attentionUs += attentionUs;
@@ -172,7 +167,6 @@ export class StepObserver {
       this.imbalanceKnownUs += attentionUs;
       if (attentionImbalance > this.imbalanceMax) this.imbalanceMax = attentionImbalance;
     }
-    this.batches.stepStarted(replica, flight, requests);
     this.#onStep?.({
       replica,
       step: number,
@@ -186,6 +180,8 @@ export class StepObserver {
       kvBlocksUsed,
       preemptions: step.preemptedCount,
     });
+    if (!this.#keepsDetails) return;
+    this.batches.stepStarted(replica, flight, requests);
     if ((number & (this.steps.stride - 1)) === 0) {
       this.steps.add(
         replica,
@@ -229,14 +225,28 @@ export class StepObserver {
     this.lookedUpTokens += inputTokens;
   }
 
-  /** `count` requests got output `gapUs` after what they had got before: one token, or what a verification yields. */
-  tokenGap(gapUs: number, count: number): void {
-    this.itlUs.add(gapUs, count);
+  /** A request got output `gapUs` after what it had got before: one token, or what a verification yields. */
+  tokenGap(gapUs: number): void {
+    this.itlUs.add(gapUs, 1);
+  }
+
+  /** The same for `count` requests that got what they had before from the step before. */
+  tokenGaps({ endUs, previousEndUs }: StepInFlight, count: number): void {
+    this.itlUs.add(endUs - previousEndUs, count);
   }
 
   firstToken(replica: number, flight: StepInFlight, requests: RequestTable, slot: number): void {
+    if (!this.#keepsDetails) return;
     const ttftUs = requests.firstTokenUs[slot]! - requests.arrivalUs[slot]!;
     this.batches.firstToken(replica, flight, requests, ttftUs);
+  }
+
+  requestRejected(id: number, arrivalUs: number, inputTokens: number, outputTokens: number): void {
+    if (this.#keepsDetails) this.requests.rejected(id, arrivalUs, inputTokens, outputTokens);
+  }
+
+  requestUnfinished(replica: number, requests: RequestTable, slot: number): void {
+    if (this.#keepsDetails) this.requests.record(UNFINISHED, replica, -1, requests, slot);
   }
 
   requestFinished(replica: number, number: number, requests: RequestTable, slot: number): void {
@@ -262,6 +272,6 @@ export class StepObserver {
       (tpotMs === undefined || tpotUs <= tpotMs * 1000) &&
       (e2eMs === undefined || e2eUs <= e2eMs * 1000);
     if (isGood) this.good++;
-    this.requests.record(COMPLETED, replica, number, requests, slot);
+    if (this.#keepsDetails) this.requests.record(COMPLETED, replica, number, requests, slot);
   }
 }

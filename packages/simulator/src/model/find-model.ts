@@ -18,10 +18,12 @@ export const MODEL_NAMES = [
 
 // Holds for src/model/ and for dist/model/ alike.
 const bundled = new URL("../../models/", import.meta.url);
+/** Those that were asked for, by name: a sweep asks for the same ones hundreds of times. */
+const bundledModels = new Map<string, ModelConfig>();
 
 /**
  * Finds a model by bundled name (`llama-3.1-8b`; case and organisation are ignored: `meta-llama/Llama-3.1-8B` works) or
- * reads a `config.json`, or a folder that holds one.
+ * reads a `config.json`, or a folder that holds one. Bundled ones are read once: everybody gets the same object.
  * @throws ModelError when there is no such model or the file cannot be used
  */
 export function findModel(nameOrPath: string): ModelConfig {
@@ -30,10 +32,19 @@ export function findModel(nameOrPath: string): ModelConfig {
   const short = isFolder ? "" : nameOrPath.split("/").at(-1)!.toLowerCase();
   // Version suffixes of publishers (Mixtral-8x7B-v0.1) name the same shapes.
   const name = MODEL_NAMES.find((candidate) => candidate === short || short.startsWith(`${candidate}-v`));
-  if (name !== undefined) return readModel(fileURLToPath(new URL(`${name}.json`, bundled)), name);
+  if (name !== undefined) return bundledModel(name);
   const file = nameOrPath.endsWith(".json") ? nameOrPath : `${nameOrPath}/config.json`;
   const isConfig = basename(file) === "config.json";
   return readModel(file, isConfig ? basename(dirname(resolve(file))) : basename(file, ".json"), nameOrPath);
+}
+
+function bundledModel(name: string): ModelConfig {
+  let model = bundledModels.get(name);
+  if (model === undefined) {
+    model = readModel(fileURLToPath(new URL(`${name}.json`, bundled)), name);
+    bundledModels.set(name, model);
+  }
+  return model;
 }
 
 function readModel(file: string, name: string, asked: string = name): ModelConfig {

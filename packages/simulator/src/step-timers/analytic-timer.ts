@@ -1,41 +1,41 @@
-// The `analytic` step timer: attention from sums over the batch, as if its work were spread evenly over all workers.
+// The `analytic` step timer: attention from sums over the batch, as if its work were spread evenly over all workers
+// (even-launch.ts). What it cannot see is imbalance: on even batches it agrees with the `kernel` timer, on others it is
+// the optimist.
 //
-// A worker alternates between piece latencies, L in all, and streaming; so in a launch of length T a share 1 − L/T of
-// the P workers streams at a time, and T is where T · B(P · (1 − L/T)) meets the bytes, B being the measured bandwidth
-// of n streaming CTAs. Tensor throughput bounds T from below; a merge tail follows where jobs must be cut. What it
-// cannot see is imbalance: on even batches it agrees with the `kernel` timer, on others it is the optimist.
+// Where a step of decodes repeats, every request a token further, its sums are those of the step before and one token for
+// each; tiles are one more for everybody who begins one, which a wheel knows. All of them are integers, so that they are
+// the same numbers as if they were summed up anew, and so is what follows from them.
 
-import type { AttentionShape, Device } from "@isochron/planner";
+import type { AttentionShape, CostModel } from "@isochron/planner";
 import { groupSize, queryTileFor } from "@isochron/planner";
+import { BoundaryWheel } from "../boundary-wheel.ts";
 import { plannerDevice } from "../gpu/planner-device.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import { type KernelCosts, resolveCosts } from "../kernel/kernel-costs.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { Step, StepTimer, StepTiming } from "../step.ts";
+import { EvenLaunch } from "./even-launch.ts";
 import { StageCosts } from "./stage-costs.ts";
 import type { StepCostOptions } from "./step-costs.ts";
-
-/** Longest job over the mean load of a worker up to which batches are taken to be even enough to stay whole; chosen. */
-const WHOLE_JOBS_SHARE = 1.1;
-
-/** Rows of one merge of a plan. */
-const MERGE_ROWS = 16;
 
 export class AnalyticTimer implements StepTimer {
   readonly name = "analytic";
   private readonly costs: StageCosts;
-  private readonly attention: AttentionShape;
-  private readonly device: Device;
-  private readonly launch: KernelCosts;
+  private readonly costModel: CostModel;
+  private readonly kvHeads: number;
+  private readonly launchCosts: KernelCosts;
+  private readonly launch: EvenLaunch;
   private readonly group: number;
   /** Rows of the query tile of a decode. */
   private readonly decodeRows: number;
   /** Bits of a whole number of KV tokens below its tiles; −1 where a tile is no power of two tokens. */
   private readonly tileShift: number;
-  /** Bytes per µs of n streaming lanes together. */
-  private readonly totalRate: Float64Array;
-  /** What `leastStreaming` found last. */
-  private lastStreaming = 0;
+  /** Of the step that repeats: who begins another tile when, all tiles, KV tokens of all, and those of the longest. */
+  private readonly tileWheel: BoundaryWheel;
+  private isRepeating = false;
+  private tiles = 0;
+  private kvTokens = 0;
+  private longestKv = 0;
 
   constructor(
     model: ModelConfig,
@@ -45,12 +45,13 @@ export class AnalyticTimer implements StepTimer {
     options: StepCostOptions,
   ) {
     this.costs = new StageCosts(model, profile, tensorParallel, options);
-    this.attention = attention;
-    this.device = plannerDevice(profile, attention);
-    this.launch = resolveCosts(
+    const { costModel, smCount, ctasPerSm } = plannerDevice(profile, attention);
+    this.costModel = costModel;
+    this.kvHeads = attention.kvHeads;
+    this.launchCosts = resolveCosts(
       {
-        smCount: this.device.smCount,
-        ctasPerSm: this.device.ctasPerSm,
+        smCount,
+        ctasPerSm,
         ctasPerWorker: 1,
         policy: "",
         headDim: attention.headDim,
@@ -58,29 +59,34 @@ export class AnalyticTimer implements StepTimer {
         kvHeads: attention.kvHeads,
         dtype: attention.dtype,
         kvDtype: attention.kvDtype,
-        kvTileTokens: this.device.costModel.kvTileTokens,
+        kvTileTokens: costModel.kvTileTokens,
       },
       profile,
     );
+    this.launch = new EvenLaunch(this.launchCosts);
     this.group = groupSize(attention);
-    this.decodeRows = queryTileFor(this.device.costModel, this.group).rows;
-    const tileBits = Math.log2(this.device.costModel.kvTileTokens);
+    this.decodeRows = queryTileFor(costModel, this.group).rows;
+    const tileBits = Math.log2(costModel.kvTileTokens);
     this.tileShift = Number.isInteger(tileBits) ? tileBits : -1;
-    this.totalRate = this.launch.streamBytesPerUs.map((rate, lanes) => lanes * rate);
+    this.tileWheel = new BoundaryWheel(costModel.kvTileTokens);
   }
 
   time(step: Step): StepTiming {
-    return this.costs.addUp(this.attentionUs(step), step);
+    this.isRepeating = false;
+    this.launchStep(step);
+    return this.costs.addUp(this.launch, step);
+  }
+
+  timeRepeated(step: Step): StepTiming {
+    if (this.group > this.decodeRows) return this.time(step);
+    this.launchRepeated(step);
+    return this.costs.addUp(this.launch, step);
   }
 
   /** One layer's attention launch. */
-  private attentionUs(step: Step): number {
-    const { attention, device, launch } = this;
-    const { costModel } = device;
-    const { kvHeads } = attention;
-    const { group } = this;
+  private launchStep(step: Step): void {
+    const { costModel, decodeRows, group, launchCosts, tileShift } = this;
     const { kvTileTokens } = costModel;
-    const { decodeRows, tileShift } = this;
     const isDecodePlain = group <= decodeRows;
     const { count, qoLens, kvLens } = step;
     let decodes = 0;
@@ -95,7 +101,7 @@ export class AnalyticTimer implements StepTimer {
       const qoLen = qoLens[i]!;
       const kvLen = kvLens[i]!;
       if (qoLen === 1 && isDecodePlain) {
-        // Every decode of every step comes by here: a shift takes a third of the time of a division.
+        // Most requests of most steps: a shift takes a third of the time of a division.
         const jobTiles = tileShift < 0 ? Math.ceil(kvLen / kvTileTokens) : (kvLen + kvTileTokens - 1) >> tileShift;
         decodes++;
         decodeKv += kvLen;
@@ -117,98 +123,79 @@ export class AnalyticTimer implements StepTimer {
       tiles += Math.ceil(seen / kvTileTokens);
       if (jobTiles > longestTiles) longestTiles = jobTiles;
       const rows = Math.min(tileRows, qoLen * group);
-      mergeRounds = Math.max(mergeRounds, Math.ceil(rows / launch.mergeRowsAtOnce));
+      mergeRounds = Math.max(mergeRounds, Math.ceil(rows / launchCosts.mergeRowsAtOnce));
       streamBytes +=
-        (kvLen + (seen - kvLen) * launch.l2ByteCost) * launch.kvBytesPerToken +
-        qoLen * group * (launch.queryRowBytes + launch.outputRowBytes);
-      tensorSmUs += (seen * tileRows * launch.flopsPerRowToken) / launch.unitFlopsPerUs[tileRows]!;
+        (kvLen + (seen - kvLen) * launchCosts.l2ByteCost) * launchCosts.kvBytesPerToken +
+        qoLen * group * (launchCosts.queryRowBytes + launchCosts.outputRowBytes);
+      tensorSmUs += (seen * tileRows * launchCosts.flopsPerRowToken) / launchCosts.unitFlopsPerUs[tileRows]!;
     }
     if (decodes > 0) {
       jobs += decodes;
-      mergeRounds = Math.max(mergeRounds, Math.ceil(Math.min(decodeRows, group) / launch.mergeRowsAtOnce));
-      streamBytes +=
-        decodeKv * launch.kvBytesPerToken + decodes * group * (launch.queryRowBytes + launch.outputRowBytes);
-      tensorSmUs += (decodeKv * decodeRows * launch.flopsPerRowToken) / launch.unitFlopsPerUs[decodeRows]!;
+      mergeRounds = Math.max(mergeRounds, this.decodeMergeRounds());
+      streamBytes += this.decodeBytes(decodes, decodeKv);
+      tensorSmUs += this.decodeSmUs(decodeKv);
     }
-    if (jobs === 0) return launch.launchUs;
-    jobs *= kvHeads;
-    tiles *= kvHeads;
-    const bytes = kvHeads * streamBytes;
-    const smUs = kvHeads * tensorSmUs;
-    const { laneCount } = launch;
-    // Cut: every worker has the same load, and all but one boundary between workers cut a job.
-    const pieces = Math.max(jobs, Math.min(tiles, jobs + laneCount - 1));
-    const cutUs =
-      this.roundsUs(bytes, smUs, Math.min(laneCount, pieces), Math.max(1, pieces / laneCount)) +
-      this.mergeUs(Math.min(pieces - jobs, jobs), mergeRounds, tiles, longestTiles);
-    // Whole: jobs go round by round, and no worker is done before the longest of them.
-    const rounds = Math.ceil(jobs / laneCount);
-    const longestShare = (longestTiles * rounds * laneCount) / tiles;
-    const wholeUs =
-      longestShare > WHOLE_JOBS_SHARE
-        ? Number.POSITIVE_INFINITY
-        : this.roundsUs(bytes, smUs, Math.ceil(jobs / rounds), rounds);
-    return launch.launchUs + Math.min(cutUs, wholeUs);
-  }
-
-  /** Time of `lanes` equal workers with `rounds` pieces each that move the bytes and compute smUs of whole SMs. */
-  private roundsUs(bytes: number, smUs: number, lanes: number, rounds: number): number {
-    const { launch } = this;
-    const latencyUs = (launch.startUs + launch.writeOutUs) * rounds;
-    const tensorUs = latencyUs + smUs / Math.min(launch.unitCount, lanes);
-    return Math.max(this.streamUs(bytes, lanes, latencyUs), tensorUs);
-  }
-
-  /**
-   * The T at which `lanes` lanes, each waiting for latencyUs of it, have moved the bytes. With a = lanes · (1 − latency/T)
-   * of them streaming, T · B(a) grows with a: the right one lies between two whole numbers, where B is linear.
-   */
-  private streamUs(bytes: number, lanes: number, latencyUs: number): number {
-    const { totalRate } = this;
-    if (latencyUs === 0) return bytes / totalRate[lanes]!;
-    const low = this.leastStreaming(bytes, lanes, latencyUs);
-    const high = low + 1;
-    const slope = totalRate[high]! - totalRate[low]!;
-    const waiting = lanes * latencyUs;
-    const active = (bytes * lanes - waiting * (totalRate[low]! - slope * low)) / (waiting * slope + bytes);
-    // Equals wait at the same time: nothing streams then.
-    return Math.max(waiting / (lanes - active), latencyUs + bytes / this.launch.peakBytesPerUs);
-  }
-
-  /**
-   * The whole number below the a of `streamUs`. One step is much like the one before it, so the search begins at what was
-   * found last and doubles its stride away from there.
-   */
-  private leastStreaming(bytes: number, lanes: number, latencyUs: number): number {
-    const { totalRate } = this;
-    const waiting = lanes * latencyUs;
-    let low = 0;
-    let high = lanes;
-    let middle = Math.min(this.lastStreaming, lanes - 1);
-    for (let stride = 1; high - low > 1; stride *= 2) {
-      if (middle <= low || middle >= high) middle = (low + high) >> 1;
-      if (waiting * totalRate[middle]! < bytes * (lanes - middle)) {
-        low = middle;
-        middle += stride;
-      } else {
-        high = middle;
-        middle -= stride;
-      }
+    const { kvHeads, launch } = this;
+    if (jobs === 0) {
+      launch.runEmpty();
+      return;
     }
-    this.lastStreaming = low;
-    return low;
+    launch.arrange(kvHeads * jobs, kvHeads * tiles, longestTiles, mergeRounds);
+    launch.run(kvHeads * streamBytes, kvHeads * tensorSmUs);
   }
 
-  /**
-   * The longest job is cut into about its share of all workers, and its partial states fold one after the other. The
-   * rows of all cut jobs are spread over the workers in merges of 16 rows.
-   */
-  private mergeUs(cutJobs: number, roundsPerJob: number, tiles: number, longestTiles: number): number {
-    const { launch } = this;
-    if (cutJobs === 0) return 0;
-    const least = Math.min(roundsPerJob, Math.ceil(MERGE_ROWS / launch.mergeRowsAtOnce));
-    const rounds = Math.max(least, (cutJobs * roundsPerJob) / launch.laneCount);
-    const partials = Math.max(2, Math.min(longestTiles, Math.ceil((longestTiles * launch.laneCount) / tiles)));
-    return launch.mergeFixedUs + rounds * (launch.mergeRoundUs + partials * launch.mergePartialUs);
+  /** The same for a step that repeats the one of the last call. */
+  private launchRepeated(step: Step): void {
+    const { count } = step;
+    const { kvHeads, launch, tileWheel } = this;
+    if (!this.isRepeating) {
+      this.beginRepeating(step);
+      this.arrangeDecodes(count);
+    } else {
+      const begun = tileWheel.next;
+      tileWheel.turn();
+      this.kvTokens += count;
+      this.longestKv++;
+      this.tiles += begun;
+      if (begun > 0) this.arrangeDecodes(count);
+    }
+    launch.run(kvHeads * this.decodeBytes(count, this.kvTokens), kvHeads * this.decodeSmUs(this.kvTokens));
+  }
+
+  private beginRepeating({ count, kvLens }: Step): void {
+    const { tileWheel } = this;
+    const { kvTileTokens } = this.costModel;
+    this.isRepeating = true;
+    this.tiles = this.kvTokens = this.longestKv = 0;
+    tileWheel.clear();
+    for (let i = 0; i < count; i++) {
+      const kvLen = kvLens[i]!;
+      const tiles = Math.ceil(kvLen / kvTileTokens);
+      this.tiles += tiles;
+      this.kvTokens += kvLen;
+      this.longestKv = Math.max(this.longestKv, kvLen);
+      tileWheel.add(tiles * kvTileTokens - kvLen + 1);
+    }
+  }
+
+  private arrangeDecodes(count: number): void {
+    const { kvHeads, launch, tiles } = this;
+    const longestTiles = Math.ceil(this.longestKv / this.costModel.kvTileTokens);
+    launch.arrange(kvHeads * count, kvHeads * tiles, longestTiles, this.decodeMergeRounds());
+  }
+
+  private decodeMergeRounds(): number {
+    return Math.ceil(Math.min(this.decodeRows, this.group) / this.launchCosts.mergeRowsAtOnce);
+  }
+
+  /** Of one KV head, as everything of a decode here. */
+  private decodeBytes(decodes: number, kvTokens: number): number {
+    const { kvBytesPerToken, queryRowBytes, outputRowBytes } = this.launchCosts;
+    return kvTokens * kvBytesPerToken + decodes * this.group * (queryRowBytes + outputRowBytes);
+  }
+
+  private decodeSmUs(kvTokens: number): number {
+    const { decodeRows, launchCosts } = this;
+    return (kvTokens * decodeRows * launchCosts.flopsPerRowToken) / launchCosts.unitFlopsPerUs[decodeRows]!;
   }
 }

@@ -42,6 +42,6 @@ export class ExecutorTimer implements StepTimer {
       launch.imbalance = launch.busyFraction = Number.NaN;
       memo.remember(launch);
     }
-    return this.costs.addUp(launch.durationUs, step);
+    return this.costs.addUp(launch, step);
   }
 }

@@ -46,7 +46,7 @@ export class KernelTimer implements StepTimer {
     }
     costs.timing.attentionImbalance = launch.imbalance;
     costs.timing.smBusyFraction = launch.busyFraction;
-    return costs.addUp(launch.durationUs, step);
+    return costs.addUp(launch, step);
   }
 
   /** Plans and simulates the batch that the memo does not know. */

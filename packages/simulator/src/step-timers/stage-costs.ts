@@ -14,6 +14,13 @@ export class StageCosts {
   readonly timing: StepTiming;
   private readonly stages: readonly StepCosts[];
   private readonly transfers: StageTransfers;
+  /** Of each stage, in the step that was added up last: everything but attention and host. */
+  private readonly gemmUs: Float64Array;
+  private readonly collectiveUs: Float64Array;
+  private readonly otherUs: Float64Array;
+  /** What that depends on; −1 before the first step, and after one whose experts were those of a group. */
+  private tokens = -1;
+  private sampled = -1;
 
   constructor(model: ModelConfig, profile: GpuProfile, tensorParallel: number, options: StepCostOptions) {
     const known = new Map<string, StepCosts>();
@@ -27,46 +34,50 @@ export class StageCosts {
     this.stages = modelStages(model, options.pipelineParallel ?? 1).map(costsOf);
     this.transfers = new StageTransfers(model, profile, tensorParallel);
     this.timing = emptyTiming(this.stages.length);
+    this.gemmUs = new Float64Array(this.stages.length);
+    this.collectiveUs = new Float64Array(this.stages.length);
+    this.otherUs = new Float64Array(this.stages.length);
   }
 
-  /** Fills in everything but what is known of the SMs. `layerAttentionUs`: one layer's launch. */
-  addUp(layerAttentionUs: number, step: Step): StepTiming {
+  /** Fills in everything but what is known of the SMs. `attention`: one layer's launch. */
+  addUp(attention: { readonly durationUs: number }, step: Step): StepTiming {
     const { stages, timing } = this;
-    const { tokens, sampled, group } = step;
-    const groupTokens = group?.tokens ?? tokens;
-    const mostTokens = group?.mostTokens ?? tokens;
+    const { count, tokens, sampled } = step;
+    // Most steps have as many tokens as the one before.
+    if (tokens !== this.tokens || sampled !== this.sampled || step.group !== undefined) this.findRest(step);
+    const layerAttentionUs = attention.durationUs;
     let attentionUs = 0;
-    let gemmUs = 0;
-    let collectiveUs = 0;
-    let otherUs = 0;
     let gpuUs = 0;
     for (let s = 0; s < stages.length; s++) {
-      const costs = stages[s]!;
-      const attention = costs.stage.layers * layerAttentionUs;
-      const gemm = costs.gemmUs(tokens, sampled, groupTokens);
-      const collective = costs.collectiveUs(tokens, groupTokens, mostTokens);
-      const other = costs.otherUs(tokens, sampled);
-      const stageUs = attention + gemm + collective + other;
-      attentionUs += attention;
-      gemmUs += gemm;
-      collectiveUs += collective;
-      otherUs += other;
+      const stageAttentionUs = stages[s]!.stage.layers * layerAttentionUs;
+      const stageUs = stageAttentionUs + this.gemmUs[s]! + this.collectiveUs[s]! + this.otherUs[s]!;
+      attentionUs += stageAttentionUs;
       gpuUs += stageUs;
       if (timing.stageUs !== undefined) timing.stageUs[s] = stageUs;
     }
-    if (timing.stageUs !== undefined) {
-      timing.transferUs = this.transfers.us(tokens);
-      const transfersUs = (stages.length - 1) * timing.transferUs;
-      collectiveUs += transfersUs;
-      gpuUs += transfersUs;
-    }
+    if (timing.transferUs !== undefined) gpuUs += (stages.length - 1) * timing.transferUs;
     timing.attentionUs = attentionUs;
-    timing.gemmUs = gemmUs;
-    timing.collectiveUs = collectiveUs;
-    timing.otherUs = otherUs;
-    timing.hostUs = stages[0]!.hostUs(step.count, tokens, gpuUs);
+    timing.hostUs = stages[0]!.hostUs(count, tokens, gpuUs);
     timing.durationUs = gpuUs + timing.hostUs;
     return timing;
+  }
+
+  private findRest({ tokens, sampled, group }: Step): void {
+    const { stages, timing } = this;
+    const groupTokens = group?.tokens ?? tokens;
+    const mostTokens = group?.mostTokens ?? tokens;
+    this.tokens = group === undefined ? tokens : -1;
+    this.sampled = sampled;
+    timing.gemmUs = timing.collectiveUs = timing.otherUs = 0;
+    for (let s = 0; s < stages.length; s++) {
+      const costs = stages[s]!;
+      timing.gemmUs += this.gemmUs[s] = costs.gemmUs(tokens, sampled, groupTokens);
+      timing.collectiveUs += this.collectiveUs[s] = costs.collectiveUs(tokens, groupTokens, mostTokens);
+      timing.otherUs += this.otherUs[s] = costs.otherUs(tokens, sampled);
+    }
+    if (timing.transferUs === undefined) return;
+    timing.transferUs = this.transfers.us(tokens);
+    timing.collectiveUs += (stages.length - 1) * timing.transferUs;
   }
 }
 

@@ -14,12 +14,10 @@ import { ExpertExchange } from "./expert-exchange.ts";
 import { EXPERT_SHARE_CV, ExpertRouting } from "./expert-routing.ts";
 import { GemmTimes } from "./gemm-times.ts";
 import { LinkTimes } from "./link-times.ts";
+import { TokenMemo } from "./token-memo.ts";
 
 /** All-reduces of one layer: after the output projection and after the MLP, unless all-to-alls take the latter's place. */
 const ALL_REDUCES_PER_LAYER = 2;
-
-/** Token counts up to which costs are memoised: above any max_num_batched_tokens in use. */
-const MEMO_TOKENS = 32_768;
 
 /** How the experts of a mixture are placed and used. */
 export interface ExpertOptions {
@@ -73,11 +71,11 @@ export class StepCosts {
   /** Undefined where every expert is on the GPUs that share its layer's attention. */
   private readonly exchange: ExpertExchange | undefined;
   private readonly shapes: readonly Shape[];
-  private readonly gemmMemo = emptyMemo();
-  private readonly headMemo = emptyMemo();
-  private readonly otherMemo = emptyMemo();
-  private readonly collectiveMemo = emptyMemo();
-  private readonly expertMemo = emptyMemo();
+  private readonly layersGemm = new TokenMemo((tokens) => this.layersGemmUs(tokens));
+  private readonly head = new TokenMemo((sampled) => this.headUs(sampled));
+  private readonly smallKernels = new TokenMemo((tokens) => this.smallKernelsUs(tokens));
+  private readonly layersCollective = new TokenMemo((tokens) => this.layersCollectiveUs(tokens));
+  private readonly spreadExperts = new TokenMemo((groupTokens) => this.spreadExpertsUs(groupTokens));
   private readonly host: HostTime;
   private readonly samplerFixedUs: number;
   /** Logits read for one token: every rank samples from the gathered logits of the whole vocabulary. */
@@ -117,25 +115,14 @@ export class StepCosts {
 
   /** Projections and MLPs of the stage's layers, and the output head for the sampled tokens. `groupTokens`: of all replicas. */
   gemmUs(tokens: number, sampled: number, groupTokens: number): number {
-    const ownUs = this.ownGemmUs(tokens, sampled);
-    return this.exchange === undefined ? ownUs : ownUs + this.spreadExpertsUs(groupTokens);
+    const ownUs = this.layersGemm.of(tokens) + this.head.of(sampled);
+    return this.exchange === undefined ? ownUs : ownUs + this.spreadExperts.of(groupTokens);
   }
 
   /** The routed experts of the stage's layers where they are spread over the GPUs of several replicas. */
   private spreadExpertsUs(groupTokens: number): number {
-    const { stage, expertMemo } = this;
-    const layers = stage.layers - stage.denseLayers;
-    if (groupTokens > MEMO_TOKENS) return layers * this.routedExpertsUs(groupTokens);
-    if (expertMemo[groupTokens]! < 0) expertMemo[groupTokens] = layers * this.routedExpertsUs(groupTokens);
-    return expertMemo[groupTokens]!;
-  }
-
-  private ownGemmUs(tokens: number, sampled: number): number {
-    if (tokens > MEMO_TOKENS) return this.layersGemmUs(tokens) + this.headUs(sampled);
-    const { gemmMemo, headMemo } = this;
-    if (gemmMemo[tokens]! < 0) gemmMemo[tokens] = this.layersGemmUs(tokens);
-    if (headMemo[sampled]! < 0) headMemo[sampled] = this.headUs(sampled);
-    return gemmMemo[tokens]! + headMemo[sampled]!;
+    const { layers, denseLayers } = this.stage;
+    return (layers - denseLayers) * this.routedExpertsUs(groupTokens);
   }
 
   private headUs(sampled: number): number {
@@ -154,10 +141,7 @@ export class StepCosts {
   /** Among those that share attention; 0 on one GPU. */
   private ownCollectiveUs(tokens: number): number {
     if (this.tensorParallel === 1 || tokens === 0) return 0;
-    if (tokens > MEMO_TOKENS) return this.layersCollectiveUs(tokens);
-    const { collectiveMemo } = this;
-    if (collectiveMemo[tokens]! < 0) collectiveMemo[tokens] = this.layersCollectiveUs(tokens);
-    return collectiveMemo[tokens]!;
+    return this.layersCollective.of(tokens);
   }
 
   private layersCollectiveUs(tokens: number): number {
@@ -178,10 +162,7 @@ export class StepCosts {
       sampled === 0 || !this.stage.hasHead
         ? 0
         : this.samplerFixedUs + (sampled * this.samplerBytes) / this.elementwiseBytesPerUs;
-    if (tokens > MEMO_TOKENS) return this.smallKernelsUs(tokens) + samplerUs;
-    const { otherMemo } = this;
-    if (otherMemo[tokens]! < 0) otherMemo[tokens] = this.smallKernelsUs(tokens);
-    return otherMemo[tokens]! + samplerUs;
+    return this.smallKernels.of(tokens) + samplerUs;
   }
 
   /** What of the host's work the GPU waits for: all of it, or what is longer than a step of gpuUs where they overlap. */
@@ -281,8 +262,4 @@ function attentionShapes(model: ModelConfig, tensorParallel: number): Shape[] {
     { n: heads * valueHeadDim, k: kvRank },
     { n: hiddenSize, k: heads * valueHeadDim },
   ];
-}
-
-function emptyMemo(): Float64Array {
-  return new Float64Array(MEMO_TOKENS + 1).fill(-1);
 }

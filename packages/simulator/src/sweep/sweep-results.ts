@@ -10,7 +10,18 @@ import { paretoFront } from "./pareto-front.ts";
 import { latencyOf } from "./service-objectives.ts";
 
 /** Fields of a replay that say what is asked, not what answers. */
-const WORKLOAD = ["trace", "format", "limit", "rate", "concurrency", "spreadTicks", "skipInvalid", "model", "slo"];
+const WORKLOAD = [
+  "trace",
+  "format",
+  "columns",
+  "limit",
+  "rate",
+  "concurrency",
+  "spreadTicks",
+  "skipInvalid",
+  "model",
+  "slo",
+];
 const REPEAT = ["seed"];
 const OBJECTIVES: readonly Objective[] = ["ttftMs.p99", "tpotMs.p99"];
 

@@ -26,7 +26,7 @@ export class KeptTraces {
   /** The same as `openTrace`, but for files that do not change. */
   async open(file: string, options: TraceOptions = {}): Promise<Trace> {
     const { rate = 1, ...rest } = options;
-    const key = JSON.stringify([file, rest.format, rest.name, rest.limit, rest.spreadTicks, rest.skipInvalid]);
+    const key = JSON.stringify([file, rest]);
     const kept = this.#kept.get(key) ?? { trace: await openTrace(file, rest), chunks: undefined };
     this.#kept.delete(key);
     this.#kept.set(key, kept);

@@ -4,8 +4,9 @@ import { basename } from "node:path";
 import type { TraceIdentity } from "../documents/report.ts";
 import { ArrivalOrder, LateArrival } from "./arrivals.ts";
 import { ContentNumbers } from "./content-numbers.ts";
+import type { TraceColumns } from "./own-columns.ts";
 import { readRecords, type TraceRecord } from "./read-records.ts";
-import { recognizeFormat } from "./recognize.ts";
+import { type RecognizedFormat, recognizeFormat } from "./recognize.ts";
 import type { Trace, TraceRequest } from "./trace.ts";
 import { TraceError } from "./trace-error.ts";
 import { sha256Of } from "./trace-file.ts";
@@ -14,6 +15,8 @@ import type { TraceFormatName } from "./trace-formats.ts";
 export interface TraceOptions {
   /** Instead of recognising the format from the content. */
   readonly format?: TraceFormatName | undefined;
+  /** Instead of recognising it: which columns or keys of the file say when requests arrive and how long they are. */
+  readonly columns?: TraceColumns | undefined;
   /** What the report calls the trace. Default: the file's name. */
   readonly name?: string | undefined;
   /** Only the first so many requests of the file. */
@@ -29,7 +32,7 @@ export interface TraceOptions {
 /**
  * Opens a trace file, gzip or not.
  * @throws TraceError, now or while reading, that names file, line, field and what was expected
- * @throws RangeError for a rate or limit that is not positive
+ * @throws RangeError for a rate or limit that is not positive, columns beside a format or without one arrival
  */
 export async function openTrace(file: string, options: TraceOptions = {}): Promise<Trace> {
   const { limit = Number.POSITIVE_INFINITY, rate = 1 } = options;
@@ -37,16 +40,20 @@ export async function openTrace(file: string, options: TraceOptions = {}): Promi
     throw new RangeError(`rate is ${rate}, expected a number above 0`);
   }
   if (!(limit >= 1)) throw new RangeError(`limit is ${limit}, expected at least 1`);
-  const { name: format, blockTokens } = await recognizeFormat(file, options.format);
-  return new FileTrace(file, format, blockTokens, await sha256Of(file), { ...options, limit, rate });
+  if (options.columns !== undefined && options.format !== undefined) {
+    throw new RangeError(`format is ${options.format}, expected none beside columns`);
+  }
+  const recognized = await recognizeFormat(file, options.format, options.columns);
+  return new FileTrace(file, recognized, await sha256Of(file), { ...options, limit, rate });
 }
 
 class FileTrace implements Trace {
   readonly name: string;
-  readonly format: TraceFormatName;
+  readonly format: RecognizedFormat["name"];
   readonly blockTokens: number;
   readonly rate: number;
   readonly #file: string;
+  readonly #recognized: RecognizedFormat;
   readonly #sha256: string;
   readonly #options: TraceOptions & { readonly limit: number; readonly rate: number };
   #used = 0;
@@ -57,16 +64,16 @@ class FileTrace implements Trace {
 
   constructor(
     file: string,
-    format: TraceFormatName,
-    blockTokens: number,
+    recognized: RecognizedFormat,
     sha256: string,
     options: TraceOptions & { readonly limit: number; readonly rate: number },
   ) {
     this.name = options.name ?? basename(file);
-    this.format = format;
-    this.blockTokens = blockTokens;
+    this.format = recognized.name;
+    this.blockTokens = recognized.blockTokens;
     this.rate = options.rate;
     this.#file = file;
+    this.#recognized = recognized;
     this.#sha256 = sha256;
     this.#options = options;
   }
@@ -112,7 +119,7 @@ class FileTrace implements Trace {
         this.#failed++;
       },
     };
-    reading: for await (const records of readRecords(this.#file, this, listener)) {
+    reading: for await (const records of readRecords(this.#file, this.#recognized, listener)) {
       for (const record of records) {
         if (this.#used === limit) break reading;
         this.#addTo(order, record, contents);

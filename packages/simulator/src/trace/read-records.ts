@@ -3,8 +3,7 @@
 import { cellsOf } from "./csv-line.ts";
 import { readLines } from "./read-lines.ts";
 import { LineError, TraceError } from "./trace-error.ts";
-import type { CsvFormat, JsonLinesFormat, JsonRecord, RawRequest } from "./trace-format.ts";
-import { TRACE_FORMATS, type TraceFormatName } from "./trace-formats.ts";
+import type { CsvFormat, JsonLinesFormat, JsonRecord, RawRequest, TraceFormat } from "./trace-format.ts";
 
 export interface TraceRecord {
   readonly line: number;
@@ -28,10 +27,9 @@ type LineParser = (text: string) => RawRequest | undefined;
  */
 export async function* readRecords(
   file: string,
-  { format: name, blockTokens }: { readonly format: TraceFormatName; readonly blockTokens: number },
+  { format, blockTokens }: { readonly format: TraceFormat; readonly blockTokens: number },
   listener: LineListener,
 ): AsyncGenerator<TraceRecord[]> {
-  const format = TRACE_FORMATS[name];
   let parse: LineParser | undefined = format.kind === "csv" ? undefined : jsonParser(format, blockTokens);
   let isHeader = format.kind === "csv" || format.hasHeader === true;
   for await (const lines of readLines(file)) {
@@ -84,8 +82,7 @@ function csvParser(format: CsvFormat, header: string): LineParser {
   return (text) => {
     cells = cellsOf(text);
     refuseSurplus(cells, columns.size);
-    const hasFailed = format.hasFailed?.(cell) === true;
-    const request = hasFailed ? undefined : format.parse(cell);
+    const request = format.parse(cell);
     refuseShortage(cells, columns.size);
     return request;
   };

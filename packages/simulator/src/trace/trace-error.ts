@@ -11,6 +11,8 @@ export interface TraceProblem {
   readonly expected: string;
   /** Whether one record is wrong, which can be left out, and not the file as such. */
   readonly isOneRecord?: boolean;
+  /** Whether the columns or keys are those of no known format. */
+  readonly isUnknownFormat?: boolean;
 }
 
 export class TraceError extends Error {
@@ -21,6 +23,7 @@ export class TraceError extends Error {
   readonly value: string;
   readonly expected: string;
   readonly isOneRecord: boolean;
+  readonly isUnknownFormat: boolean;
 
   constructor(problem: TraceProblem) {
     const place = problem.line > 0 ? `${problem.file}:${problem.line}` : problem.file;
@@ -33,6 +36,7 @@ export class TraceError extends Error {
     this.value = problem.value;
     this.expected = problem.expected;
     this.isOneRecord = problem.isOneRecord === true;
+    this.isUnknownFormat = problem.isUnknownFormat === true;
   }
 }
 

@@ -2,7 +2,10 @@
 
 import { LineError } from "./trace-error.ts";
 
-/** One record as the file has it. */
+/**
+ * One record as the file has it. A parser returns undefined where the service failed the request when it was recorded: the
+ * line is as it should be, but there is no answer to replay.
+ */
 export interface RawRequest {
   /** Microseconds on the trace's own clock. */
   timeUs: number;
@@ -22,9 +25,7 @@ export interface CsvFormat extends FormatFacts {
   /** Columns that must be there; the header may have others too. */
   readonly columns: readonly string[];
   /** `cell` gives the content of a column. */
-  readonly parse: (cell: (column: string) => string) => RawRequest;
-  /** Whether the service failed the request when it was recorded: such lines are as they should be, but there is no answer to replay. */
-  readonly hasFailed?: (cell: (column: string) => string) => boolean;
+  readonly parse: (cell: (column: string) => string) => RawRequest | undefined;
 }
 
 /** One JSON object per line. */
@@ -37,7 +38,7 @@ export interface JsonLinesFormat extends FormatFacts {
   /** Whether the first line is a header and no request. */
   readonly hasHeader?: boolean;
   /** A reader of one file's objects; formats that must remember what came before do so in it. */
-  readonly parser: (blockTokens: number) => (record: JsonRecord) => RawRequest;
+  readonly parser: (blockTokens: number) => (record: JsonRecord) => RawRequest | undefined;
 }
 
 export type JsonRecord = Readonly<Record<string, unknown>>;
@@ -62,6 +63,19 @@ export function timeIn(unitUs: number, field: string, value: unknown): number {
     throw new LineError(field, value, "a time as a finite number");
   }
   return time * unitUs;
+}
+
+const WALL_CLOCK = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(\.\d+)?(?:Z|([+-]\d\d):?(\d\d))?$/;
+
+/** Microseconds of a date and time as in ISO 8601; without a zone it is UTC. */
+export function wallClockUs(field: string, value: unknown): number {
+  const match = typeof value === "string" ? WALL_CLOCK.exec(value) : null;
+  if (match === null) throw new LineError(field, value, "a time like 2023-11-16 18:15:46.6805900");
+  const [, year, month, day, hour, minute, second, fraction, zoneHours, zoneMinutes] = match;
+  const zone = zoneHours === undefined ? "Z" : `${zoneHours}:${zoneMinutes}`;
+  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}${zone}`);
+  if (Number.isNaN(ms)) throw new LineError(field, value, "a date that exists");
+  return ms * 1000 + Number(fraction ?? 0) * 1e6;
 }
 
 /** Decimal, with fraction and exponent as spreadsheets and pandas write them; not JavaScript's 0x10. */

@@ -49,7 +49,7 @@ export interface SweepResultsDocument {
   readonly file: string;
   readonly title: string;
   readonly currency: string;
-  /** Such as "ttftMs.p99" → 1000; null without limits. */
+  /** Such as "ttftMs.p99" → 1000, and always "rejectedShare"; null without limits. */
   readonly limits: ReadonlyMap<string, number> | null;
   readonly varying: readonly string[];
   /** Fields whose values repeat a deployment. */
@@ -107,12 +107,14 @@ function currencyOf(sweep: Field): string {
 
 function limitsOf(slo: Field): ReadonlyMap<string, number> {
   const limits = new Map<string, number>();
+  const rejected = slo.get("rejectedShare");
   for (const metric of Object.keys(slo.object())) {
     const limit = slo.get(metric);
     if (metric === "rejectedShare") continue;
     for (const statistic of Object.keys(limit.object()))
       limits.set(`${metric}.${statistic}`, limit.get(statistic).number(0));
   }
+  limits.set("rejectedShare", rejected.missing ? 0 : rejected.number(0));
   return limits;
 }
 

@@ -7,6 +7,7 @@ import { laneOf } from "../model/jobs.ts";
 import { s } from "../ui/dom.ts";
 import type { LaneChartInput } from "./lane-chart-input.ts";
 import type { LaneLayout } from "./lane-layout.ts";
+import { uiScale } from "./measures.ts";
 
 interface Box {
   readonly width: number;
@@ -16,6 +17,9 @@ interface Box {
   /** Height of the tracks above the plot. */
   readonly top: number;
 }
+
+/** CSS pixels that the longest label of the lower bound takes. */
+const LONG_LABEL = 320;
 
 // Chosen: more links than this are a grey smear.
 const MAX_LINKS = 400;
@@ -45,11 +49,11 @@ function drawBound(svg: SVGSVGElement, bound: number, durationUs: number, x: (us
   if (at < 0 || at > box.width) return;
   const ratio = durationUs / bound;
   const wasted = durationUs - bound;
-  const text =
-    wasted > bound * 0.005
-      ? `lower bound ${duration(bound)}  ·  waste → ${duration(wasted)} (${times(ratio)})`
-      : `lower bound ${duration(bound)}`;
   const right = at < box.width * 0.55;
+  const room = right ? box.width - at : at;
+  const short = `lower bound ${duration(bound)}`;
+  const isLong = wasted > bound * 0.005 && room > LONG_LABEL * uiScale();
+  const text = isLong ? `${short}  ·  waste → ${duration(wasted)} (${times(ratio)})` : short;
   svg.append(
     s("line", { class: "bound", x1: at, x2: at, y1: 22, y2: box.top + box.shown }),
     s("text", { class: "bound-label", x: at + (right ? 6 : -6), y: 34, "text-anchor": right ? "start" : "end" }, text),

@@ -43,6 +43,8 @@ const LATENCIES = [
 ] as const;
 const STATISTICS = ["mean", "median", "p75", "p90", "p95", "p99", "max"] as const;
 
+const REJECTED = "rejectedShare";
+
 /** Fields whose values say what they are. */
 const NAMED_BY_VALUE = new Set(["gpu", "model", "trace"]);
 
@@ -106,13 +108,33 @@ export class Sweep {
       .join(" · ");
   }
 
-  /** How far the worst missed limit is exceeded: 1 is none. Infinity where a limit has no sample, or is 0. */
-  excess({ misses }: Row): number {
-    return (misses ?? []).reduce(
-      (worst, { value, limit }) => Math.max(worst, value === null ? Number.POSITIVE_INFINITY : value / limit),
-      1,
+  /**
+   * The row that misses limits least: of those that turn away the fewest requests beyond their limit the one whose worst latency is
+   * exceeded least, and of several the cheapest. Undefined without rows.
+   */
+  nearest(rows: readonly Row[]): Row | undefined {
+    const order = (row: Row): number[] => [rejectedOf(row), excessOf(row), this.cost.of(row) ?? 0];
+    const isNearer = (one: readonly number[], other: readonly number[]): boolean => {
+      const differs = one.findIndex((value, i) => value !== other[i]);
+      return differs >= 0 && one[differs]! < other[differs]!;
+    };
+    return rows.reduce<Row | undefined>(
+      (best, row) => (best === undefined || isNearer(order(row), order(best)) ? row : best),
+      undefined,
     );
   }
+}
+
+/** Share of requests where it is beyond its limit, else 0. */
+function rejectedOf({ misses }: Row): number {
+  return misses?.find(({ metric }) => metric === REJECTED)?.value ?? 0;
+}
+
+/** How far the worst missed latency is exceeded: 1 is none. Infinity where one has no sample. */
+function excessOf({ misses }: Row): number {
+  return (misses ?? [])
+    .filter(({ metric }) => metric !== REJECTED)
+    .reduce((worst, { value, limit }) => Math.max(worst, value === null ? Number.POSITIVE_INFINITY : value / limit), 1);
 }
 
 export function valueText(fields: Values, path: string): string {
@@ -122,12 +144,13 @@ export function valueText(fields: Values, path: string): string {
 /** "ttftMs.p99" → "TTFT p99". */
 export function metricName(metric: string): string {
   const [latency = "", statistic = ""] = metric.split(".");
+  if (metric === REJECTED) return "rejected";
   const name = LATENCIES.find(([key]) => key === latency)?.[1];
   return name === undefined ? metric : `${name} ${statistic === "median" ? "p50" : statistic}`;
 }
 
 export function metricText(metric: string, value: number | null): string {
-  return metric === "rejectedShare" && value !== null ? percent(value) : milliseconds(value);
+  return metric === REJECTED && value !== null ? percent(value) : milliseconds(value);
 }
 
 /** Points that no other point beats in both measures, in the order of the first. */

@@ -3,8 +3,7 @@
 
 import type { TimelineDocument } from "../documents/timeline.ts";
 import { titleOf } from "../documents/title.ts";
-import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
-import type { Sort } from "../draw/lane-layout.ts";
+import { requestName } from "../draw/classes.ts";
 import { csv } from "../export/csv.ts";
 import { fileStem } from "../export/timeline-exports.ts";
 import { duration, integer, percent, times } from "../format.ts";
@@ -13,11 +12,12 @@ import { sliceFacts, sliceTitle } from "../model/describe-slice.ts";
 import { jobOf, type PiecePlace, placesOf } from "../model/jobs.ts";
 import { type Prepared, prepare } from "../model/prepared.ts";
 import { download, h } from "../ui/dom.ts";
-import { Choice, dataTable, factList } from "../ui/facts.ts";
+import { dataTable, factList } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
 import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { chartKey } from "./chart-keys.ts";
 import { fullSpan, LaneChart } from "./lane-chart.ts";
+import { colorChoice, orderChoice } from "./lane-choices.ts";
 
 export function compareView(app: Viewer): View {
   const first = prepare(app.timeline!);
@@ -77,20 +77,8 @@ export function compareView(app: Viewer): View {
     }
   }
 
-  const color = new Choice<ColorMode>(
-    "Colour",
-    COLOR_MODES.map((mode) => [mode, COLOR_LABELS[mode]] as const),
-    (mode) => app.set({ color: mode }),
-  );
-  const sort = new Choice<Sort>(
-    "Order",
-    [
-      ["sm", "SM"],
-      ["finish", "Finish"],
-      ["load", "Load"],
-    ],
-    (order) => app.set({ sort: order }),
-  );
+  const color = colorChoice(app);
+  const sort = orderChoice(app);
   const picker = h("select", { class: "picker", "aria-label": "Second timeline" });
   app.documents.forEach((document, i) => {
     if (document.type === "timeline" && i !== app.state.doc) {

@@ -3,8 +3,8 @@
 
 import { laneLabel } from "../../src/lanes.ts";
 import { KINDS } from "../documents/timeline.ts";
-import { COLOR_LABELS, COLOR_MODES, type ColorMode, requestName } from "../draw/classes.ts";
-import type { RowMode, Sort } from "../draw/lane-layout.ts";
+import { requestName } from "../draw/classes.ts";
+import type { RowMode } from "../draw/lane-layout.ts";
 import { timelineExports } from "../export/timeline-exports.ts";
 import { duration, integer, percent, plural, times } from "../format.ts";
 import { sliceFacts, sliceTitle } from "../model/describe-slice.ts";
@@ -18,6 +18,7 @@ import { Tooltip } from "../ui/tooltip.ts";
 import type { SearchResult, View, Viewer } from "../viewer.ts";
 import { chartKey } from "./chart-keys.ts";
 import { fullSpan, LaneChart } from "./lane-chart.ts";
+import { colorChoice, orderChoice } from "./lane-choices.ts";
 import { SidePanel } from "./side-panel.ts";
 import { TextTable } from "./text-table.ts";
 
@@ -60,11 +61,7 @@ export function occupancyView(app: Viewer): View {
   );
   const side = new SidePanel(app, prepared);
   const table = new TextTable(app, prepared);
-  const color = new Choice<ColorMode>(
-    "Colour",
-    COLOR_MODES.map((mode) => [mode, COLOR_LABELS[mode]] as const),
-    (mode) => app.set({ color: mode }),
-  );
+  const color = colorChoice(app);
   const group = new Choice<RowMode>(
     "Rows",
     [
@@ -73,15 +70,7 @@ export function occupancyView(app: Viewer): View {
     ],
     (mode) => app.set({ group: mode, rows: [1, 0] }),
   );
-  const sort = new Choice<Sort>(
-    "Order",
-    [
-      ["sm", "SM"],
-      ["finish", "Finish"],
-      ["load", "Load"],
-    ],
-    (order) => app.set({ sort: order }),
-  );
+  const sort = orderChoice(app);
   const legend = h("ul", { class: "legend", "aria-label": "Colours" });
   const live = h("p", { class: "visually-hidden", "aria-live": "polite" });
 

@@ -5,18 +5,12 @@ import { scaleLinear } from "d3-scale";
 import type { Row } from "../documents/sweep.ts";
 import { FONT, uiScale } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
-import type { MarkClass } from "../draw/point-marks.ts";
 import { type Measure, type Sweep, valueText } from "../model/sweep.ts";
 import { h, s } from "../ui/dom.ts";
-import { axis } from "./scatter.ts";
+import { axis, type MarkedRows } from "./scatter.ts";
 
-export interface ParallelInput {
-  readonly palette: Palette;
+export interface ParallelInput extends MarkedRows {
   readonly measures: readonly Measure[];
-  readonly rows: readonly Row[];
-  readonly classOf: (row: Row) => MarkClass;
-  readonly keepsLimits: (row: Row) => boolean;
-  readonly onFront: ReadonlySet<number>;
 }
 
 interface Column {
@@ -28,6 +22,10 @@ interface Column {
 
 const MARGIN = { top: 26, right: 64, bottom: 10, left: 64 };
 const REACH = 12;
+/** Height of a line of a heading. */
+const LINE = 13;
+/** Mean width of a bold letter of 11 px in the widest of the fonts. */
+const LETTER = 6.4;
 
 export class ParallelAxes {
   readonly element: HTMLElement;
@@ -99,14 +97,17 @@ export class ParallelAxes {
   #build(input: ParallelInput, width: number, height: number): void {
     const { palette, rows, classOf, keepsLimits, onFront } = input;
     const ui = uiScale();
-    const [top, bottom] = [MARGIN.top * ui, height - MARGIN.bottom];
+    const names = [...this.#sweep.paths, ...input.measures.map(({ name }) => name)];
+    const placeOf = scaleLinear()
+      .domain([0, Math.max(names.length - 1, 1)])
+      .range([MARGIN.left * ui, width - MARGIN.right * ui]);
+    const headings = names.map((name) => headingLines(name, placeOf(1) - placeOf(0), ui));
+    const lines = Math.max(...headings.map((heading) => heading.length));
+    const [top, bottom] = [(MARGIN.top + (lines - 1) * LINE) * ui, height - MARGIN.bottom];
     const columns = [
       ...this.#sweep.paths.map((path) => this.#field(path, top, bottom)),
       ...input.measures.map((measure) => measured(measure, rows, top, bottom)),
     ];
-    const placeOf = scaleLinear()
-      .domain([0, Math.max(columns.length - 1, 1)])
-      .range([MARGIN.left * ui, width - MARGIN.right * ui]);
     this.#lines = rows.flatMap((row) => {
       const points = columns.map((column, i) => [placeOf(i), column.at(row)] as const);
       return points.every((point): point is readonly [number, number] => point[1] !== undefined)
@@ -141,13 +142,14 @@ export class ParallelAxes {
       }
     }
     columns.forEach((column, i) => {
-      this.#column(column, placeOf(i), i === columns.length - 1, palette, top, bottom, ui);
+      this.#column(column, headings[i]!, placeOf(i), i === columns.length - 1, palette, top, bottom, ui);
     });
     this.#stage.replaceChildren(this.svg, this.#strong);
   }
 
   #column(
     { name, ticks, limit }: Column,
+    heading: readonly string[],
     x: number,
     isLast: boolean,
     palette: Palette,
@@ -165,8 +167,9 @@ export class ParallelAxes {
       s("line", { x1: x, x2: x, y1: top, y2: bottom, stroke: palette.muted, "stroke-width": 1 }),
       s(
         "text",
-        { x, y: top - 12 * ui, "text-anchor": "middle", "font-weight": 600, fill: palette.text, ...clear },
-        name,
+        { "text-anchor": "middle", "font-weight": 600, fill: palette.text, ...clear },
+        s("title", {}, name),
+        ...heading.map((line, i) => s("tspan", { x, y: top - (12 + (heading.length - 1 - i) * LINE) * ui }, line)),
       ),
     );
     if (limit !== undefined) {
@@ -202,6 +205,23 @@ export class ParallelAxes {
       ticks: values.length > 24 ? [] : values.map((text, i) => ({ y: y(i), text })),
     };
   }
+}
+
+/** A name in one line, or where that is wider than the space of its axis in two: `speculative`, `Tokens`. */
+function headingLines(name: string, room: number, ui: number): string[] {
+  const letters = Math.max(3, Math.floor((room - 6) / (LETTER * ui)));
+  if (name.length <= letters) return [name];
+  const words = name.split(/(?<=[a-z])(?=[A-Z])|(?<=[ .])/);
+  const lengthOf = (count: number): number => words.slice(0, count).join("").length;
+  const cuts = words.slice(1).map((_, i) => i + 1);
+  const cut = cuts.reduce(
+    (best, at) => (Math.abs(2 * lengthOf(at) - name.length) < Math.abs(2 * lengthOf(best) - name.length) ? at : best),
+    cuts[0] ?? 1,
+  );
+  return [words.slice(0, cut).join(""), words.slice(cut).join("")]
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .map((line) => (line.length <= letters ? line : `${line.slice(0, letters - 1)}…`));
 }
 
 function measured(measure: Measure, rows: readonly Row[], top: number, bottom: number): Column {

@@ -9,14 +9,18 @@ import type { MarkClass } from "../draw/point-marks.ts";
 import { frontOf, type Measure } from "../model/sweep.ts";
 import { h, s } from "../ui/dom.ts";
 
-export interface ScatterInput {
+/** Configurations, and how each is marked. */
+export interface MarkedRows {
   readonly palette: Palette;
-  readonly x: Measure;
-  readonly y: Measure;
   readonly rows: readonly Row[];
   readonly classOf: (row: Row) => MarkClass;
   readonly keepsLimits: (row: Row) => boolean;
   readonly onFront: ReadonlySet<number>;
+}
+
+export interface ScatterInput extends MarkedRows {
+  readonly x: Measure;
+  readonly y: Measure;
   readonly smallest: ReadonlySet<number>;
 }
 
@@ -112,7 +116,7 @@ export class Scatter {
     const frame = { left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom };
     this.#beyond(input, frame, toX, toY);
     this.#axes(input, frame, toX, toY, ui);
-    this.#limits(input, frame, toX, toY);
+    const limitNames = this.#limits(input, frame, toX, toY);
     if (rows.length === 0) {
       const middle = { x: width / 2, y: height / 2, fill: palette.muted, "text-anchor": "middle" };
       this.svg.append(s("text", middle, "nothing to show"));
@@ -123,6 +127,7 @@ export class Scatter {
       for (const place of this.#placed)
         if (input.onFront.has(place.row.configuration) === large) this.#mark(input, place);
     }
+    this.svg.append(...limitNames);
     this.#label(input, frame, ui);
     this.#stage.replaceChildren(this.svg, this.#rings);
   }
@@ -180,25 +185,25 @@ export class Scatter {
     }
   }
 
-  #limits({ palette, x, y }: ScatterInput, frame: Frame, toX: Axis, toY: Axis): void {
+  /** Draws the lines; their names are for later, above the marks. */
+  #limits({ palette, x, y }: ScatterInput, frame: Frame, toX: Axis, toY: Axis): SVGTextElement[] {
     const { left, right, top, bottom } = frame;
     const line = { stroke: palette.bound, "stroke-width": 1.5, "stroke-dasharray": "5 4" };
     const text = { fill: palette.bound, "font-weight": 600 };
     const clear = { "paint-order": "stroke", stroke: palette.background, "stroke-width": 3 };
+    const names: SVGTextElement[] = [];
     if (y.limit !== undefined) {
       const at = toY.at(y.limit);
-      this.svg.append(
-        s("line", { x1: left, x2: right, y1: at, y2: at, ...line }),
-        s("text", { x: right - 4, y: at - 5, "text-anchor": "end", ...text, ...clear }, `limit ${y.tick(y.limit)}`),
-      );
+      this.svg.append(s("line", { x1: left, x2: right, y1: at, y2: at, ...line }));
+      const place = { x: right - 4, y: at - 5, "text-anchor": "end" };
+      names.push(s("text", { ...place, ...text, ...clear }, `limit ${y.tick(y.limit)}`));
     }
     if (x.limit !== undefined) {
       const at = toX.at(x.limit);
-      this.svg.append(
-        s("line", { x1: at, x2: at, y1: top, y2: bottom, ...line }),
-        s("text", { x: at + 5, y: bottom - 6, ...text, ...clear }, `limit ${x.tick(x.limit)}`),
-      );
+      this.svg.append(s("line", { x1: at, x2: at, y1: top, y2: bottom, ...line }));
+      names.push(s("text", { x: at + 5, y: bottom - 6, ...text, ...clear }, `limit ${x.tick(x.limit)}`));
     }
+    return names;
   }
 
   /** Steps along the points that none beats in these two measures. */

@@ -52,8 +52,8 @@ export class SweepTables {
   facts(row: Row): Fact[] {
     const { misses, metrics } = row;
     const { cost, document } = this.#sweep;
-    const excess = (miss: { value: number | null; limit: number }): string =>
-      miss.value === null || miss.limit === 0 ? "" : ` (${times(miss.value / miss.limit)})`;
+    const excess = ({ metric, value, limit }: NonNullable<Row["misses"]>[number]): string =>
+      value === null ? "" : ` (${limit === 0 ? metricText(metric, value) : times(value / limit)})`;
     return [
       ...(cost.key === "gpus" ? [] : [[cost.name, shown(cost, row)] as const]),
       ["GPUs", row.gpus === null ? "–" : integer(row.gpus)],
@@ -154,10 +154,15 @@ export class SweepTables {
       const rows = configurations.map((configuration) => rowOf.get(configuration)).filter((row) => row !== undefined);
       const [row] = rows;
       if (row === undefined) return null;
-      const keeps = rows.every(({ misses }) => misses === null || misses.length === 0);
+      const missed = new Set(rows.flatMap(({ misses }) => (misses ?? []).map(({ metric }) => metricName(metric))));
+      const keeps = missed.size === 0;
       const notes = [
         ...(rows.length > 1 ? [`worst of ${integer(rows.length)}`] : []),
-        ...(smallest.has(row.configuration) ? ["smallest within limits"] : keeps ? [] : ["misses a limit"]),
+        ...(smallest.has(row.configuration)
+          ? ["smallest within limits"]
+          : keeps
+            ? []
+            : [`misses ${[...missed].join(", ")}`]),
       ];
       return h(
         "li",

@@ -109,13 +109,14 @@ export function sweepView(app: Viewer): View {
     const { group, completed, smallest, onFront } = summarised;
     const { limits, counts } = document;
     const best = completed.find(({ configuration }) => smallest.has(configuration));
-    const nearest = best ?? nearestMiss(completed);
+    const nearest = best ?? (limits === null ? undefined : sweep.nearest(completed));
+    const turnsAway = completed.every(({ misses }) => misses?.some(({ metric }) => metric === "rejectedShare"));
     const tone = best !== undefined ? "good" : limits !== null ? "bad" : "";
     const headline =
       best !== undefined
         ? `Smallest within limits: ${sweep.describe(best.fields)}`
         : limits !== null
-          ? `No deployment of ${integer(group.deployments)} keeps the limits`
+          ? `No deployment of ${integer(group.deployments)} keeps the limits${turnsAway ? ": each rejects requests" : ""}`
           : `${integer(group.front.length)} of ${plural(group.deployments, "deployment")} on the front`;
     const notes = [
       document.title,
@@ -148,15 +149,6 @@ export function sweepView(app: Viewer): View {
               }),
             ]),
       ),
-    );
-  }
-
-  /** Without limits: none. */
-  function nearestMiss(rows: readonly Row[]): Row | undefined {
-    if (document.limits === null) return undefined;
-    return rows.reduce<Row | undefined>(
-      (best, row) => (best === undefined || sweep.excess(row) < sweep.excess(best) ? row : best),
-      undefined,
     );
   }
 

@@ -270,7 +270,14 @@ export function drawLimit(frame: Frame, value: number, label: string): void {
   context.lineTo(right, at);
   context.stroke();
   context.setLineDash([]);
-  context.fillStyle = palette.bound;
+  // On ground of its own: the label is read where marks are densest.
   context.textAlign = "right";
-  context.fillText(label, right - 4 * ratio, at - 7 * ratio);
+  const [x, middle] = [right - 4 * ratio, at - 8 * ratio];
+  context.globalAlpha = 0.85;
+  context.fillStyle = palette.background;
+  const width = context.measureText(label).width + 6 * ratio;
+  context.fillRect(x - width + 3 * ratio, middle - 6.5 * ratio, width, 13 * ratio);
+  context.globalAlpha = 1;
+  context.fillStyle = palette.bound;
+  context.fillText(label, x, middle);
 }

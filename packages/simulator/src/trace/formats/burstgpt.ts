@@ -7,10 +7,12 @@ export const burstgpt: CsvFormat = {
   title: "BurstGPT (CSV of 6 or 8 columns)",
   kind: "csv",
   columns: ["Timestamp", "Model", "Request tokens", "Response tokens"],
-  parse: (cell) => ({
-    timeUs: timeIn(1e6, "Timestamp", cell("Timestamp")),
-    inputTokens: tokenCount("Request tokens", cell("Request tokens")),
-    outputTokens: tokenCount("Response tokens", cell("Response tokens")),
-  }),
-  hasFailed: (cell) => cell("Response tokens") === "0",
+  parse: (cell) =>
+    cell("Response tokens") === "0"
+      ? undefined
+      : {
+          timeUs: timeIn(1e6, "Timestamp", cell("Timestamp")),
+          inputTokens: tokenCount("Request tokens", cell("Request tokens")),
+          outputTokens: tokenCount("Response tokens", cell("Response tokens")),
+        },
 };
