@@ -1,4 +1,5 @@
-// Writes the measured part of README.md and its picture from packages/cuda-executor/results/h100-bench.json. No GPU is needed.
+// Writes the measured part of README.md and its picture from what `run.sh bench` wrote to packages/cuda-executor/results:
+// h100-bench.json, and h100-bench-auto.json, where batches with tall query tiles are planned with `auto`. No GPU is needed.
 //
 //   node scripts/hardware.mjs [--check]
 
@@ -8,7 +9,7 @@ import { hardware } from "./drawings/hardware.mjs";
 const ROOT = new URL("../", import.meta.url);
 const README = new URL("README.md", ROOT);
 const PICTURE = new URL("docs/images/hardware-decode.svg", ROOT);
-const RESULTS = new URL("packages/cuda-executor/results/h100-bench.json", ROOT);
+const RESULTS = new URL("packages/cuda-executor/results/", ROOT);
 
 const SIZES = [
   { name: "KV of 200 MB and more", from: 200e6, to: Number.POSITIVE_INFINITY },
@@ -23,7 +24,8 @@ const SECTIONS = [
   { section: "prefill", name: "prefill" },
 ];
 
-const { machine, rows } = JSON.parse(readFileSync(RESULTS, "utf8"));
+const { machine, rows } = JSON.parse(readFileSync(new URL("h100-bench.json", RESULTS), "utf8"));
+const withAuto = JSON.parse(readFileSync(new URL("h100-bench-auto.json", RESULTS), "utf8"));
 const decode = rows.filter((row) => row.section === "decode");
 const block = /<!-- hardware -->\n[\s\S]*?<!-- end -->/;
 const before = readFileSync(README, "utf8");
@@ -38,12 +40,12 @@ function tables() {
         decode.filter(({ kvBytes }) => kvBytes >= from && kvBytes < to),
       ),
     ),
-    ...SECTIONS.map(({ section, name }) =>
-      summary(
-        name,
-        rows.filter((row) => row.section === section),
-      ),
-    ),
+    ...SECTIONS.flatMap(({ section, name }) => [
+      summary(name, inSection(rows, section)),
+      ...(hasSection(withAuto.rows, section)
+        ? [summary(`${name}, planned with \`auto\``, inSection(withAuto.rows, section))]
+        : []),
+    ]),
   ];
   const skewed = decode.find(
     (row) => row.case === "dec_b64_128k_63x512" && row.heads === "32/8" && row.pageSize === 16,
@@ -57,6 +59,14 @@ function tables() {
     `The batch above (1 × 131,072 and 63 × 512): **${skewed.us.toFixed(1)} µs**, floor ${skewed.floorUs.toFixed(1)} µs, FlashInfer's fastest kernel ${skewed.bestFlashInferUs.toFixed(1)} µs.`,
     `Measured on one ${device}, driver ${driver}, at commit ${commit} on ${date.slice(0, 10)}.`,
   ].join("\n");
+}
+
+function inSection(rows, section) {
+  return rows.filter((row) => row.section === section);
+}
+
+function hasSection(rows, section) {
+  return rows.some((row) => row.section === section);
 }
 
 function summary(name, cases) {

@@ -1,18 +1,21 @@
 // One job, planned by `invariant` on three and on four workers: the same tree, finished from other nodes.
 
 import { Header } from "@isochron/planner";
-import { canonicalNodeSize } from "../../packages/planner/dist/canonical-tree.js";
+import { canonicalNodeSize, chunkUnits } from "../../packages/planner/dist/canonical-tree.js";
 import { piecesByWorker, planOf, WIDTH } from "./plans.mjs";
 import { COLOURS, drawing, rect, text } from "./svg.mjs";
 
-const CHUNKS = 11;
+/** Eleven chunks: eight of a unit and three of two units. */
+const UNITS = 14;
+const ROWS = 4;
 
-/** Ranges of chunks of the plan's pieces, in KV order. */
-function chunkRanges(workers) {
-  const kvLen = CHUNKS * 256;
-  const plan = planOf("invariant", { qoLens: [1], kvLens: [kvLen] }, workers);
+const chunkAt = (unit) => (unit < 8 ? unit : 4 + unit / 2);
+
+/** Ranges of units of the plan's pieces, in KV order. */
+function unitRanges(workers) {
+  const plan = planOf("invariant", { qoLens: [1], kvLens: [UNITS * 128] }, workers);
   const grid = plan.header[Header.mergeGridTokens];
-  if (grid !== 256) throw new Error(`the drawing is made for a grid of 256 tokens, the planner has ${grid}`);
+  if (grid !== 128) throw new Error(`the drawing is made for units of 128 tokens, the planner has ${grid}`);
   const ranges = piecesByWorker(plan)
     .flat()
     .map(({ from, to }) => [(from * 64) / grid, (to * 64) / grid]);
@@ -21,14 +24,14 @@ function chunkRanges(workers) {
 
 export function invariance() {
   const levels = 4;
-  const x = (chunk) => 40 + chunk * 73;
+  const x = (unit) => 40 + unit * 57;
   const y = (level, top) => top + (levels - level) * 36;
   const tree = (top, workers) => {
-    const { ranges, slots } = chunkRanges(workers);
+    const { ranges, slots } = unitRanges(workers);
     const owned = new Map();
     ranges.forEach(([from, to], worker) => {
       for (let at = from; at < to; ) {
-        const size = canonicalNodeSize(at, to);
+        const size = canonicalNodeSize(at, to, ROWS);
         owned.set(`${Math.log2(size)}/${at}`, worker);
         at += size;
       }
@@ -37,14 +40,15 @@ export function invariance() {
     // A node that has no chunk on its right is its left half: it costs nothing and is not drawn.
     const draw = (level, from, owner) => {
       const size = 2 ** level;
-      if (from >= CHUNKS) return [];
-      if (level > 0 && from + size / 2 >= CHUNKS) return draw(level - 1, from, owner);
+      if (from >= UNITS) return [];
+      if (level > 0 && from + size / 2 >= UNITS) return draw(level - 1, from, owner);
       const holder = owner ?? owned.get(`${level}/${from}`);
       const isState = owner === undefined && holder !== undefined;
       const [fill, ink] = holder === undefined ? [undefined, undefined] : COLOURS[[0, 1, 3, 2, 5][holder]];
-      const to = Math.min(CHUNKS, from + size);
+      const to = Math.min(UNITS, from + size);
       const [left, width] = [x(from) + 2, x(to) - x(from) - 4];
-      const label = level === 0 ? String(from) : `${from} – ${to - 1}`;
+      const isChunk = size === chunkUnits(from, ROWS);
+      const label = isChunk ? String(chunkAt(from)) : `${chunkAt(from)} – ${Math.floor(chunkAt(to - 1))}`;
       const box =
         fill === undefined
           ? rect(left, y(level, top), width, 26, "box", ' rx="3" stroke-dasharray="4 3"')
@@ -52,7 +56,7 @@ export function invariance() {
       const words = isState
         ? `  <text x="${left + width / 2}" y="${y(level, top) + 17.5}" text-anchor="middle" class="strong" style="fill: ${ink}">${label}</text>`
         : text(left + width / 2, y(level, top) + 17.5, label, { anchor: "middle", of: "quiet" });
-      if (level === 0) return [box, words];
+      if (isChunk) return [box, words];
       return [box, words, draw(level - 1, from, holder), draw(level - 1, from + size / 2, holder)];
     };
     return draw(levels, 0, undefined);

@@ -2,6 +2,7 @@ import type { AttentionBatch, AttentionShape, AttentionTensors, Device, Plan, Po
 import { budgetFor, createPlanner, H100_SXM, Header, MissingLimitError, Piece, runPlan } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { chunkEnd, chunkStart } from "../../packages/planner/src/canonical-tree.ts";
 import { attentionShapes, batches, CASES, devices, LLAMA_8B, randomNumbers } from "./support.ts";
 
 describe("invariant", () => {
@@ -22,9 +23,32 @@ describe("invariant", () => {
           expect(among.tiles).toEqual(alone.tiles);
           expect(among.grid).toBe(alone.grid);
           expect(among.order).toBe(alone.order);
-          for (const cut of [...alone.cuts, ...among.cuts]) expect(cut % alone.grid).toBe(0);
+          const { grid } = alone;
+          const rows = (request.qoLens[0]! * attention.queryHeads) / attention.kvHeads;
+          for (const cut of [...alone.cuts, ...among.cuts]) {
+            expect(chunkStart(cut, grid, rows)).toBe(cut);
+          }
         },
       ),
+      { numRuns: CASES },
+    );
+  });
+
+  test("has chunks of 128 tokens, of 256 behind 1,024 and of a 64th behind 32,768; coarser ones for taller tiles", () => {
+    const starts = (rows: number, from: number, count: number): number[] => {
+      const chunks = [from];
+      while (chunks.length < count) chunks.push(chunkEnd(chunks.at(-1)!, 128, rows));
+      return chunks;
+    };
+    expect(starts(16, 768, 5)).toEqual([768, 896, 1024, 1280, 1536]);
+    expect(starts(16, 32_256, 5)).toEqual([32_256, 32_512, 32_768, 33_280, 33_792]);
+    expect(starts(17, 0, 7)).toEqual([0, 4096, 8192, 12_288, 16_384, 24_576, 32_768]);
+    fc.assert(
+      fc.property(fc.nat(0x7fff_ff00), fc.constantFrom(1, 16, 17, 4096), (token, rows) => {
+        const [start, end] = [chunkStart(token, 128, rows), chunkEnd(token, 128, rows)];
+        expect(start <= token && token < end && start % (end - start) === 0).toBe(true);
+        expect(chunkStart(end, 128, rows)).toBe(end);
+      }),
       { numRuns: CASES },
     );
   });
@@ -49,10 +73,10 @@ describe("invariant", () => {
     expect(() => budgetFor({ ...limits, policy: "invariant" })).toThrow(/add maxKvTokens/);
     const slots = (maxKvTokens: number): number =>
       budgetFor({ ...limits, policy: "invariant", maxKvTokens }).capacities.partialSlots;
-    // One chunk is never cut; two chunks leave a state each; 512 chunks at most 2·9 of them for a piece.
-    expect(slots(256)).toBe(0);
-    expect(slots(512)).toBe(2 * 263 * 2);
-    expect(slots(131_072)).toBe(2 * 263 * 18);
+    // One chunk is never cut; two chunks leave a state each; 1,024 units at most 10 sizes going up and 7 going down.
+    expect(slots(128)).toBe(0);
+    expect(slots(256)).toBe(2 * 263 * 2);
+    expect(slots(131_072)).toBe(2 * 263 * 17);
   });
 });
 

@@ -201,8 +201,8 @@ describe("shared prefixes", () => {
       return Array.from(plan.groupRanges.subarray(0, 2 * plan.groupCount));
     };
     expect(rangesOf("balanced")).toEqual([0, 720]);
-    expect(rangesOf("invariant")).toEqual([0, 512]);
-    const short = plant([{ ...tree, pages: 15 }]);
+    expect(rangesOf("invariant")).toEqual([0, 640]);
+    const short = plant([{ ...tree, pages: 7 }]);
     expect(createPlanner({ attention: LLAMA_8B, device: eager }).plan(short).groupCount).toBe(1);
     expect(createPlanner({ attention: LLAMA_8B, device: eager, policy: "invariant" }).plan(short).groupCount).toBe(0);
   });

@@ -48,7 +48,7 @@ interface CudaStatusItem {
 
 export interface CudaExecutor extends Executor {
   /** The device as the planner needs it for a shape. */
-  plannerDevice(attention: AttentionShape, policy?: PolicyName): Device;
+  plannerDevice(attention: AttentionShape): Device;
   execute(plan: Plan, tensors: AttentionTensors, options?: { readonly timeline?: boolean }): Promise<Execution>;
 }
 

@@ -129,7 +129,7 @@ async function runBatch(
   policy: PolicyName = "balanced",
 ): Promise<Comparison> {
   const { executor } = context;
-  const planner = createPlanner({ attention, device: executor.plannerDevice(attention, policy), policy });
+  const planner = createPlanner({ attention, device: executor.plannerDevice(attention), policy });
   const plan = planner.plan(batch);
   const pages = pagesOf(batch, attention.pageSize) + 3;
   const bed = await Bed.create(

@@ -35,6 +35,8 @@ const SUBJECTS: readonly Subject[] = [
   { attention: SHAPE, qoLen: 1, kvLen: 1023 },
   { attention: SHAPE, qoLen: 4, kvLen: 9_000 },
   { attention: SHAPE, qoLen: 300, kvLen: 5_000 },
+  { attention: SHAPE, qoLen: 200, kvLen: 30_000 },
+  { attention: { ...SHAPE, headDim: 256, queryHeads: 16 }, qoLen: 90, kvLen: 14_000 },
   { attention: { ...SHAPE, mask: { kind: "sliding-window", window: 3_333 } }, qoLen: 3, kvLen: 12_345 },
   { attention: { ...SHAPE, headDim: 64, dtype: "fp16", kvDtype: "fp16", sinks: true }, qoLen: 1, kvLen: 16_000 },
   { attention: { ...SHAPE, headDim: 256, queryHeads: 16, softCap: 30 }, qoLen: 2, kvLen: 7_777 },
@@ -51,7 +53,7 @@ export async function invariance(context: CheckContext): Promise<void> {
   let split = 0;
   for (const [s, { attention, qoLen, kvLen }] of SUBJECTS.entries()) {
     const { queryHeads, headDim, pageSize } = attention;
-    const device = executor.plannerDevice(attention, "invariant");
+    const device = executor.plannerDevice(attention);
     const pages = Math.max(PAGES, Math.ceil(kvLen / pageSize) + 100);
     const bed = await Bed.create(executor, attention, pages, QUERY_TOKENS, false, context.seed + s);
     const own = Array.from(permutation(pages, random).slice(0, Math.ceil(kvLen / pageSize)));

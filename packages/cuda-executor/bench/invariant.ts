@@ -37,7 +37,7 @@ for (const heads of values.heads.split(",")) {
       for (const one of (cases.get(kind) ?? []).filter(({ id }) => id.includes(values.match))) {
         const cold = await coldCase(executor, pool, attention, one, kind === "prefill" ? 3 : 128);
         const measure = async (policy: PolicyName): Promise<{ us: number; slots: number; workspaceBytes: number }> => {
-          const device = executor.plannerDevice(attention, policy);
+          const device = executor.plannerDevice(attention);
           const plan = createPlanner({ attention, device, policy }).plan(one);
           const graph = executor.capture(plan, cold.layers);
           const times = (await graph.time(plan, WARM_UPS, Number(values.repetitions))).sort();

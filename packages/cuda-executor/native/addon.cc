@@ -382,7 +382,6 @@ Napi::Value launch(const Napi::CallbackInfo& info) {
     const Bytes plan = bytesOf(info[1], "plan");
     auto binding = std::make_shared<Binding>(bindingOf(info[2].As<Napi::Object>()));
     session->requireBinding(*binding);
-    session->prepareBinding(*binding);
     if (!session->upload(planWords(plan), plan.length, {binding->pageTableLength, binding->queryTokens})) return env.Null();
     auto watch = std::make_shared<Stopwatch>(session->context);
     watch->start();
@@ -400,7 +399,6 @@ Napi::Value trace(const Napi::CallbackInfo& info) {
     const Bytes plan = bytesOf(info[1], "plan");
     auto binding = std::make_shared<Binding>(bindingOf(info[2].As<Napi::Object>()));
     session->requireBinding(*binding);
-    session->prepareBinding(*binding);
     if (!session->upload(planWords(plan), plan.length, {binding->pageTableLength, binding->queryTokens})) return env.Null();
     session->prepareTrace(planWords(plan));
     auto watch = std::make_shared<Stopwatch>(session->context);

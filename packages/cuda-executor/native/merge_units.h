@@ -140,11 +140,12 @@ inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t starters,
 
 /**
  * Lists the units of a checked plan behind each other at `out` + capacity − count, by worker, and tells the workers. Returns their
- * number. `lastMerges`: whoever writes a worker's last piece also ends that worker. Sets `needsList` where a unit's sources are
- * not two runs of slots.
+ * number. `lastMerges`: whoever writes a worker's last piece also ends that worker. `describe` completes a merge's unit with where
+ * its sources are. Sets `needsList` where that is a list.
  */
+template <class Describe>
 inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity, bool lastMerges,
-                              WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, bool& needsList) {
+                              WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, Describe&& describe, bool& needsList) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount], coarseness = coarsenessOf(plan);
   findFinishers(plan, pieces, table, scratch);
   scratch.units.clear();
@@ -165,7 +166,7 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
         const int32_t* m = plan.merge(i);
         const int32_t queryStart = plan.request(m[merge::request])[request::queryStart];
         MergeUnit common{j, job.arrivals, byLast ? 0 : jobUnits, i, queryStart, m[merge::head], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-        describeSources(plan, m, common);
+        describe(m, common);
         needsList |= common.list >= 0;
         forEachUnit(m, common, coarseness, [&](const MergeUnit& unit) {
           for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <vector>
 
+#include "canonical_units.h"
 #include "merge_units.h"
 #include "plan_records.h"
 #include "plan_view.h"
@@ -44,59 +45,9 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
 /** Kept between plans so that building an image allocates nothing. */
 struct ImageScratch {
   std::vector<int32_t> slotLastJob, slotJobCount;
-  /** Canonical trees: first chunk of each slot's node; and whether the slot is the first of a piece's head. */
-  std::vector<int32_t> slotChunk;
-  std::vector<uint8_t> slotIsFirst;
+  NodePlaces nodes;  // of canonical trees
   UnitScratch units;
 };
-
-/** Canonical trees: where each slot's node begins, and which slots announce that a piece's head is done. */
-inline void locateNodes(const PlanView& plan, ImageScratch& scratch) {
-  const int32_t slots = plan[header::partialSlotCount], grid = plan[header::mergeGridTokens];
-  scratch.slotChunk.assign(slots, 0);
-  scratch.slotIsFirst.assign(slots, 0);
-  for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
-    const int32_t* p = plan.piece(i);
-    int32_t slot = p[piece::slot];
-    if (slot < 0) continue;
-    const int32_t states = partialStates(plan, p), end = (p[piece::kvEnd] + grid - 1) / grid;
-    for (int h = 0; h < p[piece::headCount]; h++) {
-      scratch.slotIsFirst[slot] = 1;
-      int32_t chunk = p[piece::kvStart] / grid;
-      for (int s = 0; s < states; s++, slot++) {
-        int32_t size = 1;
-        while (chunk % (2 * size) == 0 && chunk + 2 * size <= end) size *= 2;
-        scratch.slotChunk[slot] = chunk;
-        chunk += size;
-      }
-    }
-  }
-}
-
-/**
- * How the sources of a merge fold into the canonical tree: a Cartesian tree over the levels at which neighbours meet. The
- * levels on the stack fall strictly, whatever a hostile plan lists, so it is never deeper than 14 nodes.
- */
-inline void listFolds(const PlanView& plan, const ImageScratch& scratch, const int32_t* m, SourceRecord* sources) {
-  int32_t stack[64];
-  int depth = 0;
-  auto meets = [](int32_t a, int32_t b) {
-    int level = -1;
-    for (uint32_t x = uint32_t(a ^ b); x != 0; x >>= 1) level++;
-    return level;
-  };
-  for (int s = m[merge::sourceStart]; s < m[merge::sourceEnd]; s++) {
-    int32_t folds = 0;
-    stack[depth++] = scratch.slotChunk[plan.source(s)[merge_source::slot]];
-    const bool isLast = s + 1 == m[merge::sourceEnd];
-    const int32_t next = isLast ? 0 : scratch.slotChunk[plan.source(s + 1)[merge_source::slot]];
-    while (depth > 1 && (isLast || meets(stack[depth - 2], stack[depth - 1]) <= meets(stack[depth - 1], next))) {
-      depth--;
-      folds++;
-    }
-    sources[s].slotRow |= folds << 16;
-  }
-}
 
 /** What to copy: units, workers and pieces in one range, and the lists where some piece or unit needs them (else empty). */
 struct ImageUse {
@@ -117,7 +68,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
   auto* table = reinterpret_cast<WorkerRecord*>(out + at.workers);
 
   const bool isCanonical = plan[header::mergeOrder] == int(MergeOrder::canonicalTree);
-  if (isCanonical) locateNodes(plan, scratch);
+  if (isCanonical) locateNodes(plan, scratch.nodes);
   // Jobs of each slot, in CSR form: two passes over the merges, counting each (slot, job) pair once.
   scratch.slotLastJob.assign(slots, -1);
   scratch.slotJobCount.assign(slots + 1, 0);
@@ -128,7 +79,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
       const int32_t job = m[merge::splitJob];
       for (int s = m[merge::sourceStart]; s < m[merge::sourceEnd]; s++) {
         const int32_t slot = plan.source(s)[merge_source::slot];
-        if (scratch.slotLastJob[slot] == job || (isCanonical && scratch.slotIsFirst[slot] == 0)) continue;
+        if (scratch.slotLastJob[slot] == job || (isCanonical && scratch.nodes.isFirst[slot] == 0)) continue;
         scratch.slotLastJob[slot] = job;
         visit(slot, job);
       }
@@ -157,9 +108,6 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
                  m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], 0, 0};
   }
   std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
-  if (isCanonical) {
-    for (int i = 0; i < plan[header::mergeCount]; i++) listFolds(plan, scratch, plan.merge(i), sources);
-  }
 
   for (int g = 0; g < plan[header::groupCount]; g++) {
     int32_t row = 0;
@@ -203,9 +151,11 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
   }
   const int32_t capacity = int32_t(unitCapacity(plan.words));
   auto* units = reinterpret_cast<MergeUnit*>(out + at.units);
-  // Trees are finished by whoever comes last (invariant.cuh), which reads the lists.
-  const int32_t unitCount = isCanonical ? 0 : listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, needsLists);
-  needsLists |= isCanonical && slots > 0;
+  const auto describe = [&](const int32_t* m, MergeUnit& unit) {
+    describeSources(plan, m, unit);
+    if (isCanonical) describeTree(plan, scratch.nodes, m, sources, unit);
+  };
+  const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, describe, needsLists);
   const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(MergeUnit));
   const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
   return {start, end - start, at.jobs, needsLists ? at.total - at.jobs : 0};

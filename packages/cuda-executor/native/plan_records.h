@@ -47,7 +47,8 @@ constexpr int32_t kSlices = 4;
 struct ISOCHRON_DEVICE_ALIGN(16) MergeUnit {
   int32_t job, arrivals, units, merge;  // arrivals: slots that complete the job; units: those of the job, 0: whoever counts last does it
   int32_t queryStart, head, rowStart, rowCount;
-  int32_t sources, slice, rowOffset, reserved;  // slice: −1 for all columns; rowOffset: row of the merge
+  int32_t sources, slice, rowOffset;  // slice: −1 for all columns; rowOffset: row of the merge
+  uint32_t leaves;  // canonical trees: which leaves of a perfect tree of 32 the sources are (canonical_units.h); 0: folds are listed
   /**
    * Partial row of source s, row 0 of the merge: s × slotRows more than firstRow, from source firstRun on secondRow; or,
    * where list ≥ 0, what the source records from `list` on say.

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "chunk_grid.h"
+
 namespace isochron {
 
 #define ISOCHRON_HEADER_FIELDS(X)                                                                                      \
@@ -114,20 +116,18 @@ inline PlanOffsets planOffsets(const int32_t* words) {
 enum class MergeOrder : int { sequential = 0, canonicalTree = 1 };
 /** Tokens of a KV tile of the kernels; the chunks of a canonical tree are multiples of it. */
 constexpr int32_t kKernelTileTokens = 64;
-/** Chosen: trees of 2^12 chunks, a million KV tokens on the planner's grid of 256. */
-constexpr int32_t kMaxChunks = 4096;
+/** The merge grid of a piece: its request's, or that of each member of its group. */
+inline ChunkGrid chunkGrid(const PlanView& plan, const int32_t* piece) {
+  const int32_t owner = piece[piece::request];
+  const int32_t* r = plan.request(owner < 0 ? plan.groupMembers()[plan.groupIndptr()[-1 - owner]] : owner);
+  return ChunkGrid::of(plan[header::mergeGridTokens], int64_t(r[request::qoLen]) * plan[header::packedHeads]);
+}
 
 /** Partial states that one head of a piece leaves: one, or the canonical tree nodes that cover its chunks. */
 inline int32_t partialStates(const PlanView& plan, const int32_t* piece) {
-  if (plan[header::mergeOrder] != int(MergeOrder::canonicalTree) || piece[piece::request] < 0) return 1;
-  const int32_t grid = plan[header::mergeGridTokens];
-  int32_t at = piece[piece::kvStart] / grid, count = 0;
-  const int32_t end = (piece[piece::kvEnd] + grid - 1) / grid;
-  if (end <= at) return 1;
-  for (int32_t size; at < end; at += size, count++) {
-    for (size = 1; at % (2 * size) == 0 && at + 2 * size <= end;) size *= 2;
-  }
-  return count;
+  if (plan[header::mergeOrder] != int(MergeOrder::canonicalTree) || piece[piece::kvEnd] <= piece[piece::kvStart]) return 1;
+  const ChunkGrid grid = chunkGrid(plan, piece);
+  return grid.nodeCount(grid.startOf(piece[piece::kvStart]), grid.endOf(piece[piece::kvEnd] - 1));
 }
 
 /** Scratch of checkPlan, kept between plans so that a check allocates nothing. */
@@ -289,8 +289,7 @@ inline bool checkPlan(const int32_t* words, size_t bytes, const PlanLimits& limi
     }
     if (isCanonical) {
       // Nodes are counted from the piece's own range, which must therefore be the range that runs.
-      const int64_t last = plan.request(owner)[request::kvLen], most = int64_t(kMaxChunks) * words[header::mergeGridTokens];
-      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], last < most ? last : most);
+      ISOCHRON_REQUIRE("pieces.kvEnd", i, p[piece::kvEnd], p[piece::kvStart], plan.request(owner)[request::kvLen]);
     }
     if (p[piece::slot] == -1) continue;
     const int64_t states = int64_t(p[piece::headCount]) * partialStates(plan, p);

@@ -224,10 +224,9 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   context->check(prepare(h[header::headDim], h[header::dtype], tall), "preparing the kernel");
   // Persistent plans of a device all have the same workers; CTAs without any would only hold up the next launch.
   session->workers_ = h[header::launch] == 0 ? h[header::workers] : h[header::workerCapacity];
-  if (!session->canonical_) {
-    context->check(attentionIsResident(h[header::headDim], h[header::dtype], tall, session->workers_, &session->mergesHere_),
-                   "asking how many workers are resident");
-  }
+  const auto isResident = session->canonical_ ? canonicalIsResident : attentionIsResident;
+  context->check(isResident(h[header::headDim], h[header::dtype], tall, session->workers_, &session->mergesHere_),
+                 "asking how many workers are resident");
   session->context = context;
   session->layout_ = imageLayout(h);
   // A CTA that does two workers' pieces takes them in turn, whoever they belong to.
@@ -245,6 +244,12 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t),
                                  context->stream),
                  "clearing the progress");
+  if (session->canonical_) {
+    // Of each worker, or of both warpgroups of each CTA that does two workers' pieces.
+    const int64_t places = session->workers_ + session->workers_ % needs.workersPerCta;
+    session->nodes_ = context->allocate(places * (tall ? kTallSpilledRows : kSpilledRows) * (h[header::headDim] + 2) * 4);
+    session->workspaceBytes += session->nodes_->bytes;
+  }
   for (Slot& slot : session->slots_) {
     void* staging = nullptr;
     context->check(cudaMallocHost(&staging, session->layout_.total), "allocating pinned memory");
@@ -252,7 +257,7 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     std::memset(staging, 0, session->layout_.total);
     context->check(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "creating an event");
   }
-  session->workspaceBytes = session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes +
+  session->workspaceBytes += session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes +
                             session->progress_->bytes;
   return session;
 }
@@ -340,24 +345,6 @@ void Session::requireBinding(const Binding& b) const {
   if (header_[header::sinks] == 1) require("sinks", b.sinks, int64_t(header_[header::queryHeads]) * 4);
 }
 
-namespace {
-/** Levels of the tree over the longest request that a page table has room for. */
-int canonicalLevels(const Binding& b, const int32_t* h) {
-  const int64_t grid = h[header::mergeGridTokens];
-  const int64_t chunks = (b.pageTableLength * h[header::pageSize] + grid - 1) / grid;
-  int levels = 1;
-  while (levels < kCanonicalLevels && (int64_t(1) << levels) < chunks) levels++;
-  return levels;
-}
-}  // namespace
-
-void Session::prepareBinding(Binding& b) const {
-  if (!canonical_) return;
-  const int64_t rows = tall_ ? kCanonicalTileRows : 16;
-  const int64_t nodes = int64_t(header_[header::workerCapacity]) * canonicalLevels(b, header_);
-  b.nodes = context->allocate(nodes * rows * (header_[header::headDim] + 2) * 4);
-}
-
 void Session::launch(const Binding& b, bool dependent, bool timed) {
   context->requireUsable();
   context->makeCurrent();
@@ -395,8 +382,10 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.headStride = int32_t((b.headMajor ? pageSize * headDim : headDim) * 2);
   p.queryHeads = h[header::queryHeads];
   p.packedHeads = h[header::packedHeads];
+  p.packedHeadsReciprocal = uint32_t(std::min(UINT64_C(0xffffffff), (UINT64_C(1) << 32) / uint32_t(p.packedHeads)));
   p.groupSize = h[header::queryHeads] / h[header::kvHeads];
   p.pageSize = h[header::pageSize];
+  p.pageShift = (p.pageSize & (p.pageSize - 1)) == 0 ? __builtin_ctz(uint32_t(p.pageSize)) : -1;
   p.pages = int32_t(b.pages);
   p.pairs = h[header::workers] / 2;
   p.slotRows = h[header::slotRows];
@@ -412,8 +401,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.scaleOverSoftCap = softCap > 0.f ? 2.f * scale / softCap * log2e : 0.f;
   const int workers = workers_, dtype = h[header::dtype];
   if (canonical_) {
-    const CanonicalParams c{p, static_cast<float*>(b.nodes->pointer), h[header::mergeGridTokens], canonicalLevels(b, h),
-                            tall_ ? kCanonicalTileRows : 16};
+    const CanonicalParams c{p, static_cast<float*>(nodes_->pointer), h[header::mergeGridTokens], tall_ ? kTallSpilledRows : kSpilledRows};
     context->check(launchCanonical(int(headDim), dtype, tall_, timed, dependent, workers, c, context->stream),
                    "launching the attention kernel");
     return;
@@ -456,12 +444,6 @@ std::shared_ptr<Graph> Graph::capture(std::shared_ptr<Session> session, std::vec
     graph->limits_.pageTableLength = std::min(graph->limits_.pageTableLength, binding.pageTableLength);
     graph->limits_.queryTokens = std::min(graph->limits_.queryTokens, binding.queryTokens);
   }
-  // One launch's nodes are done with before the next one begins its pieces: the longest page table's room serves all.
-  auto longest = std::max_element(bindings.begin(), bindings.end(), [](const Binding& a, const Binding& b) {
-    return a.pageTableLength < b.pageTableLength;
-  });
-  session->prepareBinding(*longest);
-  for (Binding& binding : bindings) binding.nodes = longest->nodes;
   graph->bindings_ = std::move(bindings);
   context.check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
   cudaGraph_t recorded = nullptr;

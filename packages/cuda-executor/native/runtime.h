@@ -116,7 +116,6 @@ class Context : public std::enable_shared_from_this<Context> {
 /** Tensors of one launch. Strides are in elements; the same for key and value. */
 struct Binding {
   Memory query, key, value, output, lse, pageIndices, sinks;
-  Memory nodes;  // canonical trees: see CanonicalParams::spilled
   int64_t queryOffset = 0, outputOffset = 0, lseOffset = 0, keyOffset = 0, valueOffset = 0;  // elements
   int64_t pageIndexOffset = 0, pageTableLength = 0, queryTokens = 0, pages = 0;
   bool historyIsReady = true;
@@ -140,8 +139,6 @@ class Session : public std::enable_shared_from_this<Session> {
   /** Queues one launch of the plan that was uploaded last. */
   void launch(const Binding& binding, bool dependent, bool timed);
   void requireBinding(const Binding& binding) const;
-  /** Room for what launches of this binding keep on the device besides partial states. The binding owns it. */
-  void prepareBinding(Binding& binding) const;
   void prepareTrace(const int32_t* plan);
   Trace readTrace();
 
@@ -162,6 +159,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int workers_ = 0;          // of every launch
   int workersPerCta_ = 1;
   bool mergesHere_ = false;  // workers may wait for each other
+  Memory nodes_;  // of canonical trees (CanonicalParams::spilled): a launch is done with them before the next begins its pieces
   Memory image_, partialOutput_, partialState_, counters_, progress_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];

@@ -62,7 +62,7 @@ export class CudaAttentionRunner {
   ): Promise<CudaAttentionRunner> {
     const { policy = "balanced", seed = 1 } = options;
     const { queryHeads, kvHeads, headDim, pageSize, dtype } = attention;
-    executor.plannerDevice(attention, policy);
+    executor.plannerDevice(attention);
     const tokenBytes = kvHeads * headDim * 2;
     const room = (executor.properties.freeBytes * MEMORY_SHARE) / (2 * tokenBytes * LAYERS);
     const pages = Math.max(1, Math.floor(Math.min(MOST_TOKENS, room) / pageSize));
@@ -118,7 +118,7 @@ export class CudaAttentionRunner {
 
   private capture(): void {
     const { attention, policy, executor, layers, limits } = this;
-    const device = executor.plannerDevice(attention, policy);
+    const device = executor.plannerDevice(attention);
     const budget = { ...limits, maxKvTokens: this.kvTokens };
     this.planner = createPlanner({ attention, device, policy, budget });
     this.graph = executor.capture(this.planner.plan({ qoLens: [], kvLens: [] }), layers);

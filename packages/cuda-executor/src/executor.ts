@@ -13,7 +13,6 @@ import {
   lengthsOf,
   Piece,
   type Plan,
-  type PolicyName,
 } from "@isochron/planner";
 import type {
   ContextHandle,
@@ -78,15 +77,12 @@ export class CudaExecutor implements Executor {
     return this.addon.deviceInfo(this.handle).bytesInUse;
   }
 
-  /**
-   * The device as the planner needs it for a shape: workers that are resident, and what their pieces cost. Plans of
-   * `invariant` run on another kernel, with tiles of 64 rows at most.
-   */
-  plannerDevice(attention: AttentionShape, policy: PolicyName = "balanced"): Device {
+  /** The device as the planner needs it for a shape: workers that are resident, and what their pieces cost. */
+  plannerDevice(attention: AttentionShape): Device {
     const needs = this.addon.kernelNeeds(attention.headDim, DTYPES.indexOf(attention.dtype));
     if (needs === null) throw new UnsupportedPlanError(`head dimension ${attention.headDim} in ${attention.dtype}`);
     const { name, smCount } = this.device;
-    const largestTile = policy === "invariant" ? Math.min(64, needs.largestTile) : needs.largestTile;
+    const { largestTile } = needs;
     const costModel = hopperCosts(attention);
     const queryTiles = costModel.queryTiles.filter((tile) => tile.rows <= largestTile);
     return { name, smCount, ctasPerSm: needs.ctasPerSm, costModel: { ...costModel, queryTiles } };

@@ -1,7 +1,8 @@
 // Exact cover: the pieces of a plan lay out every job without gap or overlap, every partial slot is written by one piece,
 // and every row of a split job is merged once, from all of its states in KV order.
 
-import { ownerSize, partialStates } from "./check-fields.ts";
+import { chunkStart } from "./canonical-tree.ts";
+import { ownerSize, partialStates, requestRows } from "./check-fields.ts";
 import { visibleEnd, visibleStart } from "./jobs.ts";
 import { GroupRange, Header, Merge, MergeOrder, MergeSource, Piece, Request } from "./layout.ts";
 import type { Plan } from "./plan.ts";
@@ -142,7 +143,8 @@ function checkJob(
   const tile = pieces[pieceList[0]!.at + Piece.rows]!;
   const rows = tile & 0xffff;
   const [start, end] = kvRangeOf(plan, request, rowStart, rows, paths);
-  const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 1;
+  const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 0;
+  const ownRows = grid === 0 ? 0 : requestRows(plan, request);
   const mayWriteThrough = pieceList.length === 1 && request >= 0 && paths.sharedKv[request] === 0;
   const slots: number[] = [];
   let covered = start;
@@ -160,7 +162,8 @@ function checkJob(
     if (kvEnd > end) {
       throw new PlanViolation("cover", where, `piece record ${record} reads up to ${kvEnd}, visible is ${end}`);
     }
-    if (kvStart > start && kvStart < end && kvStart % grid !== 0) {
+    const isCut = kvStart > start && kvStart < end;
+    if (isCut && grid > 0 && chunkStart(kvStart, grid, ownRows) !== kvStart) {
       throw new PlanViolation("cover", where, `piece record ${record} is cut off the grid of ${grid} tokens`);
     }
     covered = Math.max(covered, kvEnd);

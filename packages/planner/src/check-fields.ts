@@ -1,6 +1,6 @@
 // Every field of a plan against its range. Nothing here trusts an index before it is checked.
 
-import { stateCount } from "./canonical-tree.ts";
+import { chunkStart, hasCoarseGrid, stateCount } from "./canonical-tree.ts";
 import {
   CAPACITY_FIELDS,
   CAPACITY_NAMES,
@@ -144,11 +144,17 @@ function checkGroups(plan: Plan): void {
     const kvStart = groupRanges[g * GroupRange.stride + GroupRange.kvStart]!;
     const kvEnd = groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!;
     if (kvStart < 0 || kvEnd <= kvStart) fail(`KV range is [${kvStart}, ${kvEnd})`);
+    const rows = requestRows(plan, -1 - g);
     // Ranges follow one another, so the start is on the grid when all ends are.
-    if (grid > 0 && kvEnd % grid !== 0) fail(`ends at ${kvEnd}, off the merge grid of ${grid} tokens`);
+    if (grid > 0 && chunkStart(kvEnd, grid, rows) !== kvEnd) {
+      fail(`ends at ${kvEnd}, off the merge grid of ${grid} tokens`);
+    }
     for (let previous = -1; member < end; member++) {
       const request = groupMembers[member]!;
       if (request <= previous || request >= plan.requestCount) fail(`member ${request} after ${previous}`);
+      if (grid > 0 && hasCoarseGrid(requestRows(plan, request)) !== hasCoarseGrid(rows)) {
+        fail(`member ${request} has another merge grid than the first`);
+      }
       const at = request * Request.stride;
       if (sharedKv[request] !== kvStart)
         fail(`starts at ${kvStart}, request ${request} shares ${sharedKv[request]} so far`);
@@ -237,9 +243,19 @@ function checkPieceFields(plan: Plan): void {
   }
 }
 
-/** Partial states that one head of a piece leaves: one, or the canonical nodes of its chunks. */
-export function partialStates({ pieces, header }: Plan, at: number): number {
-  return stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, header[Header.mergeGridTokens]!);
+/** Partial states that one head of the piece at `at` leaves for each row: one, or the canonical nodes of its chunks. */
+export function partialStates(plan: Plan, at: number): number {
+  const { pieces, header } = plan;
+  const grid = header[Header.mergeGridTokens]!;
+  if (grid === 0) return 1;
+  const rows = requestRows(plan, pieces[at + Piece.request]!);
+  return stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, grid, rows);
+}
+
+/** Packed rows of a request, or of the first member of group −1 − g: all members have the same merge grid. */
+export function requestRows({ requests, groupIndptr, groupMembers, header }: Plan, owner: number): number {
+  const request = owner < 0 ? groupMembers[groupIndptr[-1 - owner]!]! : owner;
+  return requests[request * Request.stride + Request.qoLen]! * header[Header.packedHeads]!;
 }
 
 function checkMergeFields(plan: Plan): void {

@@ -14,7 +14,7 @@ export {
   UnboundedPolicyError,
   workspaceBytes,
 } from "./budget.ts";
-export { stateCount } from "./canonical-tree.ts";
+export { partialStates } from "./check-fields.ts";
 export { decodePlan, encodePlan, PlanFormatError } from "./codec.ts";
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
 export { H100_SXM, InvalidDeviceError, queryTileFor, validateDevice, workerCount } from "./device.ts";

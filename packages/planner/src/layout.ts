@@ -33,7 +33,7 @@ export const Header = {
   mergeLaunch: 8,
   /** A MergeOrder. */
   mergeOrder: 9,
-  /** KV tokens of one leaf of the canonical merge tree; 0 unless mergeOrder is canonicalTree. */
+  /** KV tokens of a unit of the canonical merge tree's grid; 0 unless mergeOrder is canonicalTree. */
   mergeGridTokens: 10,
   /** Streaming multiprocessors given to the launch, 1–4096. */
   smCount: 11,

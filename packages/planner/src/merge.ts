@@ -8,7 +8,7 @@
 // order and combines them in that order, so a result does not depend on timing. Merges are spread over the workers by
 // their cost. The arrays grow once and are reused.
 
-import { canonicalNodeCount } from "./canonical-tree.ts";
+import { stateCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { Merge, MergeSource, Piece } from "./layout.ts";
 import type { PieceWriter } from "./pieces.ts";
@@ -21,6 +21,17 @@ export interface MergeSourceRow {
   readonly slot: number;
   readonly slotRow: number;
 }
+
+/** How the states of a job come together. */
+export interface MergeGrid {
+  /** Unit of the fine grid of the canonical tree, in KV tokens; 0: states merge in sequence, and there are no chunks. */
+  readonly tokens: number;
+  /** Packed rows of a request, or of each member of group −1 − g. */
+  readonly rowsOf: (owner: number) => number;
+}
+
+/** No chunks: states merge in sequence. */
+export const IN_SEQUENCE: MergeGrid = { tokens: 0, rowsOf: () => 0 };
 
 export class MergePlan {
   records: Int32Array = new Int32Array(64 * Merge.stride);
@@ -35,6 +46,7 @@ export class MergePlan {
   splitJobCount: number = 0;
   rowCount: number = 0;
 
+  private grid: MergeGrid = IN_SEQUENCE;
   /** Indices of partial states in job order: record, then head within the record. Used when records are out of order. */
   private order: number[] = [];
 
@@ -45,36 +57,30 @@ export class MergePlan {
     this.workerIndptr = workerIndptr;
   }
 
-  /** KV tokens of a leaf of the canonical merge tree; 0 where states merge in sequence. */
-  private gridTokens: number = 0;
-
-  /**
-   * Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges.
-   * `gridTokens`: KV tokens of one leaf of the canonical merge tree; 0 for merging in sequence.
-   */
-  build(pieces: PieceWriter, costModel: CostModel, gridTokens: number): void {
-    this.clear(gridTokens);
+  /** Numbers the slots of all partial pieces in `pieces` (writing them into its records) and lists the merges. */
+  build(pieces: PieceWriter, costModel: CostModel, grid: MergeGrid): void {
+    this.clear(grid);
     if (pieces.partialCount > 0 && !this.mergeInRecordOrder(pieces)) {
-      this.begin(pieces, gridTokens);
+      this.begin(pieces, grid);
       this.mergeInJobOrder(pieces);
     }
     this.spread(pieces.workers, costModel);
   }
 
   /** Starts over and numbers the slots. */
-  begin(pieces: PieceWriter, gridTokens: number): void {
-    this.clear(gridTokens);
+  begin(pieces: PieceWriter, grid: MergeGrid): void {
+    this.clear(grid);
     const { records, partialAt, partialRecords } = pieces;
     for (let i = 0; i < partialRecords; i++) {
       const at = partialAt[i]!;
       records[at + Piece.slot] = this.slotCount;
-      this.slotCount += records[at + Piece.headCount]! * this.statesOf(records, at);
+      this.slotCount += records[at + Piece.headCount]! * statesOf(records, at, this.grid);
       this.slotRows = Math.max(this.slotRows, records[at + Piece.rows]! & 0xffff);
     }
   }
 
-  private clear(gridTokens: number): void {
-    this.gridTokens = gridTokens;
+  private clear(grid: MergeGrid): void {
+    this.grid = grid;
     this.mergeCount = 0;
     this.sourceCount = 0;
     this.slotCount = 0;
@@ -117,21 +123,13 @@ export class MergePlan {
     return longestNs;
   }
 
-  /** Partial states that one head of the partial piece at `at` leaves. */
-  private statesOf(records: Int32Array, at: number): number {
-    const { gridTokens } = this;
-    if (gridTokens === 0) return 1;
-    const from = Math.floor(records[at + Piece.kvStart]! / gridTokens);
-    return canonicalNodeCount(from, Math.ceil(records[at + Piece.kvEnd]! / gridTokens));
-  }
-
   /**
    * Numbers the slots and lists the merges in one pass, where the partial pieces are of single heads and come in job order.
    * Returns whether they do; if not, what was done so far is to be done again.
    */
   private mergeInRecordOrder(pieces: PieceWriter): boolean {
     const { records, partialAt, partialRecords } = pieces;
-    const isSequential = this.gridTokens === 0;
+    const isSequential = this.grid.tokens === 0;
     let first = partialAt[0]!;
     let request = records[first + Piece.request]!;
     let rowStart = records[first + Piece.rowStart]!;
@@ -157,7 +155,7 @@ export class MergePlan {
       if (ahead < 0 || records[at + Piece.kvStart]! <= kvStart || records[at + Piece.headCount] !== 1) return false;
       kvStart = records[at + Piece.kvStart]!;
       records[at + Piece.slot] = slot;
-      slot += isSequential ? 1 : this.statesOf(records, at);
+      slot += isSequential ? 1 : statesOf(records, at, this.grid);
     }
     this.mergeSlots(records, first, firstSlot, slot);
     this.slotCount = slot;
@@ -209,7 +207,7 @@ export class MergePlan {
     let count = 0;
     for (let i = 0; i < order.length; i++) {
       const entry = order[i]!;
-      const states = this.statesOf(records, at(entry));
+      const states = statesOf(records, at(entry), this.grid);
       const slot = records[at(entry) + Piece.slot]! + (entry % 65_536) * states;
       for (let s = 0; s < states; s++) this.pushSource(count++, slot + s);
       const next = order[i + 1];
@@ -290,6 +288,13 @@ export class MergePlan {
     }
     while (worker < workers) workerIndptr[++worker] = mergeCount;
   }
+}
+
+/** Partial states that one head of the partial piece at `at` leaves. */
+export function statesOf(records: Int32Array, at: number, { tokens, rowsOf }: MergeGrid): number {
+  if (tokens === 0) return 1;
+  const rows = rowsOf(records[at + Piece.request]!);
+  return stateCount(records[at + Piece.kvStart]!, records[at + Piece.kvEnd]!, tokens, rows);
 }
 
 /** Cost of merge m: a fixed part, and one part for each partial state of each four rows. */

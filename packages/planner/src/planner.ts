@@ -12,7 +12,7 @@ import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
 import { CAPACITY_NAMES, Header } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
-import { MergePlan } from "./merge.ts";
+import { type MergeGrid, MergePlan } from "./merge.ts";
 import { PieceWriter } from "./pieces.ts";
 import type { Plan } from "./plan.ts";
 import { allocatePlan, type PlannedWork, writePlan } from "./plan-buffer.ts";
@@ -118,6 +118,7 @@ class BatchPlanner implements Planner {
   private isPlanned: boolean = false;
   private groups: PrefixGroups | undefined;
   private readonly tails: Tails = new Tails();
+  private readonly mergeGrid: { -readonly [K in keyof MergeGrid]: MergeGrid[K] };
   private readonly stepTolerance: number;
   private readonly planned: { plan: Plan; action: StepAction } = { plan: undefined as never, action: "replanned" };
 
@@ -147,6 +148,12 @@ class BatchPlanner implements Planner {
       groups: undefined,
       bound: this.bound,
     };
+    const packedHeads = attention.queryHeads / attention.kvHeads;
+    const rowsOf = (owner: number): number => {
+      const request = owner < 0 ? this.input.groups!.members[-1 - owner]![0]! : owner;
+      return this.input.qoLens[request]! * packedHeads;
+    };
+    this.mergeGrid = { tokens: 0, rowsOf };
     this.work = {
       batch: this.input,
       shape: { launch: "persistent", merge: "none" },
@@ -187,11 +194,9 @@ class BatchPlanner implements Planner {
     // From here on the last plan's buffer may be written over.
     this.isPlanned = false;
     const shape = this.rule.assign(input, pieces);
-    if (groups === undefined) {
-      merges.build(pieces, device.costModel, shape.mergeGridTokens ?? 0);
-    } else {
-      mergeWithPrefixes(merges, pieces, input, groups, shape.mergeGridTokens ?? 0);
-    }
+    this.mergeGrid.tokens = shape.mergeGridTokens ?? 0;
+    if (groups === undefined) merges.build(pieces, device.costModel, this.mergeGrid);
+    else mergeWithPrefixes(merges, pieces, input, groups, this.mergeGrid);
 
     const plan = this.bufferFor(requestCount, groups);
     work.batch = batch;

@@ -4,27 +4,26 @@
 // query tile of a group. Requests without a shared prefix merge as always.
 
 import type { AttentionShape } from "./batch.ts";
-import { stateCount } from "./canonical-tree.ts";
 import { groupRows, type Jobs } from "./jobs.ts";
 import { Piece } from "./layout.ts";
-import { MERGE_ROWS, type MergePlan, type MergeSourceRow } from "./merge.ts";
+import { MERGE_ROWS, type MergeGrid, type MergePlan, type MergeSourceRow, statesOf } from "./merge.ts";
 import type { PieceWriter } from "./pieces.ts";
 import type { PolicyInput } from "./policies/policy.ts";
 import type { PrefixGroups } from "./prefix.ts";
 
 /**
  * MergePlan.build for jobs of the input that share `groups`: numbers the slots of all partial pieces, lists the merges
- * and spreads them over the workers. `gridTokens` as there.
+ * and spreads them over the workers. `grid` as there.
  */
 export function mergeWithPrefixes(
   merges: MergePlan,
   pieces: PieceWriter,
   { attention, device, qoLens, jobs }: PolicyInput,
   groups: PrefixGroups,
-  gridTokens: number,
+  grid: MergeGrid,
 ): void {
-  merges.begin(pieces, gridTokens);
-  const slotsOf = collectSlots(pieces, gridTokens);
+  merges.begin(pieces, grid);
+  const slotsOf = collectSlots(pieces, grid);
   const rowOffsets = memberRowOffsets(attention, qoLens, groups);
   const groupTiles = tilesOfGroups(jobs, groups);
   for (let j = 0; j < jobs.count; j++) {
@@ -57,7 +56,7 @@ export function mergeWithPrefixes(
 }
 
 /** Slots of each job that leaves partial states, in KV order. */
-function collectSlots(pieces: PieceWriter, gridTokens: number): Map<string, number[]> {
+function collectSlots(pieces: PieceWriter, grid: MergeGrid): Map<string, number[]> {
   const { records, recordCount } = pieces;
   const found = new Map<string, { kvStart: number; kvEnd: number; slot: number; states: number }[]>();
   for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
@@ -65,7 +64,7 @@ function collectSlots(pieces: PieceWriter, gridTokens: number): Map<string, numb
     if (slot < 0) continue;
     const kvStart = records[at + Piece.kvStart]!;
     const kvEnd = records[at + Piece.kvEnd]!;
-    const states = stateCount(kvStart, kvEnd, gridTokens);
+    const states = statesOf(records, at, grid);
     for (let h = 0; h < records[at + Piece.headCount]!; h++) {
       const key = jobKey(records[at + Piece.request]!, records[at + Piece.rowStart]!, records[at + Piece.head]! + h);
       const entry = { kvStart, kvEnd, slot: slot + h * states, states };

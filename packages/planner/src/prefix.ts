@@ -4,13 +4,13 @@
 // of all its members, packed, against the node's KV range. What follows is computed by the member's own jobs, and the
 // merge combines the levels of each path. Node jobs and private jobs lie on the same line, inside the same budget. A
 // node is shared only where the cost model gains: KV reads saved against padding, further pieces and merges. On a merge
-// grid, ranges end on multiples of it: then every chunk is computed whole, on one level, and the canonical tree over the
+// grid, ranges end on it, and members have one grid: then every chunk is computed whole, on one level, and the canonical tree over the
 // chunks of a path is the one that the request has alone. What lies between the last grid point and the end of the
 // common pages stays with the members.
 
 import type { AttentionBatch, AttentionShape, SharedPrefix } from "./batch.ts";
 import { InvalidBatchError } from "./batch.ts";
-import { stateCount } from "./canonical-tree.ts";
+import { chunkStart, hasCoarseGrid, stateCount } from "./canonical-tree.ts";
 import type { CostModel } from "./device.ts";
 import { queryTileFor } from "./device.ts";
 
@@ -29,7 +29,7 @@ export interface PrefixLimits {
   readonly maxGroups: number;
   /** Groups on the path of one request. */
   readonly maxLevels: number;
-  /** KV tokens on whose multiples shared ranges end: the policy's merge grid; 0 for any token. */
+  /** Shared ranges end where chunks of this merge grid do, among requests with one grid; 0: anywhere. */
   readonly gridTokens: number;
 }
 
@@ -159,10 +159,15 @@ function chooseGroups(
   // A window that ends inside a prefix would see a part of it only: such masks share nothing.
   const isMaskFree = attention.mask.kind !== "sliding-window";
   const { maxGroups, maxLevels, gridTokens } = limits;
+  const group = attention.queryHeads / attention.kvHeads;
   const visit = (node: PrefixNode, start: number, level: number): void => {
-    const end = gridTokens === 0 ? node.kvLen : Math.floor(node.kvLen / gridTokens) * gridTokens;
+    const rowsOf = (request: number): number => batch.qoLens[request]! * group;
+    const rows = rowsOf(node.requests[0]!);
+    const end = gridTokens === 0 ? node.kvLen : chunkStart(node.kvLen, gridTokens, rows);
+    const haveOneGrid = node.requests.every((request) => hasCoarseGrid(rowsOf(request)) === hasCoarseGrid(rows));
     const isShared =
       isMaskFree &&
+      (gridTokens === 0 || haveOneGrid) &&
       end > start &&
       members.length < maxGroups &&
       level < maxLevels &&
@@ -193,7 +198,7 @@ function gainNs(
   const { kvTileTokens, mergeNs, mergePartialNs } = costModel;
   const group = attention.queryHeads / attention.kvHeads;
   const kvTiles = Math.ceil(end / kvTileTokens) - Math.floor(start / kvTileTokens);
-  const sharedStates = stateCount(start, end, gridTokens);
+  const sharedStates = stateCount(start, end, gridTokens, batch.qoLens[requests[0]!]! * group);
   let apartNs = 0;
   let mergingNs = 0;
   let packedRows = 0;
@@ -206,7 +211,7 @@ function gainNs(
     apartNs += Math.ceil(rows / tile.rows) * kvTiles * tile.kvTileNs;
     // Further sources for each of its rows, and on the first level the merge itself with the private part.
     mergingNs += sharedStates * stateNs;
-    if (level === 0) mergingNs += mergeNs + stateCount(end, batch.kvLens[request]!, gridTokens) * stateNs;
+    if (level === 0) mergingNs += mergeNs + stateCount(end, batch.kvLens[request]!, gridTokens, rows) * stateNs;
   }
   if (packedRows === 0) return 0;
   const tile = queryTileFor(costModel, packedRows);

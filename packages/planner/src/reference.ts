@@ -3,7 +3,15 @@
 // Slow and plain on purpose. A plan is right when this equals unsplitAttention(), which knows nothing of plans.
 
 import { type AttentionState, mergeState } from "./attention-state.ts";
-import { type CanonicalNode, canonicalNodeSize, finishTree } from "./canonical-tree.ts";
+import {
+  type CanonicalNode,
+  canonicalNodeSize,
+  chunkUnits,
+  finishTree,
+  unitRange,
+  unitTokens,
+} from "./canonical-tree.ts";
+import { requestRows } from "./check-fields.ts";
 import type { AttentionTensors, DeviceInfo, Execution, Executor } from "./execution.ts";
 import { Header, Merge, MergeOrder, MergeSource, Piece, Request } from "./layout.ts";
 import type { Plan } from "./plan.ts";
@@ -101,21 +109,25 @@ function pieceStates(
   const pagesOf = request < 0 ? plan.groupMembers[plan.groupIndptr[-1 - request]!]! : request;
   const attend = (from: number, to: number): AttentionState => rows.attend(member, token, head, from, to, pagesOf);
   if (plan.header[Header.mergeOrder] === MergeOrder.sequential || kvStart === kvEnd) {
-    return [{ state: attend(kvStart, kvEnd), chunk: 0, size: 0 }];
+    return [{ state: attend(kvStart, kvEnd), unit: 0, size: 0 }];
   }
   const grid = plan.header[Header.mergeGridTokens]!;
-  const chunkEnd = Math.ceil(kvEnd / grid);
-  const node = (chunk: number, size: number): AttentionState => {
-    if (size === 1) return attend(Math.max(kvStart, chunk * grid), Math.min(kvEnd, (chunk + 1) * grid));
-    const left = node(chunk, size / 2);
-    mergeState(left, node(chunk + size / 2, size / 2), rows.round);
+  const ownRows = requestRows(plan, request);
+  const tokens = unitTokens(grid, ownRows);
+  const [first, end] = unitRange(kvStart, kvEnd, grid, ownRows);
+  const node = (unit: number, size: number): AttentionState => {
+    if (size === chunkUnits(unit, ownRows)) {
+      return attend(Math.max(kvStart, unit * tokens), Math.min(kvEnd, (unit + size) * tokens));
+    }
+    const left = node(unit, size / 2);
+    mergeState(left, node(unit + size / 2, size / 2), rows.round);
     return left;
   };
   const nodes: CanonicalNode[] = [];
-  for (let chunk = Math.floor(kvStart / grid); chunk < chunkEnd; ) {
-    const size = canonicalNodeSize(chunk, chunkEnd);
-    nodes.push({ state: node(chunk, size), chunk, size });
-    chunk += size;
+  for (let unit = first; unit < end; ) {
+    const size = canonicalNodeSize(unit, end, ownRows);
+    nodes.push({ state: node(unit, size), unit, size });
+    unit += size;
   }
   return nodes;
 }

@@ -5,6 +5,7 @@
 // last piece takes the further tile, as long as the makespan stays within a tolerance of the new LB*.
 
 import type { AttentionBatch } from "./batch.ts";
+import { chunkEnd } from "./canonical-tree.ts";
 import { ceilDivide, shiftOf } from "./ceil-divide.ts";
 import { Header, MASK_KINDS, MergeOrder, Piece, Request } from "./layout.ts";
 import type { Plan } from "./plan.ts";
@@ -35,8 +36,9 @@ export class Tails {
     if (MASK_KINDS[header[Header.maskKind]!] === "sliding-window") return Growth.impossible;
     const tile = header[Header.kvTileTokens]!;
     const shift = shiftOf(tile);
-    // A plan with a canonical tree keeps its partial states only while no request enters a new chunk of the grid.
+    // A plan with a canonical tree keeps its partial states only while no request, of one token each, enters a new chunk.
     const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 0;
+    const packedHeads = header[Header.packedHeads]!;
     let growth: GrowthKind = Growth.withinTiles;
     for (let i = 0, at = 0; i < qoLens.length; i++, at += Request.stride) {
       const before = requests[at + Request.kvLen]!;
@@ -48,7 +50,9 @@ export class Tails {
       if (qoLen !== 1 || after < 0 || (after | 0) !== after) return Growth.impossible;
       if (ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
       if (after < before) return Growth.impossible;
-      if (grid > 0 && Math.ceil(after / grid) !== Math.ceil(before / grid)) return Growth.impossible;
+      if (grid > 0 && chunkEnd(after - 1, grid, packedHeads) !== chunkEnd(before - 1, grid, packedHeads)) {
+        return Growth.impossible;
+      }
       growth = Growth.intoTiles;
     }
     return growth;

@@ -213,7 +213,7 @@ function walkAnyKind(
   endWalk(closed, workers, payloadNs, leftNs, Math.min(leftNs, leastIdleNs), leastStepNs, count, outcome, boundaries);
 }
 
-function setBoundary(boundaries: Int32Array, worker: number, row: number, head: number, tile: number): void {
+export function setBoundary(boundaries: Int32Array, worker: number, row: number, head: number, tile: number): void {
   const at = worker * Boundary.stride;
   boundaries[at + Boundary.row] = row;
   boundaries[at + Boundary.head] = head;
@@ -221,7 +221,7 @@ function setBoundary(boundaries: Int32Array, worker: number, row: number, head: 
 }
 
 /** Ends the worker that is open, and those without work, at the end of the line. */
-function endWalk(
+export function endWalk(
   closed: number,
   workers: number,
   payloadNs: number,

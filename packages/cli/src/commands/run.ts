@@ -87,9 +87,7 @@ export function addRunCommand(program: Command, context: Context): void {
         const { attention } = batch;
         // Real hardware knows its own workers; the reference takes any plan.
         const device =
-          "plannerDevice" in executor
-            ? executor.plannerDevice(attention, options.policy)
-            : plannerDevice(profile, attention);
+          "plannerDevice" in executor ? executor.plannerDevice(attention) : plannerDevice(profile, attention);
         const planner = createPlanner({ attention, device, policy: options.policy });
         const plan = aboutBatch(path, () => planner.plan(batch));
         const tensors = randomTensors(batch, options.seed);

@@ -1,6 +1,7 @@
 // Instantiations of the attention kernel and their launch.
 #include "attention.cuh"
 #include "attention.h"
+#include "launch.h"
 #include "tall_kernel.cuh"
 
 namespace isochron {
@@ -103,49 +104,18 @@ cudaError_t prepareAttention(int headDim, int dtype, bool tall) {
 cudaError_t attentionIsResident(int headDim, int dtype, bool tall, int workers, bool* resident) {
   KernelNeeds needs;
   if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
-  int device = 0, smCount = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&smCount, cudaDevAttrMultiProcessorCount, device);
-  *resident = true;
-  for (const bool timed : {false, true}) {
-    int perSm = 0;
-    if (error == cudaSuccess) {
-      error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&perSm, attentionFunction(headDim, dtype, tall, timed, needs), needs.threads,
-                                                            needs.sharedBytes);
-    }
-    *resident &= int64_t(perSm) * smCount * needs.workersPerCta >= workers;
-  }
-  return error;
+  return areResident(needs, workers,
+                     {attentionFunction(headDim, dtype, tall, false, needs), attentionFunction(headDim, dtype, tall, true, needs)}, resident);
 }
 
 cudaError_t launchAttention(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers, const AttentionParams& params,
                             cudaStream_t stream) {
   KernelNeeds needs;
   if (!attentionNeeds(headDim, dtype, tall, &needs)) return cudaErrorInvalidValue;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3((workers + needs.workersPerCta - 1) / needs.workersPerCta);
-  config.blockDim = dim3(needs.threads);
-  config.dynamicSmemBytes = needs.sharedBytes;
-  config.stream = stream;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &attribute;
-  config.numAttrs = dependent ? 1 : 0;
-  AttentionParams copy = params;
-  // All but the first only for tallKernel.
-  CUtensorMap keyMap{}, valueMap{};
-  bool boxes = needs.workersPerCta == 2 && describeCache(params, params.key, headDim, dtype, &keyMap) &&
-               describeCache(params, params.value, headDim, dtype, &valueMap);
-  void* arguments[] = {&copy, &workers, &boxes, &keyMap, &valueMap};
-  const cudaError_t error = cudaLaunchKernelExC(&config, attentionFunction(headDim, dtype, tall, timed, needs), arguments);
-  if (error != cudaSuccess || params.mergePatience > 0) return error;
-  config.gridDim = dim3(workers);
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = 0;
-  config.numAttrs = 1;
   const Kernel merge = dtype == 0 ? pickMerge<__nv_bfloat16>(headDim, timed) : pickMerge<__half>(headDim, timed);
-  return cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(merge), arguments);
+  AttentionParams copy = params;
+  return launchWorkers(needs, {attentionFunction(headDim, dtype, tall, timed, needs), reinterpret_cast<const void*>(merge)}, headDim, dtype,
+                       dependent, workers, params, &copy, stream);
 }
 
 }  // namespace isochron

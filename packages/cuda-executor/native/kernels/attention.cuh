@@ -21,6 +21,8 @@ constexpr int kWarps = 4;
 constexpr int kTileTokens = 64;
 constexpr int kWarpTokens = 16;
 constexpr int kCombineRows = 8;
+/** Tiles of which a warp keeps page ids: more than it looks ahead, a power of two. */
+constexpr int kIdTiles = 8;
 /** Chosen: balanced plans give a worker fewer records than this, unless requests are far more than workers. */
 constexpr int kNearbyRecords = 16;
 constexpr float kLn2 = 0.6931471805599453f;
@@ -46,9 +48,10 @@ struct Shape {
   static constexpr int stageBytes = 2 * tensorBytes;
   static constexpr int stateBytes = kWarps * 16 * 8;
   static constexpr int recordBytes = kWarps * kNearbyRecords * int(sizeof(PieceRecord));
+  static constexpr int idBytes = kWarps * kIdTiles * kWarpTokens * 4;
   static constexpr int ringBytes = stages * stageBytes;
   static constexpr int combineBytes = kWarps * kCombineRows * D * 4;
-  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + int(sizeof(UnitMemory));
+  static constexpr int sharedBytes = ringBytes + combineBytes + stateBytes + recordBytes + idBytes + int(sizeof(UnitMemory));
 };
 
 /** What the four warps of a piece share: here those of a CTA. */
@@ -58,6 +61,7 @@ struct SharedMemory {
   float2* states;      // [warp][16 rows]
   PieceRecord* records;  // [warp][kNearbyRecords]
   UnitMemory* units;
+  int32_t* pageIds;      // [warp][kIdTiles][kWarpTokens], of TileQueue
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
@@ -101,6 +105,15 @@ static __device__ __noinline__ int findMember(const MemberRecord* members, int s
   return low;
 }
 
+/** Stands for a member's KV tokens before its query tokens, where these are not a group's: those all are before them. */
+constexpr int kGroupHistory = 0x3fffffff;
+
+/** packedRow / packedHeads; a division takes 30 instructions. */
+__device__ __forceinline__ int tokenOf(const AttentionParams& p, int packedRow) {
+  const int token = int(__umulhi(packedRow, p.packedHeadsReciprocal));
+  return packedRow - token * p.packedHeads < p.packedHeads ? token : token + 1;  // never more than one too small
+}
+
 __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const PieceRecord& piece, int head, int row) {
   int queryStart = piece.queryStart, packedRow = piece.rowStart + row, history = piece.kvLen - piece.qoLen;
   if (piece.memberCount > 0) {
@@ -108,118 +121,18 @@ __device__ __forceinline__ RowAddress locateRow(const AttentionParams& p, const 
     const MemberRecord member = p.members[low];
     packedRow -= member.rowBegin;
     queryStart = member.queryStart;
-    history = 0x3fffffff;  // a group's KV tokens stand before every member's query tokens
+    history = kGroupHistory;
   }
-  const int token = packedRow / p.packedHeads;
+  const int token = tokenOf(p, packedRow);
   const int queryHead = head * p.packedHeads + (packedRow - token * p.packedHeads);
   return {int64_t(queryStart + token) * p.queryHeads + queryHead, history + token};
 }
 
-/** A warp's own copy of the first records of its worker: looking one up under load costs a whole queue of memory. */
-struct RecordTable {
-  const PieceRecord* nearby;  // in shared memory
-  const PieceRecord* all;     // the worker's records
-  int count;                  // in `nearby`
-  int split = 0x7fffffff;     // records from here on are another worker's,
-  int gap = 0;                // so many records further on
+}  // namespace isochron
 
-  __device__ __forceinline__ const PieceRecord& operator[](int i) const {
-    return i < count ? nearby[i] : all[i < split ? i : i + gap];
-  }
-};
+#include "tile_queue.cuh"
 
-/** Page and place of each lane's token row in a tile whose page ids are on their way. */
-struct TileAddress {
-  int page;           // −1: no such token
-  int inner;          // bytes from the start of the page
-  bool live, streaming, onlyHistory;  // onlyHistory: no lane's row is of a token that this step adds
-};
-
-/** Which KV tile a warp copies next. Page ids are looked up two tiles ahead of their use. */
-template <int D>
-struct LoadCursor {
-  int record, recordCount, head, headsLeft, token, kvStart, kvEnd, pageStart, history;
-  bool streaming;
-  TileAddress next, afterNext;
-
-  __device__ __forceinline__ void enter(const PieceRecord& piece) {
-    head = piece.head;
-    headsLeft = piece.headCount;
-    kvStart = token = piece.kvStart;
-    kvEnd = piece.kvEnd;
-    pageStart = piece.pageStart;
-    history = piece.kvLen - piece.qoLen;
-    streaming = !piece.tall();
-  }
-  /** Moves on until a tile with tokens, or the end. */
-  __device__ __forceinline__ void skipEmpty(const RecordTable& records) {
-    while (token >= kvEnd) {
-      if (headsLeft > 1 && kvStart < kvEnd) {
-        headsLeft--;
-        head++;
-        token = kvStart;
-        return;
-      }
-      if (++record >= recordCount) return;
-      enter(records[record]);
-    }
-  }
-  /** Addresses of the tile at the cursor; the page ids arrive later. */
-  __device__ __forceinline__ TileAddress lookUp(const AttentionParams& p, int warp, int lane) const {
-    const int t = token + warp * kWarpTokens + (lane & 15);
-    TileAddress tile;
-    tile.live = record < recordCount;
-    tile.streaming = streaming;
-    tile.onlyHistory = token + (warp + 1) * kWarpTokens <= history || !tile.live;
-    tile.page = -1;
-    tile.inner = 0;
-    if (tile.live && t < kvEnd) {
-      const int page = t / p.pageSize;
-      const int kvHead = head * p.packedHeads / p.groupSize;
-      tile.page = __ldg(p.pageIndices + pageStart + page);
-      tile.inner = (t - page * p.pageSize) * p.tokenStride + kvHead * p.headStride;
-    }
-    return tile;
-  }
-  /** Takes the next tile into `afterNext`. */
-  __device__ __forceinline__ void advance(const AttentionParams& p, const RecordTable& records, int warp, int lane) {
-    if (record < recordCount) {
-      token += kTileTokens;
-      skipEmpty(records);
-    }
-    afterNext = lookUp(p, warp, lane);
-  }
-  /** Queues this warp's 16 tokens of the next tile into ring stage `stage`. */
-  __device__ __forceinline__ void copy(const AttentionParams& p, uint32_t ring, int stage, int warp, int lane,
-                                       uint64_t policyOnce, uint64_t policyShared) const {
-    if (next.live) {
-      constexpr int lanesPerRow = D / 8, rowsPerStep = 32 / lanesPerRow == 0 ? 1 : 32 / lanesPerRow;
-      const int unit = lane % lanesPerRow;
-      const uint64_t policy = next.streaming ? policyOnce : policyShared;
-      const uint32_t base = ring + stage * Shape<D>::stageBytes + (unit >> 3) * Shape<D>::planeBytes;
-      const int64_t offset = next.page < 0 ? -1 : next.page * p.pageStride + next.inner;
-#pragma unroll
-      for (int step = 0; step < kWarpTokens / rowsPerStep; step++) {
-        const int row = step * rowsPerStep + lane / lanesPerRow;
-        const int64_t rowOffset = __shfl_sync(0xffffffffu, offset, row);
-        const bool valid = rowOffset >= 0;
-        const int64_t byte = (valid ? rowOffset : 0) + unit * 16;
-        const uint32_t target = base + (warp * kWarpTokens + row) * 128 + (((unit & 7) ^ (row & 7)) << 4);
-        ptx::copyAsync16(target, static_cast<const char*>(p.key) + byte, valid, policy);
-        ptx::copyAsync16(target + Shape<D>::tensorBytes, static_cast<const char*>(p.value) + byte, valid, policy);
-      }
-    }
-    ptx::copyAsyncCommit();
-  }
-  __device__ __forceinline__ void issue(const AttentionParams& p, const RecordTable& records, uint32_t ring, int stage,
-                                        int warp, int lane, uint64_t policyOnce, uint64_t policyShared) {
-    copy(p, ring, stage, warp, lane, policyOnce, policyShared);
-    if (next.live) {
-      next = afterNext;
-      advance(p, records, warp, lane);
-    }
-  }
-};
+namespace isochron {
 
 /** Softmax state of 16 query rows, spread over a warp as m16n8 accumulators: rows lane / 4 and lane / 4 + 8. */
 template <class T, int D>
@@ -492,12 +405,14 @@ __device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const S
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
-  LoadCursor<D> cursor;
+  TileQueue<D> cursor;
   cursor.record = 0;
   cursor.recordCount = recordCount;
+  cursor.ids = ptx::sharedAddress(shared.pageIds + warp * kIdTiles * kWarpTokens);
   cursor.enter(worker.first);
   const bool startsEmpty = cursor.token >= cursor.kvEnd;
-  cursor.next = cursor.lookUp(p, warp, lane);
+  cursor.ahead[0] = cursor.locate(p, warp, lane);
+  int page = cursor.lookUp(p, 0);
   constexpr int quads = sizeof(PieceRecord) / 16;
   uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
   if (lane < quads) table[lane] = __ldg(reinterpret_cast<const uint4*>(&worker.first) + lane);
@@ -508,27 +423,42 @@ __device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const S
   const PieceRecord* piece = records.nearby;
   if (startsEmpty) {
     cursor.skipEmpty(records);
-    cursor.next = cursor.lookUp(p, warp, lane);
+    cursor.ahead[0] = cursor.locate(p, warp, lane);
+    page = cursor.lookUp(p, 0);
   }
   RowBlock<T, D> block;
   block.prefetchQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
-  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait.
-  bool waited = p.historyIsReady == 0;
+  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait. Where a
+  // worker has more tiles than the ring holds, it is filled; the next tile is brought to L2.
+  bool waited = p.historyIsReady == 0 || !cursor.ahead[0].onlyHistory;
   if (waited) ptx::waitForPreviousLaunch();
-  int stage = 0;
+  if (cursor.ahead[0].live) {
+    copyRows<D>(p, shared.ring, 0, cursor.offsetOf(p, page), warp, lane, cursor.ahead[0].streaming ? policyOnce : policyShared);
+  }
 #pragma unroll 1
-  for (int filled = 0; filled < lookahead; filled++) {
-    if (!waited && !cursor.next.onlyHistory) {
+  for (int i = 0; i <= stages; i++) {
+    cursor.advance(records);
+    cursor.append(p, warp, lane);
+  }
+  cursor.fetchIds(p, stages - 1, lane);
+  ptx::copyAsyncCommit();
+  int stage = 0;
+  bool isFull = false;
+#pragma unroll 1
+  for (int filled = 1; filled < stages; filled++) {
+    // Looked up behind the copies of the tile before, which so come first on all SMs.
+    cursor.keep(cursor.lookUp(p, 0), lane);
+    if (filled == lookahead) {
+      isFull = !kTall && cursor.ahead[1].live;
+      if (!isFull) break;
+    }
+    if (!waited && !cursor.ahead[0].onlyHistory) {
       ptx::waitForPreviousLaunch();
       waited = true;
     }
-    cursor.copy(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
-    if (filled == 0) cursor.advance(p, records, warp, lane);
-    if (cursor.next.live) {
-      cursor.next = cursor.afterNext;
-      cursor.advance(p, records, warp, lane);
-    }
+    cursor.issue(p, records, shared.ring, filled, warp, lane, policyOnce, policyShared);
   }
+  if (!waited) cursor.prefetch(p, lane);
   prefetchUnit(p, shared.units, units, shared.thread());
   if (!waited) ptx::waitForPreviousLaunch();
   const uint32_t begun = countBeginning(p, units, shared.thread());
@@ -550,7 +480,8 @@ __device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const S
             ptx::copyAsyncWait<lookahead - 1>();
             __syncthreads();
           }
-          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
+          if (isFull) isFull = false;
+          else cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
           if (!tall) {
             ptx::copyAsyncWait<lookahead>();
             __syncwarp();
@@ -609,7 +540,8 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel
   uint8_t* const states = combine + Shape<D>::combineBytes;
   uint8_t* const nearby = states + Shape<D>::stateBytes;
   const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes)};
+                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes),
+                            reinterpret_cast<int32_t*>(nearby + Shape<D>::recordBytes + sizeof(UnitMemory))};
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint64_t beginNs = 0;
@@ -628,7 +560,7 @@ template <class T, int D, bool kTimed>
 __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant__ AttentionParams p) {
   __shared__ float combine[kWarps * D];
   __shared__ float2 states[kWarps * 16];
-  const SharedMemory shared{0, combine, states, nullptr, nullptr};
+  const SharedMemory shared{0, combine, states, nullptr, nullptr, nullptr};
   ptx::waitForPreviousLaunch();
   const WorkerRecord& worker = p.workers[blockIdx.x];
   uint32_t startCycle = 0;

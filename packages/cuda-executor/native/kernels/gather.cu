@@ -19,6 +19,27 @@ gatherKernel(const uint4* key, const uint4* value, const int32_t* pageIndices, c
   auto take = [&sum](const uint4 x) {
     sum.x ^= x.x, sum.y ^= x.y, sum.z ^= x.z, sum.w ^= x.w;
   };
+  // Tokens of a few heads: several side by side, four times at once, so that as many bytes are in flight.
+  if (quadsPerToken < 32 && 32 % quadsPerToken == 0) {
+    const int beside = 32 / quadsPerToken;
+    for (int64_t u = begin + lane / quadsPerToken; u < end; u += 4 * beside) {
+      uint4 x[8] = {};
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int64_t unit = u + i * beside;
+        if (unit >= end) break;
+        const int entry = int(unit / pageSize), slot = int(unit - int64_t(entry) * pageSize);
+        if (slot >= pageTokens[entry]) continue;
+        const int64_t quad = (int64_t(pageIndices[entry]) * pageSize + slot) * quadsPerToken + lane % quadsPerToken;
+        x[i] = __ldcs(key + quad);
+        x[i + 4] = __ldcs(value + quad);
+      }
+#pragma unroll
+      for (int i = 0; i < 8; i++) take(x[i]);
+    }
+    if ((sum.x ^ sum.y ^ sum.z ^ sum.w) == 0x9e3779b9u) *sink = sum.x;
+    return;
+  }
   for (int64_t u = begin; u < end; u++) {
     const int entry = int(u / pageSize), slot = int(u - int64_t(entry) * pageSize);
     if (slot >= pageTokens[entry]) continue;

@@ -2,24 +2,25 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include "../chunk_grid.h"
 #include "attention.h"
 
 namespace isochron {
 
-/** Chosen: trees of 2^12 chunks, a million KV tokens on the planner's grid of 256. */
-constexpr int kCanonicalLevels = 12;
-/** Query rows of the tallest tile. */
-constexpr int kCanonicalTileRows = 64;
+/** Rows of the nodes that wait with one worker at a time, on the fine grid and on the coarse one. */
+constexpr int kSpilledRows = 16 * kWaitingNodes, kTallSpilledRows = 64 * kCoarseWaitingNodes;
+static_assert(kTallSpilledRows >= kSpilledRows);
 
 struct CanonicalParams {
   AttentionParams attention;
-  float* spilled;   // [worker][level][rows][headDim + 2]: nodes that wait for their right sibling
-  int32_t gridTokens, levels, spilledRows;
+  float* spilled;  // [worker or warpgroup][spilledRows][headDim + 2]: nodes that wait for their right sibling
+  int32_t gridTokens, spilledRows;
 };
 
-/** False where no kernel exists for the head dimension or dtype (0 bf16, 1 fp16). `tall`: tiles of more than 16 rows. */
+/** As the functions of attention.h. */
 bool canonicalNeeds(int headDim, int dtype, bool tall, KernelNeeds* needs);
 cudaError_t prepareCanonical(int headDim, int dtype, bool tall);
+cudaError_t canonicalIsResident(int headDim, int dtype, bool tall, int workers, bool* resident);
 cudaError_t launchCanonical(int headDim, int dtype, bool tall, bool timed, bool dependent, int workers,
                             const CanonicalParams& params, cudaStream_t stream);
 

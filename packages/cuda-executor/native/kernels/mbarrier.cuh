@@ -18,6 +18,10 @@ __device__ __forceinline__ void barrierArrive(uint32_t barrier) {
 __device__ __forceinline__ void barrierAwaitCopies(uint32_t barrier) {
   asm volatile("cp.async.mbarrier.arrive.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
 }
+/** An arrival, once all copies that this thread has queued are complete. */
+__device__ __forceinline__ void barrierArriveWithCopies(uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
 /** Arrives; the phase lasts until the copy engine has brought `bytes`, too. */
 __device__ __forceinline__ void barrierArriveExpecting(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");

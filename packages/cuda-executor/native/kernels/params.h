@@ -43,6 +43,8 @@ struct AttentionParams {
   int64_t pageStride;
   int32_t tokenStride, headStride;
   int32_t queryHeads, packedHeads, groupSize, pageSize, slotRows;
+  uint32_t packedHeadsReciprocal;  // 2^32 / packedHeads, rounded down; 2^32 − 1 for 1: divides packed rows (tokenOf)
+  int32_t pageShift;           // log₂ of the page size; −1 where that is no whole number
   int32_t causal, window;      // window 0: no window
   int32_t pages;               // of the cache
   int32_t pairs;               // tallKernel: CTA c of so many does workers c and c + pairs

@@ -31,6 +31,10 @@ __device__ __forceinline__ void copyAsync16(uint32_t target, const void* source,
                "l"(policy)
                : "memory");
 }
+/** Copies 4 bytes to shared memory asynchronously, through L1. */
+__device__ __forceinline__ void copyAsync4(uint32_t target, const void* source) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(target), "l"(source) : "memory");
+}
 __device__ __forceinline__ void copyAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
 __device__ __forceinline__ void copyAsyncWait() {
@@ -39,6 +43,14 @@ __device__ __forceinline__ void copyAsyncWait() {
 
 __device__ __forceinline__ void copyAsyncWaitAll() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+__device__ __forceinline__ void storeShared4(uint32_t address, int value) {
+  asm volatile("st.shared.s32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
+}
+__device__ __forceinline__ int loadShared(uint32_t address) {
+  int value;
+  asm volatile("ld.shared.s32 %0, [%1];" : "=r"(value) : "r"(address) : "memory");
+  return value;
+}
 __device__ __forceinline__ void storeShared16(uint32_t address, const uint4& data) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(data.x), "r"(data.y), "r"(data.z), "r"(data.w)
                : "memory");

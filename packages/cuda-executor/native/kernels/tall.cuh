@@ -121,13 +121,18 @@ __device__ __forceinline__ void copyTallQuery(const AttentionParams& p, const Pi
   ptx::copyAsyncCommit();
 }
 
+/** KV position of the query token of a piece's row; all KV of a group stands before every member's query tokens. */
+__device__ __forceinline__ int positionOf(const AttentionParams& p, const PieceRecord& piece, int row) {
+  return (piece.memberCount > 0 ? kGroupHistory : piece.kvLen - piece.qoLen) + tokenOf(p, piece.rowStart + row);
+}
+
 /** Waits for the warp's query tile and takes it into registers, with what its rows see. */
 template <class T, int D>
-__device__ __forceinline__ void takeTallQuery(const AttentionParams& p, const PieceRecord& piece, int head, int rowBase, int lane,
-                                              uint32_t tile, RowBlock<T, D>& block) {
+__device__ __forceinline__ void takeTallQuery(const AttentionParams& p, const PieceRecord& piece, int rowBase, int lane, uint32_t tile,
+                                              RowBlock<T, D>& block) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int position = locateRow(p, piece, head, min(rowBase + (lane >> 2) + 8 * half, piece.validRows() - 1)).position;
+    const int position = positionOf(p, piece, min(rowBase + (lane >> 2) + 8 * half, piece.validRows() - 1));
     block.low[half] = p.window > 0 ? max(0, position - p.window + 1) : 0;
     block.high[half] = p.causal ? min(piece.kvEnd, position + 1) : piece.kvEnd;
   }
@@ -309,7 +314,7 @@ __device__ __forceinline__ void takeTallTiles(const AttentionParams& p, RowBlock
     float s[8][4], factor[2], sums[2];
     uint32_t probability[4][4], keyMatrix = reader.keyMatrix();
     reader.waitKeys();
-    ptx::fenceAsyncProxy();
+    if (firstToken + kTileTokens > fenceFrom) ptx::fenceAsyncProxy();
     ptx::warpgroupFence();
     queueScores(block, s, keyMatrix);
     ptx::warpgroupWait<0>();
@@ -356,7 +361,7 @@ __device__ __forceinline__ void takeTallTiles(const AttentionParams& p, RowBlock
     }
     const uint32_t valueMatrix = reader.valueMatrix();
     reader.waitValues();
-    ptx::fenceAsyncProxy();
+    if (firstToken + kTileTokens > fenceFrom) ptx::fenceAsyncProxy();
     ptx::warpgroupFence();
     queueValues(block, probability, valueMatrix);
     ptx::warpgroupWait<0>();

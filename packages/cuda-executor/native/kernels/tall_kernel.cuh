@@ -53,54 +53,54 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   uint32_t cycles[4] = {};
   RowBlock<T, D> block;
-  PieceWalk at{0, 0, 0};
-  const auto isMine = [&](const PieceWalk& walk) { return records[walk.record].tall() || int(walk.ordinal & 1) == group; };
-  const auto tilesOf = [](const PieceRecord& piece) { return (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens; };
   const uint32_t queryTile = ptx::broadcast(ptx::sharedAddress(shared.combine) + warp * 16 * D * 2);
   const int rowBase = group * 64 + warp * 16;
   const auto isTall = [&](const PieceWalk& walk) { return walk.record < recordCount && records[walk.record].tall(); };
+  const auto isMine = [&](const PieceWalk& walk) { return int(walk.ordinal & 1) == group; };  // of short pieces
   const auto copyQuery = [&](const PieceWalk& walk) {
     copyTallQuery<T, D>(p, records[walk.record], records[walk.record].head + walk.head, rowBase, lane, queryTile);
   };
-  const auto loadQuery = [&](const PieceWalk& walk) {
-    if (walk.record < recordCount && !isTall(walk)) block.loadQuery(p, records[walk.record], records[walk.record].head + walk.head, 0, lane);
+  const auto fetchQuery = [&](const PieceWalk& walk) {
+    if (isTall(walk)) copyQuery(walk);
+    else if (isMine(walk) && walk.record < recordCount) block.loadQuery(p, records[walk.record], records[walk.record].head + walk.head, 0, lane);
   };
+  PieceWalk at{0, 0, 0};
   ptx::waitForPreviousLaunch();
-  PieceWalk first = at;
-  if (!isMine(first)) first.step(records);
-  loadQuery(first);
-  if (isTall(first)) copyQuery(first);
+  fetchQuery(at);
 #pragma unroll 1
   while (at.record < recordCount) {
     const PieceRecord& piece = records[at.record];
-    const int tiles = tilesOf(piece);
-    if (!isMine(at)) {
+    const int tiles = (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens;
+    const int head = piece.head + at.head, slot = piece.slot < 0 ? -1 : piece.slot + at.head;
+    const bool tall = piece.tall();
+    PieceWalk next = at;
+    next.step(records);
+    if (!tall && !isMine(at)) {
+      fetchQuery(next);
       reader.pass(tiles);
-      at.step(records);
+      at = next;
       continue;
     }
-    const int head = piece.head + at.head, slot = piece.slot < 0 ? -1 : piece.slot + at.head;
     shared.currentWorker = at.record < records.split ? workers.first : workers.second;
     uint64_t startNs = 0, endNs = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = clock() - startCycle;
-    PieceWalk next = at;
-    next.step(records);
-    if (next.record < recordCount && !isMine(next)) next.step(records);
-    const bool tall = piece.tall(), nextIsTall = isTall(next);
-    // The next query is on its way a piece ahead, unless a short piece combines where it will lie.
-    const bool copiesEarly = tall && nextIsTall;
     block.reset();
     if (tall) {
       int mine = 0;
       const int rows = min(piece.validRows(), group * 64 + 64);
       if (rows > group * 64) {
-        const int last = p.causal ? locateRow(p, piece, head, rows - 1).position + 1 : piece.kvEnd;
+        const int last = p.causal ? positionOf(p, piece, rows - 1) + 1 : piece.kvEnd;
         mine = max(0, (min(last, piece.kvEnd) - piece.kvStart + kTileTokens - 1) / kTileTokens);
       }
-      takeTallQuery(p, piece, head, rowBase, lane, queryTile, block);
-      if (copiesEarly) copyQuery(next);
+      takeTallQuery(p, piece, rowBase, lane, queryTile, block);
+      const bool nextIsTall = isTall(next);
+      if (nextIsTall) copyQuery(next);  // on its way a piece ahead
       const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
       takeTallTiles(p, block, reader, shared.barrier, fenceFrom, piece.kvStart, mine, tiles, lane);
+      if constexpr (kTimed) cycles[1] = clock() - startCycle;
+      if (!nextIsTall) fetchQuery(next);
+      if (slot >= 0) writeRows<T, D>(p, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
+      else writeTallRows(p, piece, head, block, rowBase, lane);
     } else {
       int token = piece.kvStart + warp * kWarpTokens;
 #pragma unroll 1
@@ -111,24 +111,14 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
         reader.releaseKeys();
         reader.releaseValues();
       }
-    }
-    if constexpr (kTimed) cycles[1] = clock() - startCycle;
-    if (tall) {
-      loadQuery(next);
-      if (slot >= 0) writeRows<T, D>(p, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
-      else writeTallRows(p, piece, head, block, rowBase, lane);
-    } else {
+      if constexpr (kTimed) cycles[1] = clock() - startCycle;
       writeCombined<T, D>(p, shared, piece, head, slot, block, warp, lane);
-      loadQuery(next);
+      fetchQuery(next);
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
       if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
       if (!tall || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
-    }
-    if (nextIsTall && !copiesEarly) {
-      shared.sync();
-      copyQuery(next);
     }
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
@@ -136,7 +126,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
         p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
     }
-    at.step(records);
+    at = next;
   }
 }
 
@@ -179,7 +169,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   }
   if (threadIdx.x == 0) {
     for (int s = 0; s < kBarriersPerStage * stages; s++) {
-      ptx::barrierInit(full + s * 8, boxes ? kWarps / 2 : kWarps);
+      ptx::barrierInit(full + s * 8, boxes ? BoxProducer<D>::arrivals : RowProducer<D>::arrivals);
       ptx::barrierInit(empty + s * 8, kConsumerThreads);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -188,7 +178,7 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
     if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
-    else produceRows<D>(p, records, recordCount, ring, full, empty);
+    else RowProducer<D>(p, records, recordCount, ring, full, empty).copyAll();
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;

@@ -2,7 +2,7 @@
 //
 // BoxProducer lets Hopper's copy engine do it, 16 tokens of a page at a time: an instruction of one thread instead of 128
 // copies of 16 bytes. Warps 0 and 1 bring keys, 2 and 3 values, each at its own pace, so that keys run ahead.
-// produceRows is for pages of other sizes: every warp copies 16 tokens of both, row by row.
+// RowProducer is for pages of other sizes: every warp copies 16 tokens of both, row by row.
 #pragma once
 #include "attention.cuh"
 #include "tensor_map.h"
@@ -11,125 +11,48 @@ namespace isochron {
 
 #if ISOCHRON_WARPGROUP
 
-/** Says that what this warp has queued for a tensor of a stage will have arrived. */
-__device__ __forceinline__ void promiseCopies(uint32_t barrier, int lane) {
-  ptx::barrierAwaitCopies(barrier);
-  __syncwarp();
-  if (lane == 0) ptx::barrierArrive(barrier);
-}
-
-/** Copies the tiles of all records row by row. Page ids are looked up two tiles ahead. */
-template <int D>
-__device__ __forceinline__ void produceRows(const AttentionParams& p, const RecordTable& records, int recordCount, uint32_t ring,
-                                            uint32_t full, uint32_t empty) {
-  const int warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
-  const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
-  LoadCursor<D> cursor;
-  cursor.record = 0;
-  cursor.recordCount = recordCount;
-  cursor.enter(records[0]);
-  cursor.skipEmpty(records);
-  cursor.next = cursor.lookUp(p, warp, lane);
-  cursor.advance(p, records, warp, lane);
-  bool waited = p.historyIsReady == 0;
-  if (waited) ptx::waitForPreviousLaunch();
+/** What both producers have: one warp's walk over all tiles. `kTileEntries` lanes know one page each of the warp's tokens of a tile. */
+template <int D, int kTileEntries, int kEntryTokens>
+class TileProducer {
+ protected:
+  static constexpr int kTokens = kTileEntries * kEntryTokens;
+  const AttentionParams& p;
+  const RecordTable& records;
+  const int recordCount;
+  const int lane;
+  const int firstOfTile;  // the warp's tokens begin here
+  bool waited;
   RingPlace<D> at;
-#pragma unroll 1
-  while (cursor.next.live) {
-    if (!waited && !cursor.next.onlyHistory) {
-      ptx::waitForPreviousLaunch();
-      waited = true;
-    }
-    const uint32_t barrier = at.stage * kStageBarrierBytes;
-    ptx::barrierWait(empty + barrier, at.parity ^ 1);  // a fresh barrier counts as past its phase of parity 1
-    ptx::barrierWait(empty + barrier + 8, at.parity ^ 1);
-    cursor.copy(p, ring, at.stage, warp, lane, policyOnce, policyShared);
-    promiseCopies(full + barrier, lane);
-    promiseCopies(full + barrier + 8, lane);
-    cursor.next = cursor.afterNext;
-    cursor.advance(p, records, warp, lane);
-    at.advance();
-  }
-  ptx::copyAsyncWait<0>();
-}
 
-/** One warp of a producer that uses the copy engine: 32 tokens of the keys, or of the values, of every tile. */
-template <int D>
-class BoxProducer {
- public:
-  __device__ __forceinline__ BoxProducer(const AttentionParams& p, const RecordTable& records, int recordCount, const void* keyMap,
-                                         const void* valueMap, uint32_t ring, uint32_t fullBarriers, uint32_t emptyBarriers)
-      : p(p), records(records), recordCount(recordCount) {
-    const uint32_t warp = ptx::broadcast((threadIdx.x >> 5) & (kWarps - 1));
-    isValue = (warp & 2) != 0;
-    lane = threadIdx.x & 31;
-    firstOfTile = int(warp & 1) * kTokens;
-    map = isValue ? valueMap : keyMap;
-    target = ptx::broadcast(ring + (isValue ? Shape<D>::tensorBytes : 0) + firstOfTile * 128);
-    full = ptx::broadcast(fullBarriers + (isValue ? 8 : 0));
-    empty = ptx::broadcast(emptyBarriers + (isValue ? 8 : 0));
+  __device__ __forceinline__ TileProducer(const AttentionParams& p, const RecordTable& records, int recordCount, int warp)
+      : p(p), records(records), recordCount(recordCount), lane(threadIdx.x & 31), firstOfTile(warp * kTokens % kTileTokens) {
     waited = p.historyIsReady == 0;
     if (waited) ptx::waitForPreviousLaunch();
   }
 
-  /** All tiles of all records; page ids are looked up a batch ahead. */
-  __device__ __forceinline__ void copyAll() {
-    Batch batch = follow({0, -1, 0, 0, records[0].kvStart});
-#pragma unroll 1
-    while (batch.tiles > 0) {
-      const Batch next = follow(batch);
-      const PieceRecord& piece = records[batch.record];
-      const int kvHead = (piece.head + batch.head) * p.packedHeads / p.groupSize, kvEnd = piece.kvEnd;
-      // What lies between the end of a request and the end of its page may be anything: such tokens are copied by rows.
-      const int boxesEnd = piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
-      const uint64_t policy = piece.tall() ? ptx::policyEvictNormal() : ptx::policyEvictFirst();
-      int token = batch.token + firstOfTile;
-#pragma unroll 1
-      for (int i = 0; i < batch.tiles; i++, token += kTileTokens, at.advance()) {
-        // KV tokens of earlier steps may be read before the previous launch ends.
-        if (!waited && token + kTokens > piece.kvLen - piece.qoLen) {
-          ptx::waitForPreviousLaunch();
-          waited = true;
-        }
-        const bool byRows = token + kTokens > boxesEnd && token < kvEnd;
-        const int64_t offset = byRows && token + lane < kvEnd ? rowOffset(piece.pageStart, token + lane, kvHead) : -1;
-        ptx::barrierWait(empty + at.stage * kStageBarrierBytes, at.parity ^ 1);  // a fresh barrier counts as past its phase of parity 1
-        if (byRows) copyRows(offset, policy);
-        else copyBoxes(batch.page, i * kBoxes, token % p.pageSize, kvHead, policy);
-      }
-      batch = next;
-    }
-    ptx::copyAsyncWait<0>();
-  }
-
- private:
-  static constexpr int kTokens = 32, kBoxes = kTokens / kBoxTokens;
-  const AttentionParams& p;
-  const RecordTable& records;
-  const int recordCount;
-  const void* map;
-  uint32_t target, full, empty;  // of stage 0: where the warp's tokens go, and the tensor's barriers
-  int firstOfTile;               // the warp's tokens begin here
-  int lane;
-  bool isValue, waited;
-  RingPlace<D> at;
-
-  /** Up to 16 tiles of one head of a record: a lane for each of the warp's boxes. */
+  /** Up to 32 / kTileEntries tiles of one head of a record. */
   struct Batch {
     int tiles;                // 0: there are no more
-    int page;                 // of this lane's box; -1 past the piece's end
+    int page;                 // of this lane's tokens; −1 past the piece's end
     int record, head, token;  // of the first tile
   };
 
-  /** The batch after `last`. */
+  __device__ __forceinline__ Batch beforeFirst() const { return {0, -1, 0, 0, records[0].kvStart}; }
+
+  /** The first of this lane's tokens. */
+  __device__ __forceinline__ int laneToken(const Batch& batch) const {
+    return batch.token + lane / kTileEntries * kTileTokens + firstOfTile + lane % kTileEntries * kEntryTokens;
+  }
+
+  /** The batch after `last`; its page ids are on their way. */
   __device__ __forceinline__ Batch follow(const Batch& last) const {
     Batch found{0, -1, last.record, last.head, last.token + last.tiles * kTileTokens};
 #pragma unroll 1
     while (found.record < recordCount) {
       const PieceRecord& piece = records[found.record];
       if (found.token < piece.kvEnd) {
-        found.tiles = min((piece.kvEnd - found.token + kTileTokens - 1) / kTileTokens, 32 / kBoxes);
-        const int token = found.token + lane / kBoxes * kTileTokens + firstOfTile + lane % kBoxes * kBoxTokens;
+        found.tiles = min((piece.kvEnd - found.token + kTileTokens - 1) / kTileTokens, 32 / kTileEntries);
+        const int token = laneToken(found);
         if (token < piece.kvEnd) found.page = __ldg(p.pageIndices + piece.pageStart + token / p.pageSize);
         return found;
       }
@@ -138,6 +61,144 @@ class BoxProducer {
     }
     return found;
   }
+
+  /** Before the warp's tokens of a tile. Those of earlier steps may be read before the previous launch ends. */
+  __device__ __forceinline__ void awaitTokens(const PieceRecord& piece, int token) {
+    if (!waited && token + kTokens > piece.kvLen - piece.qoLen) {
+      ptx::waitForPreviousLaunch();
+      waited = true;
+    }
+  }
+};
+
+/** One warp of a producer that copies row by row: 16 tokens of the keys and values of every tile. */
+template <int D>
+class RowProducer : TileProducer<D, kWarpTokens, 1> {
+  using Base = TileProducer<D, kWarpTokens, 1>;
+  using typename Base::Batch;
+  using Base::at, Base::lane, Base::p, Base::records, Base::firstOfTile;
+
+ public:
+  /** Arrivals that fill a stage: copies arrive for the thread that queued them. */
+  static constexpr int arrivals = kThreads;
+
+  __device__ __forceinline__ RowProducer(const AttentionParams& p, const RecordTable& records, int recordCount, uint32_t ring,
+                                         uint32_t fullBarriers, uint32_t emptyBarriers)
+      : Base(p, records, recordCount, ptx::broadcast((threadIdx.x >> 5) & (kWarps - 1))) {
+    full = ptx::broadcast(fullBarriers);
+    empty = ptx::broadcast(emptyBarriers);
+    target = ring + (firstOfTile + lane / kLanesPerRow) * 128;
+  }
+
+  /** All tiles of all records; page ids are looked up two batches ahead. */
+  __device__ __forceinline__ void copyAll() {
+    Batch batch = this->follow(this->beforeFirst()), next = this->follow(batch);
+#pragma unroll 1
+    while (batch.tiles > 0) {
+      const Batch afterNext = this->follow(next);
+      const PieceRecord& piece = records[batch.record];
+      const int kvHead = (piece.head + batch.head) * p.packedHeads / p.groupSize, kvEnd = piece.kvEnd;
+      const uint64_t policy = piece.tall() ? ptx::policyEvictNormal() : ptx::policyEvictFirst();
+      const uint32_t row = rowOf(max(batch.page, 0), this->laneToken(batch) % p.pageSize, kvHead);
+      int token = batch.token + firstOfTile;
+#pragma unroll 1
+      for (int i = 0; i < batch.tiles; i++, token += kTileTokens, at.advance()) {
+        this->awaitTokens(piece, token);
+        uint32_t rows[kSteps];
+#pragma unroll
+        for (int step = 0; step < kSteps; step++) {
+          rows[step] = __shfl_sync(0xffffffffu, row, i * kWarpTokens + step * kRowsPerStep + lane / kLanesPerRow);
+        }
+        const uint32_t barrier = at.stage * kStageBarrierBytes;
+        ptx::barrierWait(empty + barrier, at.parity ^ 1);  // a fresh barrier counts as past its phase of parity 1
+        copyRows(p.key, 0, rows, kvEnd - token, policy);
+        ptx::barrierArriveWithCopies(full + barrier);
+        ptx::barrierWait(empty + barrier + 8, at.parity ^ 1);
+        copyRows(p.value, Shape<D>::tensorBytes, rows, kvEnd - token, policy);
+        ptx::barrierArriveWithCopies(full + barrier + 8);
+      }
+      batch = next, next = afterNext;
+    }
+    ptx::copyAsyncWait<0>();
+  }
+
+ private:
+  static constexpr int kRowBytes = D * 2, kLanesPerRow = 8, kRowsPerStep = 32 / kLanesPerRow, kSteps = kWarpTokens / kRowsPerStep;
+  uint32_t target, full, empty;  // of stage 0: where the lane's first row goes, and the barriers
+
+  /** Index of a row in the cache: all its strides are multiples of a row. A word, for 32 bits are traded at a time. */
+  __device__ __forceinline__ uint32_t rowOf(int page, int inner, int kvHead) const {
+    return page * uint32_t(p.pageStride / kRowBytes) + inner * (p.tokenStride / kRowBytes) + kvHead * (p.headStride / kRowBytes);
+  }
+
+  /** The warp's 16 rows of a tensor, eight lanes to 128 bytes of a row; rows from `count` on are zeros. */
+  __device__ __forceinline__ void copyRows(const void* tensor, int offset, const uint32_t (&rows)[kSteps], int count, uint64_t policy) const {
+    const uint32_t to = target + offset + at.stage * Shape<D>::stageBytes;
+    const char* const column = static_cast<const char*>(tensor) + lane % kLanesPerRow * 16;
+#pragma unroll
+    for (int step = 0; step < kSteps; step++) {
+      const int inTile = step * kRowsPerStep + lane / kLanesPerRow;
+      const char* const from = column + uint64_t(rows[step]) * kRowBytes;
+      const uint32_t unit = (lane % kLanesPerRow ^ (inTile & 7)) << 4;
+#pragma unroll
+      for (int plane = 0; plane < D / 64; plane++) {
+        ptx::copyAsync16(to + unit + step * kRowsPerStep * 128 + plane * Shape<D>::planeBytes, from + plane * 128, inTile < count, policy);
+      }
+    }
+  }
+};
+
+/** One warp of a producer that uses the copy engine: 32 tokens of the keys, or of the values, of every tile. */
+template <int D>
+class BoxProducer : TileProducer<D, 32 / kBoxTokens, kBoxTokens> {
+  using Base = TileProducer<D, 32 / kBoxTokens, kBoxTokens>;
+  using typename Base::Batch;
+  using Base::at, Base::lane, Base::p, Base::records, Base::firstOfTile, Base::kTokens;
+
+ public:
+  /** Arrivals that fill a stage: of two warps. */
+  static constexpr int arrivals = 2;
+
+  __device__ __forceinline__ BoxProducer(const AttentionParams& p, const RecordTable& records, int recordCount, const void* keyMap,
+                                         const void* valueMap, uint32_t ring, uint32_t fullBarriers, uint32_t emptyBarriers)
+      : Base(p, records, recordCount, ptx::broadcast((threadIdx.x >> 5) & (kWarps - 1))), isValue(((threadIdx.x >> 6) & 1) != 0) {
+    map = isValue ? valueMap : keyMap;
+    target = ptx::broadcast(ring + (isValue ? Shape<D>::tensorBytes : 0) + firstOfTile * 128);
+    full = ptx::broadcast(fullBarriers + (isValue ? 8 : 0));
+    empty = ptx::broadcast(emptyBarriers + (isValue ? 8 : 0));
+  }
+
+  /** All tiles of all records; page ids are looked up two batches ahead. */
+  __device__ __forceinline__ void copyAll() {
+    Batch batch = this->follow(this->beforeFirst()), next = this->follow(batch);
+#pragma unroll 1
+    while (batch.tiles > 0) {
+      const Batch afterNext = this->follow(next);
+      const PieceRecord& piece = records[batch.record];
+      const int kvHead = (piece.head + batch.head) * p.packedHeads / p.groupSize, kvEnd = piece.kvEnd;
+      // What lies between the end of a request and the end of its page may be anything: such tokens are copied by rows.
+      const int boxesEnd = piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
+      const uint64_t policy = piece.tall() ? ptx::policyEvictNormal() : ptx::policyEvictFirst();
+      int token = batch.token + firstOfTile;
+#pragma unroll 1
+      for (int i = 0; i < batch.tiles; i++, token += kTileTokens, at.advance()) {
+        this->awaitTokens(piece, token);
+        const bool byRows = token + kTokens > boxesEnd && token < kvEnd;
+        const int64_t offset = byRows && token + lane < kvEnd ? rowOffset(piece.pageStart, token + lane, kvHead) : -1;
+        ptx::barrierWait(empty + at.stage * kStageBarrierBytes, at.parity ^ 1);  // a fresh barrier counts as past its phase of parity 1
+        if (byRows) copyRows(offset, policy);
+        else copyBoxes(batch.page, i * kBoxes, token % p.pageSize, kvHead, policy);
+      }
+      batch = next, next = afterNext;
+    }
+    ptx::copyAsyncWait<0>();
+  }
+
+ private:
+  static constexpr int kBoxes = kTokens / kBoxTokens;
+  const bool isValue;
+  const void* map;
+  uint32_t target, full, empty;  // of stage 0: where the warp's tokens go, and the tensor's barriers
 
   /** The warp's 32 tokens of a tile: box b lies on the page that lane `firstLane` + b knows. `inner`: the first one's token there. */
   __device__ __forceinline__ void copyBoxes(int page, int firstLane, int inner, int kvHead, uint64_t policy) const {
@@ -173,7 +234,10 @@ class BoxProducer {
       const bool valid = from >= 0;
       ptx::copyAsync16(plane + row * 128 + (((unit & 7) ^ (row & 7)) << 4), column + (valid ? from : 0), valid, policy);
     }
-    promiseCopies(full + at.stage * kStageBarrierBytes, lane);
+    const uint32_t barrier = full + at.stage * kStageBarrierBytes;
+    ptx::barrierAwaitCopies(barrier);
+    __syncwarp();
+    if (lane == 0) ptx::barrierArrive(barrier);
   }
 
   __device__ __forceinline__ int64_t rowOffset(int pageStart, int token, int kvHead) const {

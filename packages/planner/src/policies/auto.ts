@@ -10,7 +10,7 @@
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
-import { MergePlan } from "../merge.ts";
+import { IN_SEQUENCE, MergePlan } from "../merge.ts";
 import { PieceWriter } from "../pieces.ts";
 import { mergeWithPrefixes } from "../prefix-merge.ts";
 import { balanced } from "./balanced.ts";
@@ -53,7 +53,7 @@ export const auto: Policy = {
     }
     const workers = workerCount(device);
     lowerBound(jobs, workers, 0, bound);
-    const packing = new Packing(jobs, workers, device.costModel.kvTileTokens, 1);
+    const packing = new Packing(jobs, workers, device.costModel.kvTileTokens);
     for (let payloadNs = bound.lowerBoundNs * GROWTH; payloadNs < bestNs; payloadNs *= GROWTH) {
       if (!packing.fits(Math.ceil(payloadNs))) continue;
       other.clear();
@@ -80,8 +80,8 @@ export const auto: Policy = {
 function priceNs(pieces: PieceWriter, input: PolicyInput): number {
   const { workers } = pieces;
   const { device, groups } = input;
-  if (groups === undefined) merges.build(pieces, device.costModel, 0);
-  else mergeWithPrefixes(merges, pieces, input, groups, 0);
+  if (groups === undefined) merges.build(pieces, device.costModel, IN_SEQUENCE);
+  else mergeWithPrefixes(merges, pieces, input, groups, IN_SEQUENCE);
   const piecesNs = estimateEndNs(pieces, device);
   return piecesNs + merges.longestNs(workers, device.costModel);
 }

@@ -12,7 +12,7 @@ import { type LowerBound, lowerBound } from "../bounds.ts";
 import { workerCount } from "../device.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
-import { Boundary, mostRecords, Outcome, walkOf, writeLine } from "../wrap-around.ts";
+import { Boundary, mostRecords, Outcome, type Walk, walkOf, writeLine } from "../wrap-around.ts";
 import { Packing } from "./packing.ts";
 import type { LaunchShape, Policy } from "./policy.ts";
 
@@ -47,12 +47,12 @@ export const balanced: Policy = {
       lowerBound(jobs, workers, surchargeTiles, surcharged);
       bound = surcharged;
     }
-    const longestNs = wrap(jobs, workers, surchargeTiles, bound);
+    const longestNs = wrap(jobs, workers, surchargeTiles, bound, walkOf(jobs, surchargeTiles));
     if (surchargeTiles === 0) {
       if (packShorter(jobs, workers, bound.lowerBoundNs, longestNs, out)) return LAUNCH;
       out.makespanNs = longestNs;
     }
-    writeLine(jobs, workers, fitting, out);
+    writeWrapped(jobs, workers, out);
     return LAUNCH;
   },
   bound: ({ queryTiles, headCount, workers }) => ({
@@ -69,11 +69,12 @@ export const balanced: Policy = {
  * tried: what every worker has left is not needed, and what is less than a step is not enough (wrap-around.ts). The line
  * overflows by P less with each nanosecond, changes of the cuts apart, which says where to look next.
  */
-function wrap(
+export function wrap(
   jobs: Jobs,
   workers: number,
   surchargeTiles: number,
   { lowerBoundNs, sufficientNs }: Readonly<LowerBound>,
+  walkLine: Walk,
 ): number {
   if (fitting.length < workers * Boundary.stride) {
     fitting = new Int32Array(workers * Boundary.stride);
@@ -87,7 +88,6 @@ function wrap(
   const likelyNs = Math.round(sufficientNs - jobs.kvTileNs[0]! / 2);
   const isNear = sufficientNs - lowerBoundNs < lowerBoundNs * NEAR;
   let payloadNs = isNear && likelyNs > lowerBoundNs ? likelyNs : lowerBoundNs;
-  const walkLine = walkOf(jobs, surchargeTiles);
   for (let walks = 1; ; walks++) {
     walkLine(jobs, workers, surchargeTiles, payloadNs, outcome, tried);
     const overflowNs = outcome[Outcome.overflowNs]!;
@@ -113,6 +113,11 @@ function wrap(
   }
 }
 
+/** Writes the pieces of the last line that was wrapped. */
+export function writeWrapped(jobs: Jobs, workers: number, out: PieceWriter): void {
+  writeLine(jobs, workers, fitting, out);
+}
+
 /**
  * Where workers have a few tiles each, the order of the line can cost more than whole tiles explain. Then jobs are packed
  * as `tight` does, once, if that halves the loss in as many records. Returns whether it did. A loss is less than A + c, so
@@ -123,7 +128,7 @@ function packShorter(jobs: Jobs, workers: number, lowerBoundNs: number, longestN
   const lossNs = longestNs - lowerBoundNs;
   if (lossNs * COARSE <= lowerBoundNs) return false;
   for (let j = 0; j < jobs.count; j++) if (lossNs <= jobs.kvTileNs[j]!) return false;
-  const packing = new Packing(jobs, workers, jobs.kvTileTokens, 1);
+  const packing = new Packing(jobs, workers, jobs.kvTileTokens);
   if (!packing.fits(longestNs - Math.floor(lossNs / 2))) return false;
   if (packing.recordCount > mostRecords(jobs.count, jobs.headCount, workers)) return false;
   packing.write(out);

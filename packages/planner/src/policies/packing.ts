@@ -1,13 +1,13 @@
 // Packs jobs into workers of one payload: longest first, each whole into the fullest worker that still takes it (best
 // fit decreasing); only a job that fits nowhere is cut, at the worker with the most room, which it fills; its rest is one
-// more job. Cuts lie on absolute multiples of `cutTiles` KV tiles.
+// more job.
 //
-// A cut fills its worker up to less than `cutTiles` tiles and closes it, and the rest of the last job that was cut still
+// A cut fills its worker up to less than a tile and closes it, and the rest of the last job that was cut still
 // goes to an open one: cuts ≤ P − 1, hence pieces ≤ jobs + P − 1, and as a job that is cut k times is in k + 1 ≤ 2k
-// pieces, at most 2(P − 1) pieces are parts of jobs, whatever the lengths. Payload T = ⌈area⌉ + A + g·c − q (g cutTiles;
-// of the dearest kind; q divides all costs) always suffices: where a job does not fit, every open worker has at most
-// A + g·c − q left, and every closed one at most g·c − q besides the A that its cut has added; so the workers would hold
-// P·(T − A − g·c + q) ≥ area without that job. An attempt takes O(pieces · log P) steps and as many moves of P entries.
+// pieces, at most 2(P − 1) pieces are parts of jobs, whatever the lengths. Payload T = ⌈area⌉ + A + c − q (of the
+// dearest kind; q divides all costs) always suffices: where a job does not fit, every open worker has at most
+// A + c − q left, and every closed one at most c − q besides the A that its cut has added; so the workers would hold
+// P·(T − A − c + q) ≥ area without that job. An attempt takes O(pieces · log P) steps and as many moves of P entries.
 
 import type { Jobs } from "../jobs.ts";
 import { PARTIAL, type PieceWriter, WRITE_THROUGH } from "../pieces.ts";
@@ -20,7 +20,6 @@ const SCAN = 16;
 
 /** One attempt after another to pack all jobs into workers of a given payload. */
 export class Packing {
-  private readonly cutTiles: number;
   private readonly kvTileTokens: number;
   private readonly jobs: Jobs;
   private readonly workers: number;
@@ -37,9 +36,8 @@ export class Packing {
   private readonly rests: Int32Array;
   private restCount: number = 0;
 
-  constructor(jobs: Jobs, workers: number, kvTileTokens: number, cutTiles: number) {
+  constructor(jobs: Jobs, workers: number, kvTileTokens: number) {
     this.kvTileTokens = kvTileTokens;
-    this.cutTiles = cutTiles;
     this.jobs = jobs;
     this.workers = workers;
     const { wholeNs } = jobs;
@@ -123,12 +121,8 @@ export class Packing {
     }
     const roomiest = this.openCount - 1;
     if (roomiest < 0) return 0;
-    const fitting = Math.floor((room[roomiest]! - pieceNs) / tileNs);
-    if (fitting <= 0 || tiles === 0) return 0;
-    const origin = Math.floor(jobs.kvStart[job]! / this.kvTileTokens);
-    const cut = Math.floor((origin + from + fitting) / this.cutTiles) * this.cutTiles;
-    const taken = cut - origin - from;
-    if (taken <= 0) return 0;
+    const taken = Math.floor((room[roomiest]! - pieceNs) / tileNs);
+    if (taken <= 0 || tiles === 0) return 0;
     this.record(open[roomiest]!, job, head, 1, from, from + taken);
     this.openCount--;
     this.keepRest(job, head, from + taken, costNs - taken * tileNs);

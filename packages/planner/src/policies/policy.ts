@@ -66,7 +66,7 @@ export interface LaunchShape {
   readonly ctasPerWorker?: number;
   /** Query heads packed into one tile's rows: the group size (true) or one (false). True unless given. */
   readonly packsGroup?: boolean;
-  /** KV tokens of one leaf of the canonical merge tree; sequential merging unless given. */
+  /** KV tokens of a unit of the canonical merge tree's grid (canonical-tree.ts); sequential merging unless given. */
   readonly mergeGridTokens?: number;
 }
 
@@ -80,7 +80,7 @@ export interface Policy {
   readonly isComparison: boolean;
   /** Jobs of shared prefixes may be among its jobs. Other policies plan every request alone. */
   readonly sharesPrefixes?: boolean;
-  /** KV tokens on whose multiples shared ranges have to end: its merge grid, where it has one. Any token unless given. */
+  /** Unit of the grid on which shared ranges have to end: its merge grid, where it has one. Any token unless given. */
   readonly prefixGridTokens?: (costModel: CostModel) => number;
   /**
    * Writes all pieces, worker by worker, ending each with `out.endWorker()`; returns how they are launched. Every job's

@@ -26,7 +26,7 @@ export const tight: Policy = {
     const workers = workerCount(device);
     lowerBound(jobs, workers, 0, bound);
     const { lowerBoundNs, quantumNs, sufficientNs } = bound;
-    const packing = new Packing(jobs, workers, device.costModel.kvTileTokens, 1);
+    const packing = new Packing(jobs, workers, device.costModel.kvTileTokens);
     const stepNs = Math.max(1, Math.floor(lowerBoundNs / STEPS / quantumNs)) * quantumNs;
     packing.packFrom(tileLowerBoundNs(jobs, workers), Math.max(lowerBoundNs, sufficientNs), stepNs);
     packing.write(out);

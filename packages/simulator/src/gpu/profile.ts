@@ -173,6 +173,8 @@ export interface GpuProfile {
     readonly fixedUs: Quantity;
     readonly tflops: Quantity;
     readonly memoryGBps: Quantity;
+    /** Most that GEMMs one after another reach for long, at the power that the GPU may draw; no bound unless given. */
+    readonly sustainedTflops?: Quantity | undefined;
   };
   /** What one GPU sends to the others, one direction. For GPU counts without a table. */
   readonly interconnectGBps: Quantity;
@@ -281,6 +283,7 @@ export const gpuProfileSchema: z.ZodType<GpuProfile> = z
       fixedUs: quantity,
       tflops: positiveQuantity,
       memoryGBps: positiveQuantity,
+      sustainedTflops: positiveQuantity.optional(),
     }),
     interconnectGBps: positiveQuantity,
     allReduce: z.array(collective),

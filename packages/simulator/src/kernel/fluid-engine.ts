@@ -7,7 +7,7 @@
 // starts: a queue. An event costs O(log lanes); nothing is allocated once the arrays have grown to the plan.
 
 import type { Plan } from "@isochron/planner";
-import { Header, Piece, stateCount } from "@isochron/planner";
+import { Header, Piece, partialStates } from "@isochron/planner";
 import { placeFirstWave } from "./first-wave.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
@@ -67,7 +67,6 @@ export class FluidEngine {
     const nextLatencyUs = nextStartUs + writeOutUs;
     const headsPerKvHead = header[Header.packedHeads]! === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
     const kvHeads = header[Header.kvHeads]!;
-    const gridTokens = header[Header.mergeGridTokens]!;
     const requestCount = plan.requestCount;
     if (kvIsShared) residency.reset((requestCount + header[Header.groupCount]!) * kvHeads, costs.l2Bytes);
 
@@ -176,7 +175,7 @@ export class FluidEngine {
       const at = record * Piece.stride;
       const slot = pieces[at + Piece.slot]!;
       if (slot >= 0) {
-        const states = stateCount(pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!, gridTokens);
+        const states = partialStates(plan, at);
         slotEndUs[slot + head * states] = pieceEndUs;
       }
       if (recorder !== null) recorder.piece(lane, record, head, busyFromUs, pieceEndUs);

@@ -7,7 +7,7 @@
 // gone again, and whoever wants what somebody is just bringing in waits for it. More events a piece, hence an engine apart.
 
 import type { Plan } from "@isochron/planner";
-import { Header, Piece, Request, stateCount } from "@isochron/planner";
+import { Header, Piece, partialStates, Request } from "@isochron/planner";
 import { placeFirstWave } from "./first-wave.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
@@ -75,7 +75,6 @@ export class PipelinedEngine {
     const packedHeads = header[Header.packedHeads]!;
     const headsPerKvHead = packedHeads === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
     const kvHeads = header[Header.kvHeads]!;
-    const gridTokens = header[Header.mergeGridTokens]!;
     // What is shared either stays in L2 from its first reader to its last, or is followed stretch by stretch.
     const overflowsL2 = headsPerKvHead > 1 && kvIsShared && !this.kvIsWarm && totals.uniqueBytes > costs.l2Bytes;
     const stretchTokens = overflowsL2 ? costs.stretchTokens : WHOLE;
@@ -257,7 +256,7 @@ export class PipelinedEngine {
       let record = laneRecord[lane]!;
       let head = laneHead[lane]!;
       const slot = pieces[at + Piece.slot]!;
-      if (slot >= 0) slotEndUs[slot + head * stateCount(kvStart, kvEnd, gridTokens)] = pieceEndUs;
+      if (slot >= 0) slotEndUs[slot + head * partialStates(plan, at)] = pieceEndUs;
       if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
       laneBusyUs[lane]! += pieceEndUs - laneTakenUs[lane]!;
       laneTakenUs[lane] = pieceEndUs;

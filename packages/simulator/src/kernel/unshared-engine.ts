@@ -3,7 +3,7 @@
 // against it.
 
 import type { Plan } from "@isochron/planner";
-import { Header, Piece, stateCount } from "@isochron/planner";
+import { Piece, partialStates } from "@isochron/planner";
 import type { FluidEngine } from "./fluid-engine.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
@@ -17,7 +17,6 @@ type Lanes = Pick<
 export function runUnshared(plan: Plan, costs: KernelCosts, totalBytes: number, recorder: PieceRecorder | null): Lanes {
   const { laneCount, launchUs, kvTileTokens, unsharedPieceUs, unsharedTileUs } = costs;
   const { pieces, workerPieceIndptr } = plan;
-  const gridTokens = plan.header[Header.mergeGridTokens]!;
   const lanes = {
     endUs: launchUs,
     hbmBytes: totalBytes,
@@ -47,7 +46,7 @@ export function runUnshared(plan: Plan, costs: KernelCosts, totalBytes: number, 
       for (let head = 0; head < pieces[at + Piece.headCount]!; head++) {
         if (recorder !== null) recorder.piece(lane, record, head, atUs, atUs + pieceUs);
         atUs += pieceUs;
-        if (slot >= 0) lanes.slotEndUs[slot + head * stateCount(kvStart, kvEnd, gridTokens)] = atUs;
+        if (slot >= 0) lanes.slotEndUs[slot + head * partialStates(plan, at)] = atUs;
         lanes.laneBusyUs[lane]! += pieceUs;
         lanes.laneLatencyUs[lane]! += unsharedPieceUs[tileRows]!;
       }

@@ -77,10 +77,14 @@ export class EvenLaunch {
   private streamUs(bytes: number, lanes: number, latencyUs: number): number {
     const { totalRate } = this;
     if (latencyUs === 0) return bytes / totalRate[lanes]!;
-    const low = this.leastStreaming(bytes, lanes, latencyUs);
-    const high = low + 1;
-    const slope = totalRate[high]! - totalRate[low]!;
     const waiting = lanes * latencyUs;
+    const last = this.lastStreaming;
+    const isLast =
+      last < lanes &&
+      waiting * totalRate[last]! < bytes * (lanes - last) &&
+      waiting * totalRate[last + 1]! >= bytes * (lanes - last - 1);
+    const low = isLast ? last : this.leastStreaming(bytes, lanes, waiting);
+    const slope = totalRate[low + 1]! - totalRate[low]!;
     const active = (bytes * lanes - waiting * (totalRate[low]! - slope * low)) / (waiting * slope + bytes);
     // Equals wait at the same time: nothing streams then.
     return Math.max(waiting / (lanes - active), latencyUs + bytes / this.costs.peakBytesPerUs);
@@ -90,9 +94,8 @@ export class EvenLaunch {
    * The whole number below the a of `streamUs`. One step is much like the one before it, so the search begins at what was
    * found last and doubles its stride away from there.
    */
-  private leastStreaming(bytes: number, lanes: number, latencyUs: number): number {
+  private leastStreaming(bytes: number, lanes: number, waiting: number): number {
     const { totalRate } = this;
-    const waiting = lanes * latencyUs;
     let low = 0;
     let high = lanes;
     let middle = Math.min(this.lastStreaming, lanes - 1);

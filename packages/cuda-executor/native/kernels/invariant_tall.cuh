@@ -1,0 +1,223 @@
+// The batch-invariant kernel for plans with taller tiles on Hopper: tall_kernel.cuh, with a node for each chunk.
+//
+// A chunk of a tall tile is a fresh start of the softmax (takeTallTiles), its node is climbed with where it lies, in the
+// accumulators, and waits in global memory. Chunks of such requests are 2,048 tokens and more, so nodes are few.
+#pragma once
+#include "invariant.cuh"
+#include "tall_kernel.cuh"
+
+namespace isochron {
+
+/** Bytes of each warpgroup's stack: what the ring leaves of an SM's shared memory. */
+constexpr int kTallStackBytes = 15360;
+static_assert(kTallStackBytes >= kWarps * (kStackEntries - kCombineRows) * 128 * 4);
+
+#if ISOCHRON_WARPGROUP
+
+/** What becomes of the chunk of a tall piece that begins with `token`, whose state is in `block`. */
+template <class T, int D>
+__device__ __forceinline__ void endChunk(const CanonicalParams& c, const PieceRecord& piece, int head, int h, int token, uint8_t* nodes,
+                                         RowBlock<T, D>& block, int rowBase, int warp, int group, int lane) {
+  const ChunkRange chunks(c, piece);
+  int slot = chunks.slotOf(piece, h), waiting = 0;
+  const int unit = chunks.grid.startOf(token);
+  // Chunks are few: their walk is repeated instead of remembered.
+  for (int before = chunks.from, size; before < unit; before += size) {
+    size = chunks.grid.sizeAt(before);
+    const Climb climb(before, size, chunks, slot < 0, waiting);
+    waiting = climb.left();
+    slot += slot >= 0 && climb.isFinal;
+  }
+  const Climb climb(unit, chunks.grid.sizeAt(unit), chunks, slot < 0, waiting);
+  const NodeStack<D> stack(c, nodes, kTallStackBytes, min(max(piece.validRows() - group * 64, 1), 64), 2 * blockIdx.x + group);
+  if (!climbRows<T, D>(stack, climb, block, warp * 16, lane)) return;
+  if (slot < 0) writeTallRows(c.attention, piece, head, block, rowBase, lane);
+  else writeRows<T, D>(c.attention, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
+}
+
+/** As consumeTiles of tall_kernel.cuh, with a node for each chunk. `nodes`: the warpgroup's own. */
+template <class T, int D, bool kTimed>
+__device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool boxes, Canonical<WarpgroupMemory>& shared, uint8_t* nodes, const RecordTable& records,
+                                             int recordCount, const WorkerPair& workers, RingReader<D>& reader, uint32_t startCycle) {
+  const AttentionParams& p = c.attention;
+  const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
+  uint32_t cycles[4] = {};
+  RowBlock<T, D> block;
+  PieceWalk at{0, 0, 0};
+  const auto isMine = [&](const PieceWalk& walk) { return records[walk.record].tall() || int(walk.ordinal & 1) == group; };
+  const auto tilesOf = [](const PieceRecord& piece) { return (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens; };
+  const uint32_t queryTile = ptx::broadcast(ptx::sharedAddress(shared.combine) + warp * 16 * D * 2);
+  const int rowBase = group * 64 + warp * 16;
+  const auto isTall = [&](const PieceWalk& walk) { return walk.record < recordCount && records[walk.record].tall(); };
+  const auto copyQuery = [&](const PieceWalk& walk) {
+    copyTallQuery<T, D>(p, records[walk.record], records[walk.record].head + walk.head, rowBase, lane, queryTile);
+  };
+  const auto loadQuery = [&](const PieceWalk& walk) {
+    if (walk.record < recordCount && !isTall(walk)) block.loadQuery(p, records[walk.record], records[walk.record].head + walk.head, 0, lane);
+  };
+  ptx::waitForPreviousLaunch();
+  PieceWalk first = at;
+  if (!isMine(first)) first.step(records);
+  loadQuery(first);
+  if (isTall(first)) copyQuery(first);
+#pragma unroll 1
+  while (at.record < recordCount) {
+    const PieceRecord& piece = records[at.record];
+    if (!isMine(at)) {
+      reader.pass(tilesOf(piece));
+      at.step(records);
+      continue;
+    }
+    const int head = piece.head + at.head;
+    shared.currentWorker = at.record < records.split ? workers.first : workers.second;
+    uint64_t startNs = 0, endNs = 0;
+    if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = cycles[1] = clock() - startCycle;
+    PieceWalk next = at;
+    next.step(records);
+    if (next.record < recordCount && !isMine(next)) next.step(records);
+    const bool tall = piece.tall(), nextIsTall = isTall(next);
+    // The next query is on its way a piece ahead, unless a short piece combines where it will lie.
+    const bool copiesEarly = tall && nextIsTall;
+    if (tall) {
+      takeTallQuery(p, piece, head, rowBase, lane, queryTile, block);
+      if (copiesEarly) copyQuery(next);
+      int token = piece.kvStart;
+      do {
+        // What is needed again behind the tiles is worked out again: registers are scarce among them.
+        const int chunkEnd = ChunkRange(c, piece).chunkEnd(token, piece), tiles = (chunkEnd - token + kTileTokens - 1) / kTileTokens;
+        const int rows = min(piece.validRows() - group * 64, 64);
+        int mine = 0;
+        if (rows > 0) {
+          const int last = p.causal ? locateRow(p, piece, head, group * 64 + rows - 1).position + 1 : piece.kvEnd;
+          mine = min(max(last - token + kTileTokens - 1, 0) / kTileTokens, tiles);
+        }
+        const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
+        block.reset();
+        takeTallTiles(p, block, reader, shared.barrier, fenceFrom, token, mine, tiles, lane);
+        endChunk(c, piece, head, at.head, token, nodes, block, rowBase, warp, group, lane);
+        token = ChunkRange(c, piece).chunkEnd(token, piece);
+      } while (token < piece.kvEnd);
+    } else {
+      const ChunkRange chunks(c, piece);
+      int token = piece.kvStart, slot = chunks.slotOf(piece, at.head), waiting = 0;
+      const NodeStack<D> stack(c, nodes, kTallStackBytes, piece.validRows(), 2 * blockIdx.x + group);
+#pragma unroll 1
+      for (int unit = chunks.from, size; unit < chunks.to; unit += size) {
+        block.reset();
+        size = chunks.grid.sizeAt(unit);
+        const int end = chunks.tokenEnd(unit + size, piece);
+#pragma unroll 1
+        for (; token < end; token += kTileTokens) {
+          const int first = token + warp * kWarpTokens;
+          reader.waitKeys();
+          reader.waitValues();
+          if (first < block.anyHigh) block.takeTokens(p, reader.address(), warp * kWarpTokens, first, lane);
+          reader.releaseKeys();
+          reader.releaseValues();
+        }
+        const Climb climb(unit, size, chunks, slot < 0, waiting);
+        waiting = climb.left();
+        pushCombined<T, D>(p, shared, stack, piece, head, climb, slot, block, warp, lane);
+        if (slot >= 0 && climb.isFinal) slot++;
+      }
+    }
+    loadQuery(next);
+    if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
+    if (piece.slot >= 0) {
+      const int firstSlot = ChunkRange(c, piece).slotOf(piece, at.head);
+      if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
+      if (!tall || group == 0) announceSlot(p, piece, firstSlot, at.head, shared.thread());
+    }
+    if (nextIsTall && !copiesEarly) {
+      shared.sync();
+      copyQuery(next);
+    }
+    if constexpr (kTimed) {
+      if (shared.thread() == 0 && (!tall || group == 0)) {
+        cycles[3] = clock() - startCycle;
+        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
+      }
+    }
+    at.step(records);
+  }
+}
+
+/** The end of one of the CTA's workers, by the consumer warpgroup of its number. Out of line: nothing waits for it to begin. */
+template <class T, int D, bool kTimed>
+__device__ __noinline__ void endCanonicalWorker(const AttentionParams& p, const Canonical<WarpgroupMemory> shared, const UnitRange& units, uint32_t begun,
+                                           uint32_t startCycle) {
+  endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
+}
+
+#endif
+
+/** As tallKernel. */
+template <class T, int D, bool kTimed>
+__global__ void __launch_bounds__(kTallThreads, 1)
+    canonicalTallKernel(const __grid_constant__ CanonicalParams c, int workers, bool boxes, const __grid_constant__ CUtensorMap keyMap,
+                        const __grid_constant__ CUtensorMap valueMap) {
+#if ISOCHRON_WARPGROUP
+  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+  const AttentionParams& p = c.attention;
+  constexpr int stages = TallShape<D>::stages;
+  __shared__ uint64_t barriers[2 * kBarriersPerStage * stages];
+  __shared__ UnitMemory nearbyUnits[2];
+  __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
+  uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
+  uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
+  PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
+  const uint32_t ring = ptx::sharedAddress(sharedBytes), full = ptx::sharedAddress(barriers), empty = full + stages * kStageBarrierBytes;
+  uint32_t startCycle = 0;
+  if constexpr (kTimed) startCycle = clock();
+  ptx::allowNextLaunch();
+  const WorkerPair pair = WorkerPair::of(p);
+  const auto startOf = [&](uint32_t worker) { return int(worker) < workers ? p.workers[worker].start : 0; };
+  const auto countOf = [&](uint32_t worker) { return int(worker) < workers ? max(0, p.workers[worker].end - p.workers[worker].start) : 0; };
+  const int start = startOf(pair.first), split = countOf(pair.first), recordCount = split + countOf(pair.second);
+  if (recordCount <= 0) return;
+  const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords), split, startOf(pair.second) - start - split};
+  constexpr int quads = sizeof(PieceRecord) / 16;
+  for (int i = threadIdx.x; i < records.count * quads; i += kTallThreads) {
+    const int from = i < split * quads ? i : i + records.gap * quads;
+    reinterpret_cast<uint4*>(nearby)[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + from);
+  }
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < kBarriersPerStage * stages; s++) {
+      ptx::barrierInit(full + s * 8, boxes ? kWarps / 2 : kWarps);
+      ptx::barrierInit(empty + s * 8, kConsumerThreads);
+    }
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  __syncthreads();
+  if (threadIdx.x >= kConsumerThreads) {
+    ptx::keepRegisters<kProducerRegisters>();
+    if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
+    else produceRows<D>(p, records, recordCount, ring, full, empty);
+  } else {
+    ptx::takeRegisters<kConsumerRegisters>();
+    const int group = threadIdx.x >> 7;
+    uint8_t* const nodes = sharedBytes + TallShape<D>::sharedBytes + group * kTallStackBytes;
+    Canonical<WarpgroupMemory> shared{{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
+                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
+                                       group == 0 ? pair.first : pair.second}, reinterpret_cast<float*>(nodes)};
+    RingReader<D> reader(ring, full, empty);
+    uint32_t begun = 0;
+    const bool hasPieces = group == 0 ? split > 0 : split < recordCount;
+    if (hasPieces) {
+      const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
+      prefetchUnit(p, shared.units, units, shared.thread());
+      if (shared.thread() == 0) ranges[group] = units;
+      ptx::waitForPreviousLaunch();
+      begun = countBeginning(p, units, shared.thread());
+    }
+    consumeChunks<T, D, kTimed>(c, boxes, shared, nodes, records, recordCount, pair, reader, startCycle);
+    shared.currentWorker = group == 0 ? pair.first : pair.second;
+    if (hasPieces) {
+      shared.sync();
+      endCanonicalWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
+    }
+  }
+#endif
+}
+
+}  // namespace isochron
