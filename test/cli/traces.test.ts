@@ -135,12 +135,12 @@ describe("isochron traces", () => {
   });
 
   it.each([
-    ["ts", '--columns: found "ts", expected names as in arrivalMs=time,'],
+    ["ts", '--columns: found "ts", expected names as in arrivalMs=at,'],
     ["arivalMs=ts", '--columns: unknown "arivalMs"; did you mean "arrivalMs"?'],
     ["arrivalMs=ts,arrivalMs=at", "--columns: found arrivalMs twice, expected each once"],
     ["inputTokens=in,outputTokens=out", "--columns: found no arrival, expected one of arrival, arrivalS,"],
     ["arrivalS=a,arrivalMs=b,inputTokens=in,outputTokens=out", "--columns: found arrivalS and arrivalMs, expected one"],
-    ["arrivalMs=ts,inputTokens=in", "--columns: found no outputTokens, expected arrivalMs=time,"],
+    ["arrivalMs=ts,inputTokens=in", "--columns: found no outputTokens, expected arrivalMs=at,"],
   ])("refuses columns such as %s before it reads a file", async (columns, line) => {
     for (const command of [["traces", "inspect"], ["replay"]]) {
       const { exitCode, stdout, stderr } = await isochron([...command, "azure-conv-2023", "--columns", columns]);

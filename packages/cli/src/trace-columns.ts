@@ -5,7 +5,7 @@ import { Option } from "commander";
 import { InputError, unknownName } from "./errors.ts";
 
 const FLAG = "--columns";
-const EXAMPLE = "arrivalMs=time,inputTokens=usage.prompt_tokens,outputTokens=usage.completion_tokens";
+const EXAMPLE = "arrivalMs=at,inputTokens=in,outputTokens=out";
 const NAMES = [...ARRIVAL_COLUMNS, "inputTokens", "outputTokens"] as const;
 
 /** As far as they are given: in a sweep, each is a field of its own. */
@@ -14,7 +14,7 @@ export type GivenColumns = Readonly<Partial<Record<ArrivalColumn | "inputTokens"
 export function columnsOption(): Option {
   return new Option(
     `${FLAG} <names>`,
-    `columns of a CSV, or keys of JSON lines, of your own: ${EXAMPLE}; arrival is a date and time, arrivalS, arrivalMs, arrivalUs, arrivalNs a number`,
+    `columns of a CSV, or keys of JSON lines, of your own: ${EXAMPLE}; a.b is the key b inside a; arrival is a date and time, arrivalS, arrivalMs, arrivalUs, arrivalNs a number`,
   ).argParser(parse);
 }
 

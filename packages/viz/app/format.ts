@@ -12,13 +12,21 @@ export const integer = (value: number): string => grouped(Math.round(value));
 /** A duration in the unit that leaves one to four digits before the point. */
 export function duration(us: number): string {
   const size = Math.abs(us);
-  if (size >= 60e6) return `${integer(Math.floor(us / 60e6))} min ${format("04.1f")((us % 60e6) / 1e6)} s`;
+  if (size >= 59.995e6) return longDuration(us);
   if (size >= 1e6) return `${twoDigits(us / 1e6)} s`;
   if (size >= 1e4) return `${twoDigits(us / 1e3)} ms`;
   if (size >= 100) return `${oneDigit(us)} µs`;
   if (size === 0) return "0 µs";
   if (size >= 1) return `${twoDigits(us)} µs`;
   return `${integer(us * 1e3)} ns`;
+}
+
+/** Rounded before it is divided, so that no part is 60. */
+function longDuration(us: number): string {
+  const tenths = Math.round(us / 1e5);
+  const minutes = Math.floor(tenths / 600);
+  if (minutes < 60) return `${minutes} min ${format("04.1f")((tenths % 600) / 10)} s`;
+  return `${integer(Math.floor(minutes / 60))} h ${format("02d")(minutes % 60)} min ${format("02d")(Math.floor((tenths % 600) / 10))} s`;
 }
 
 /** A time to the nanosecond, for details and tables. */
