@@ -64,7 +64,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
       // Tokens before this one are visible to the warpgroup's rows.
       int last = piece.kvStart;
       if (rows > 0) last = p.causal ? min(locateRow(p, piece, head, group * 64 + rows - 1).position + 1, piece.kvEnd) : piece.kvEnd;
-      takeTallQuery(p, piece, head, rowBase, lane, queryTile, block);
+      takeTallQuery(p, piece, rowBase, lane, queryTile, block);
       if (copiesEarly) copyQuery(next);
       const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
 #pragma unroll 1
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(kTallThreads, 1)
   }
   if (threadIdx.x == 0) {
     for (int s = 0; s < kBarriersPerStage * stages; s++) {
-      ptx::barrierInit(full + s * 8, boxes ? kWarps / 2 : kWarps);
+      ptx::barrierInit(full + s * 8, boxes ? BoxProducer<D>::arrivals : RowProducer<D>::arrivals);
       ptx::barrierInit(empty + s * 8, kConsumerThreads);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(kTallThreads, 1)
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
     if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
-    else produceRows<D>(p, records, recordCount, ring, full, empty);
+    else RowProducer<D>(p, records, recordCount, ring, full, empty).copyAll();
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
