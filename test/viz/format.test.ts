@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { duration } from "../../packages/viz/app/format.ts";
+import { duration, timeAxis } from "../../packages/viz/app/format.ts";
 
 describe("a duration", () => {
   it.each([
@@ -27,6 +27,39 @@ describe("a duration", () => {
         expect(Math.abs(seconds - us / 1e6)).toBeLessThanOrEqual(h === "0" ? 0.0501 : 1);
       }),
       { numRuns: 1000 },
+    );
+  });
+});
+
+describe("a time axis", () => {
+  const textsOf = (fromUs: number, toUs: number, count: number): string[] => {
+    const { ticks, text } = timeAxis(fromUs, toUs, count);
+    return ticks.map(text);
+  };
+
+  it.each<[number, number, readonly string[]]>([
+    [0, 50, ["0 µs", "10 µs", "20 µs", "30 µs", "40 µs", "50 µs"]],
+    [0, 426.1e6, ["0 s", "100 s", "200 s", "300 s", "400 s"]],
+    [0, 3500e6, ["0 min", "10 min", "20 min", "30 min", "40 min", "50 min"]],
+    [0, 17_803e6, ["0:00 h", "1:00 h", "2:00 h", "3:00 h", "4:00 h"]],
+    [3600e6, 5400e6, ["1:00 h", "1:05 h", "1:10 h", "1:15 h", "1:20 h", "1:25 h", "1:30 h"]],
+  ])("from %d to %d µs has round times in one unit", (fromUs, toUs, texts) => {
+    expect(textsOf(fromUs, toUs, 6)).toEqual(texts);
+  });
+
+  it("has about as many ticks as asked for, all inside, whatever the span", () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 1e12, noNaN: true }),
+        fc.double({ min: 1, max: 5e12, noNaN: true }),
+        fc.integer({ min: 2, max: 30 }),
+        (from, span, count) => {
+          const { ticks } = timeAxis(from, from + span, count);
+          expect(ticks.length).toBeLessThanOrEqual(1.5 * count + 2);
+          for (const tick of ticks) expect(tick >= from - 1e-3 && tick <= from + span + 1e-3).toBe(true);
+          expect(new Set(ticks).size).toBe(ticks.length);
+        },
+      ),
     );
   });
 });

@@ -1,5 +1,6 @@
 // Numbers as people read them: fixed digits, thousands grouped, units written out.
 
+import { ticks as linearTicks } from "d3-array";
 import { format } from "d3-format";
 
 const grouped = format(",");
@@ -63,8 +64,33 @@ export function bytes(count: number): string {
   return `${integer(count)} B`;
 }
 
-/** Ticks of a time axis in one unit for the whole axis, chosen by the span that is shown. */
-export function timeTicks(spanUs: number): (us: number) => string {
+/** Steps of an axis of minutes and hours, in minutes. */
+const CLOCK_STEPS = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440];
+/** From here on an axis counts minutes and hours. */
+const CLOCK_SPAN_US = 20 * 60e6;
+
+export interface TimeAxis {
+  readonly ticks: readonly number[];
+  readonly text: (us: number) => string;
+}
+
+/** Ticks of a time axis in µs, about `count` of them at round times, and their texts: one unit for all. */
+export function timeAxis(fromUs: number, toUs: number, count: number): TimeAxis {
+  const spanUs = toUs - fromUs;
+  if (spanUs < CLOCK_SPAN_US) return { ticks: linearTicks(fromUs, toUs, count), text: decimalTime(spanUs) };
+  const minutes = CLOCK_STEPS.find((step) => spanUs / (step * 60e6) <= count);
+  const stepUs = (minutes ?? Math.ceil(spanUs / (1440 * 60e6) / count) * 1440) * 60e6;
+  const first = Math.ceil(fromUs / stepUs);
+  const ticks = Array.from({ length: Math.floor(toUs / stepUs) - first + 1 }, (_, i) => (first + i) * stepUs);
+  return { ticks, text: toUs < 3600e6 ? (us) => `${Math.round(us / 60e6)} min` : clockTime };
+}
+
+function clockTime(us: number): string {
+  const minutes = Math.round(us / 60e6);
+  return `${integer(Math.floor(minutes / 60))}:${format("02d")(minutes % 60)} h`;
+}
+
+function decimalTime(spanUs: number): (us: number) => string {
   const [unit, size] =
     spanUs >= 2e6 ? ["s", 1e6] : spanUs >= 2e3 ? ["ms", 1e3] : spanUs >= 2 ? ["µs", 1] : ["ns", 1e-3];
   const digits = Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(spanUs / (size as number)))));

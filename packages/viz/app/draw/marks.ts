@@ -3,7 +3,7 @@
 import { max } from "d3-array";
 import { scaleLinear } from "d3-scale";
 import { KINDS } from "../documents/timeline.ts";
-import { integer, percent, timeTicks } from "../format.ts";
+import { integer, percent, timeAxis } from "../format.ts";
 import { type Classes, requestName } from "./classes.ts";
 import type { LaneChartInput } from "./lane-chart-input.ts";
 import type { LaneLayout } from "./lane-layout.ts";
@@ -86,8 +86,7 @@ export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occ
   context.font = canvasFont(11, ratio);
   context.textBaseline = "middle";
   context.textAlign = "center";
-  const tickText = timeTicks(to - from);
-  const ticks = x.ticks(Math.max(2, Math.floor(width / ratio / 110)));
+  const { ticks, text: tickText } = timeAxis(from, to, Math.max(2, Math.floor(width / ratio / 110)));
   for (const tick of ticks) {
     const at = Math.round(x(tick));
     context.fillStyle = palette.line;

@@ -3,7 +3,7 @@
 import { scaleLinear } from "d3-scale";
 import { titleOf } from "../documents/title.ts";
 import { AXIS_HEIGHT, BUSY_WIDTH, FONT, LABEL_WIDTH } from "../draw/measures.ts";
-import { duration, percent, timeTicks } from "../format.ts";
+import { duration, percent, timeAxis } from "../format.ts";
 import type { Prepared } from "../model/prepared.ts";
 import type { Viewer } from "../viewer.ts";
 import type { LaneChart } from "../views/lane-chart.ts";
@@ -31,9 +31,9 @@ export function chartSvg(app: Viewer, prepared: Prepared, chart: LaneChart): str
     text(12, 42, verdict.headline, palette.muted, 'font-size="12"'),
     `<g transform="translate(${LABEL_WIDTH},${top})">`,
   ];
-  const tick = timeTicks(to - from);
-  for (const at of x.ticks(Math.max(2, Math.floor(plotWidth / 110)))) {
-    parts.push(text(x(at), -8, tick(at), palette.muted, 'text-anchor="middle"'));
+  const axis = timeAxis(from, to, Math.max(2, Math.floor(plotWidth / 110)));
+  for (const at of axis.ticks) {
+    parts.push(text(x(at), -8, axis.text(at), palette.muted, 'text-anchor="middle"'));
   }
   const bound = document.lowerBoundUs;
   const boundX = Math.min(Math.max(x(bound), 0), plotWidth);

@@ -3,7 +3,7 @@
 import { scaleLinear, scaleLog } from "d3-scale";
 import { canvasFont, uiScale } from "../draw/measures.ts";
 import type { Palette } from "../draw/palette.ts";
-import { timeTicks } from "../format.ts";
+import { timeAxis } from "../format.ts";
 import { h } from "../ui/dom.ts";
 import { listen, type Span } from "./gestures.ts";
 import { fit } from "./lane-chart.ts";
@@ -173,8 +173,8 @@ export class TimeChart {
     context.restore();
     if (spec.axis === true) {
       context.textAlign = "center";
-      const text = timeTicks(time[1] - time[0]);
-      for (const tick of xScale.ticks(Math.max(2, Math.floor((width - left) / ratio / 110)))) {
+      const { ticks, text } = timeAxis(...time, Math.max(2, Math.floor((width - left) / ratio / 110)));
+      for (const tick of ticks) {
         context.fillStyle = palette.line;
         context.fillRect(Math.round(x(tick)), bottom, ratio, 4 * ratio);
         context.fillStyle = palette.muted;
