@@ -1,5 +1,16 @@
 import type { AttentionBatch, AttentionShape, PolicyName } from "@isochron/planner";
-import { createPlanner, H100_SXM, InvalidBatchError, InvalidDeviceError, UnknownPolicyError } from "@isochron/planner";
+import {
+  budgetFor,
+  createPlanner,
+  H100_SXM,
+  InvalidBatchError,
+  InvalidDeviceError,
+  InvalidOptionsError,
+  PlanViolation,
+  UnknownPolicyError,
+  verifyPlan,
+} from "@isochron/planner";
+import * as core from "@isochron/planner/core";
 import { describe, expect, test } from "vitest";
 import { LLAMA_8B } from "./support.ts";
 
@@ -23,13 +34,20 @@ describe("a batch that makes no sense", () => {
     ["batch", undefined as never],
     ["qoLens", {} as never],
     ["kvLens", { qoLens: [1] } as never],
-  ])("is refused by naming %s", (field, batch) => {
-    try {
-      planner.plan(batch);
-      expect.unreachable();
-    } catch (error) {
-      expect(error).toBeInstanceOf(InvalidBatchError);
-      expect((error as InvalidBatchError).field).toBe(field);
+    ["qoLens", { qoLens: new Set([1]), kvLens: new Set([1]) } as never],
+    ["qoLens[0]", { qoLens: BigInt64Array.of(1n), kvLens: BigInt64Array.of(9n) } as never],
+    ["pageIndptr", { qoLens: [1], kvLens: [16], pageIndptr: 0, pageIndices: 0 } as never],
+    ["prefixes", { qoLens: [1, 1], kvLens: [32, 32], prefixes: 16 } as never],
+    ["prefixes[0]", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [null] } as never],
+    ["prefixes[0].requests", { qoLens: [1, 1], kvLens: [32, 32], prefixes: [{ kvLen: 16 }] } as never],
+  ])("is refused by naming %s, by every function that takes one, and leaves the last plan whole", (field, batch) => {
+    const good = { qoLens: [1, 1], kvLens: [300, 40] };
+    const plan = planner.plan(good);
+    for (const use of [() => planner.plan(batch), () => planner.step(batch), () => verifyPlan(plan, batch)]) {
+      expect(use).toThrow(
+        expect.toSatisfy((error) => error instanceof InvalidBatchError && error.field === field) as never,
+      );
+      verifyPlan(plan, good);
     }
   });
 });
@@ -65,6 +83,31 @@ describe("a shape, a device or a policy that makes no sense", () => {
     expect(make).toThrow(
       expect.toSatisfy((error) => error instanceof InvalidBatchError || error instanceof InvalidDeviceError),
     );
+  });
+
+  test.each<[string, string, object | undefined]>([
+    ["options", "options is undefined, expected an object with attention and device", undefined],
+    ["policy", "policy is an object, expected an object with name, assign and bound", { policy: {} }],
+    ["policy", "policy is 3, expected an object with name, assign and bound", { policy: 3 }],
+    ["budget", "budget is 64, expected an object with maxRequests and maxQueryTokens", { budget: 64 }],
+    ["sharedPrefixes", "sharedPrefixes is true, expected one of off, explicit, detect", { sharedPrefixes: true }],
+  ])("tells a program in JavaScript which of its options, %s, is not one", (field, message, change) => {
+    const options = change && { attention: LLAMA_8B, device: H100_SXM, ...change };
+    for (const create of [createPlanner, core.createPlanner]) {
+      expect(() => create(options as never)).toThrow(
+        expect.toSatisfy(
+          (error) => error instanceof InvalidOptionsError && error.field === field && error.message === message,
+        ) as never,
+      );
+    }
+  });
+
+  test("tells who asks for a budget of nothing, or to verify no plan, what was expected", () => {
+    for (const budget of [budgetFor, core.budgetFor])
+      expect(() => budget(undefined as never)).toThrow(InvalidOptionsError);
+    for (const plan of [undefined, {}]) {
+      expect(() => verifyPlan(plan as never, { qoLens: [], kvLens: [] })).toThrow(PlanViolation);
+    }
   });
 
   test("names the field of a device and lists the policies there are", () => {

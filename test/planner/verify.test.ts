@@ -187,8 +187,22 @@ describe("plans on disk", () => {
     expect(decoded).toBeLessThan(5000);
   });
 
+  test("reads bytes that share their buffer with others, as those of a small file in Node do", () => {
+    const device = { ...H100_SXM, smCount: 1, ctasPerSm: 1 };
+    const plan = createPlanner({ attention: LLAMA_8B, device }).plan({ qoLens: [1], kvLens: [100] });
+    const shared = Buffer.concat([Buffer.from([7]), encodePlan(plan)]).subarray(1);
+    expect(Buffer.from(encodePlan(decodePlan(shared))).equals(encodePlan(plan))).toBe(true);
+  });
+
   test("are refused when they are not plans of this version", () => {
     expect(() => decodePlan(new Uint8Array(10))).toThrow(PlanFormatError);
+    for (const [what, bytes] of [
+      ["undefined", undefined],
+      ["an object", new ArrayBuffer(4096)],
+      ['"ISOP"', "ISOP"],
+    ] as const) {
+      expect(() => decodePlan(bytes as never)).toThrow(new PlanFormatError(`found ${what}, expected a Uint8Array`));
+    }
     expect(() => decodePlan(new Uint8Array(300))).toThrow(/ISOP/);
     expect(() => planFromJson({ isochron: "plan/2" })).toThrow(/plan\/2/);
     expect(() => planFromJson(null)).toThrow(PlanFormatError);

@@ -2,6 +2,8 @@
 //
 // Lengths are in tokens. `kvLens[i]` counts the history and the new tokens; `qoLens[i]` counts the new ones.
 
+import { FieldError, isObject } from "./field-error.ts";
+
 /** Which KV tokens a query token sees. Query token t of a request stands at absolute position kvLen − qoLen + t. */
 export type Mask =
   /** Everything up to and including its own position. */
@@ -71,21 +73,8 @@ export interface AttentionBatch {
 }
 
 /** A batch or an attention shape that cannot be planned: which field, at which index, found and expected. */
-export class InvalidBatchError extends Error {
+export class InvalidBatchError extends FieldError {
   override readonly name = "InvalidBatchError";
-  /** Path of the field, such as "kvLens[3]" or "attention.mask.window". */
-  readonly field: string;
-  /** What was found there. */
-  readonly value: unknown;
-  /** What may stand there, as the end of a sentence. */
-  readonly expected: string;
-
-  constructor(field: string, value: unknown, expected: string) {
-    super(`${field} is ${format(value)}, expected ${expected}`);
-    this.field = field;
-    this.value = value;
-    this.expected = expected;
-  }
 }
 
 /** Query heads that share one KV head: the rows that one query token packs. */
@@ -128,8 +117,8 @@ export const MAX_TOKENS = 0x7fff_ff00;
 export function validateBatch(batch: AttentionBatch, pageSize: number): void {
   requireObject("batch", batch, "an object with qoLens and kvLens");
   const { qoLens, kvLens, pageIndptr, pageIndices } = batch;
-  requireObject("qoLens", qoLens, "an array of integers");
-  requireObject("kvLens", kvLens, "an array of integers");
+  requireIntegers("qoLens", qoLens);
+  requireIntegers("kvLens", kvLens);
   if (qoLens.length !== kvLens.length) {
     throw new InvalidBatchError("kvLens.length", kvLens.length, `${qoLens.length}, the length of qoLens`);
   }
@@ -153,6 +142,8 @@ function validatePageTable(
   if (pageIndices === undefined) {
     throw new InvalidBatchError("pageIndices", undefined, "an array, because pageIndptr is given");
   }
+  requireIntegers("pageIndptr", pageIndptr);
+  requireIntegers("pageIndices", pageIndices);
   if (pageIndptr.length !== kvLens.length + 1) {
     throw new InvalidBatchError("pageIndptr.length", pageIndptr.length, `${kvLens.length + 1} (requests + 1)`);
   }
@@ -170,7 +161,10 @@ function validatePageTable(
 }
 
 function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix[], pageSize: number): void {
-  prefixes.forEach((prefix, g) => {
+  if (!Array.isArray(prefixes)) throw new InvalidBatchError("prefixes", prefixes, "an array of { requests, kvLen }");
+  prefixes.forEach((prefix: SharedPrefix, g) => {
+    requireObject(`prefixes[${g}]`, prefix, "an object with requests and kvLen");
+    requireIntegers(`prefixes[${g}].requests`, prefix.requests);
     if (prefix.requests.length < 2) {
       throw new InvalidBatchError(`prefixes[${g}].requests.length`, prefix.requests.length, "at least 2");
     }
@@ -197,7 +191,16 @@ function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix
 
 /** Programs in JavaScript leave things out; they are told what, not that a property of undefined cannot be read. */
 function requireObject(field: string, value: unknown, expected: string): void {
-  if (typeof value !== "object" || value === null) throw new InvalidBatchError(field, value, expected);
+  if (!isObject(value)) throw new InvalidBatchError(field, value, expected);
+}
+
+/** Plain or typed arrays, whose integers are checked one by one elsewhere. Those of 64 bits are no numbers in JavaScript. */
+function requireIntegers(field: string, value: ArrayLike<number>): void {
+  if (typeof value !== "object" || typeof value?.length !== "number") {
+    throw new InvalidBatchError(field, value, "an array of integers");
+  }
+  if (typeof value[0] === "bigint")
+    throw new InvalidBatchError(`${field}[0]`, value[0], "a number, as in an Int32Array");
 }
 
 function requireInteger(field: string, value: unknown, low: number, high: number): void {
@@ -210,8 +213,4 @@ function requireOneOf(field: string, value: unknown, allowed: readonly string[])
   if (typeof value !== "string" || !allowed.includes(value)) {
     throw new InvalidBatchError(field, value, `one of ${allowed.join(", ")}`);
   }
-}
-
-function format(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
 }

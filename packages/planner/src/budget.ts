@@ -2,6 +2,7 @@
 
 import { type AttentionBatch, type AttentionShape, validateAttentionShape } from "./batch.ts";
 import { type Device, validateDevice, workerCount } from "./device.ts";
+import { requireOptions } from "./invalid-options.ts";
 import { type PlanCapacities, type PlanLayout, planLayout } from "./layout.ts";
 import { MERGE_ROWS } from "./merge.ts";
 import { balanced } from "./policies/balanced.ts";
@@ -97,12 +98,14 @@ export interface BudgetOptions extends BatchLimits {
 
 /**
  * Capacities for every batch within the limits. A pure function. Throws InvalidBatchError, InvalidDeviceError,
- * UnknownPolicyError, UnboundedPolicyError, MissingLimitError, or RangeError for a limit that is no integer ≥ 1.
+ * InvalidOptionsError, UnknownPolicyError, UnboundedPolicyError, MissingLimitError, or RangeError for a limit that is
+ * no integer ≥ 1.
  *
  * Query tiles: a request of r packed rows has ⌈r / tile⌉ ≤ 1 + r / largest tile of them, and a request without query
  * tokens none. Pieces, slots and split jobs: the policy's own theorem.
  */
 export function budgetFor(options: BudgetOptions): Budget {
+  requireOptions(options);
   const { attention, device, maxRequests, maxQueryTokens } = options;
   validateAttentionShape(attention);
   validateDevice(device);

@@ -1,5 +1,6 @@
 // The binary form of a plan. Decoding trusts nothing: it yields a plan that checkPlan() accepts, or a typed error.
 
+import { found } from "./field-error.ts";
 import {
   CAPACITY_FIELDS,
   CAPACITY_NAMES,
@@ -31,10 +32,13 @@ export function encodePlan(plan: Plan): Uint8Array {
  * are ignored. Throws PlanFormatError (no plan, another version, cut short, over 256 MiB) or PlanViolation.
  */
 export function decodePlan(bytes: Uint8Array): Plan {
+  if (!(bytes instanceof Uint8Array)) throw new PlanFormatError(`found ${found(bytes)}, expected a Uint8Array`);
   if (bytes.byteLength < HEADER_BYTES) {
     throw new PlanFormatError(`found ${bytes.byteLength} bytes, expected a header of ${HEADER_BYTES}`);
   }
-  const header = new Int32Array(bytes.slice(0, HEADER_BYTES).buffer);
+  // A copy: the bytes may lie anywhere in a buffer, and those of Node share theirs even in slice().
+  const header = new Int32Array(HEADER_BYTES / 4);
+  new Uint8Array(header.buffer).set(bytes.subarray(0, HEADER_BYTES));
   if (header[Header.magic] !== PLAN_MAGIC)
     throw new PlanFormatError("found no plan: the first four bytes are not ISOP");
   if (header[Header.version] !== PLAN_VERSION) {

@@ -19,6 +19,7 @@ export { decodePlan, encodePlan, PlanFormatError } from "./codec.ts";
 export type { CostModel, Device, QueryTileCost } from "./device.ts";
 export { H100_SXM, InvalidDeviceError, queryTileFor, validateDevice, workerCount } from "./device.ts";
 export type { AttentionTensors, DeviceInfo, Execution, Executor, TensorData } from "./execution.ts";
+export { InvalidOptionsError } from "./invalid-options.ts";
 export { collectJobs, Jobs } from "./jobs.ts";
 export type { PlanCapacities, PlanLayout } from "./layout.ts";
 export {

@@ -1,5 +1,7 @@
 // Who computes it, and what a piece of work costs there.
 
+import { FieldError, isObject } from "./field-error.ts";
+
 /** Cost of pieces with one size of query tile. Integers, so that every load is an exact sum. */
 export interface QueryTileCost {
   /** Rows of the tile (query tokens × group size, packed), padding included. */
@@ -61,21 +63,8 @@ export function queryTileFor(costModel: CostModel, packedRows: number): QueryTil
 }
 
 /** A device or cost model that cannot be planned for. */
-export class InvalidDeviceError extends Error {
+export class InvalidDeviceError extends FieldError {
   override readonly name = "InvalidDeviceError";
-  /** Path of the field, such as "costModel.queryTiles[1].rows". */
-  readonly field: string;
-  /** What was found there. */
-  readonly value: unknown;
-  /** What may stand there, as the end of a sentence. */
-  readonly expected: string;
-
-  constructor(field: string, value: unknown, expected: string) {
-    super(`${field} is ${String(value)}, expected ${expected}`);
-    this.field = field;
-    this.value = value;
-    this.expected = expected;
-  }
 }
 
 /** Throws InvalidDeviceError at the first field that is out of its range. */
@@ -83,7 +72,9 @@ export function validateDevice(device: Device): void {
   requireObject("device", device, "an object with smCount, ctasPerSm and costModel, such as H100_SXM");
   const { costModel } = device;
   requireObject("device.costModel", costModel, "an object with queryTiles and other costs");
-  requireObject("costModel.queryTiles", costModel.queryTiles, "an array of tile sizes with their costs");
+  if (!Array.isArray(costModel.queryTiles)) {
+    throw new InvalidDeviceError("costModel.queryTiles", costModel.queryTiles, "an array of tile sizes and costs");
+  }
   requireInteger("device.smCount", device.smCount, 1, 4096);
   requireInteger("device.ctasPerSm", device.ctasPerSm, 1, 32);
   requireInteger("costModel.kvTileTokens", costModel.kvTileTokens, 1, 4096);
@@ -95,6 +86,7 @@ export function validateDevice(device: Device): void {
   }
   let previousRows = 0;
   costModel.queryTiles.forEach((tile, i) => {
+    requireObject(`costModel.queryTiles[${i}]`, tile, "an object");
     requireInteger(`costModel.queryTiles[${i}].rows`, tile.rows, previousRows + 1, 32_767);
     requireInteger(`costModel.queryTiles[${i}].pieceNs`, tile.pieceNs, 0, 1e9);
     requireInteger(`costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);
@@ -103,7 +95,7 @@ export function validateDevice(device: Device): void {
 }
 
 function requireObject(field: string, value: unknown, expected: string): void {
-  if (typeof value !== "object" || value === null) throw new InvalidDeviceError(field, value, expected);
+  if (!isObject(value)) throw new InvalidDeviceError(field, value, expected);
 }
 
 function requireInteger(field: string, value: number, low: number, high: number): void {

@@ -2,6 +2,7 @@
 // is one look-up; what it costs is that all rules come along (see "Size" in README.md).
 
 import { type Budget, type BudgetOptions, budgetFor } from "./budget.ts";
+import { requireOptions } from "./invalid-options.ts";
 import { createPlanner, type Planner, type PlannerOptions } from "./planner.ts";
 import type { Policy } from "./policies/policy.ts";
 import { findPolicy } from "./policies/registry.ts";
@@ -21,10 +22,12 @@ export interface NamedBudgetOptions extends Omit<BudgetOptions, "policy"> {
 
 /** createPlanner of the core; a policy may be a name. Throws UnknownPolicyError, and what the core throws. */
 export function createNamedPlanner(options: NamedPlannerOptions): Planner {
+  requireOptions(options);
   return createPlanner({ ...options, policy: findPolicy(options.policy ?? "balanced") });
 }
 
 /** budgetFor of the core; a policy may be a name. Throws UnknownPolicyError, and what the core throws. */
 export function budgetForNamed(options: NamedBudgetOptions): Budget {
+  requireOptions(options);
   return budgetFor({ ...options, policy: findPolicy(options.policy ?? "balanced") });
 }

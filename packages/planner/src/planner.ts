@@ -8,6 +8,8 @@ import type { BatchLimits, Budget } from "./budget.ts";
 import { BudgetExceededError, budgetFor, checkLimits } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
+import { isObject } from "./field-error.ts";
+import { InvalidOptionsError, requireOptions } from "./invalid-options.ts";
 import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
 import { CAPACITY_NAMES, Header } from "./layout.ts";
@@ -75,19 +77,32 @@ export interface PlannedStep {
   readonly action: StepAction;
 }
 
-/** Throws InvalidBatchError, InvalidDeviceError, UnknownPolicyError or UnboundedPolicyError. */
+const SHARED_PREFIXES: readonly SharedPrefixes[] = ["off", "explicit", "detect"];
+
+/**
+ * Throws InvalidBatchError (the attention shape), InvalidDeviceError, UnknownPolicyError, UnboundedPolicyError,
+ * MissingLimitError, InvalidOptionsError (any other option), or RangeError (a limit or the tolerance).
+ */
 export function createPlanner(options: PlannerOptions): Planner {
+  requireOptions(options);
   const { attention, device } = options;
   validateAttentionShape(attention);
   validateDevice(device);
   const policy = requirePolicy(options.policy ?? balanced);
+  if (options.budget !== undefined && !isObject(options.budget)) {
+    throw new InvalidOptionsError("budget", options.budget, "an object with maxRequests and maxQueryTokens");
+  }
   const budget =
     options.budget === undefined || "layout" in options.budget
       ? options.budget
       : budgetFor({ ...options.budget, attention, device, policy });
+  const sharedPrefixes = options.sharedPrefixes ?? "explicit";
+  if (!SHARED_PREFIXES.includes(sharedPrefixes)) {
+    throw new InvalidOptionsError("sharedPrefixes", sharedPrefixes, `one of ${SHARED_PREFIXES.join(", ")}`);
+  }
   const stepTolerance = options.stepTolerance ?? 0.1;
   if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
-  return new BatchPlanner(attention, device, policy, budget, options.sharedPrefixes ?? "explicit", stepTolerance);
+  return new BatchPlanner(attention, device, policy, budget, sharedPrefixes, stepTolerance);
 }
 
 class BatchPlanner implements Planner {

@@ -31,8 +31,10 @@ export class Tails {
   /** How far the plan's requests have to grow to become those of the batch. Reads only. */
   growth(plan: Plan, batch: AttentionBatch): GrowthKind {
     const { header, requests } = plan;
+    // What is no batch at all is told so by plan().
+    if (batch?.qoLens?.length !== plan.requestCount) return Growth.impossible;
     const { qoLens, kvLens } = batch;
-    if (qoLens.length !== plan.requestCount || kvLens.length !== qoLens.length) return Growth.impossible;
+    if (kvLens?.length !== qoLens.length) return Growth.impossible;
     if (MASK_KINDS[header[Header.maskKind]!] === "sliding-window") return Growth.impossible;
     const tile = header[Header.kvTileTokens]!;
     const shift = shiftOf(tile);

@@ -3,11 +3,11 @@
 // A plan carries its own request table, so everything but agreement with the batch follows from the plan alone:
 // decodePlan() runs the same checks on bytes from anywhere.
 
-import type { AttentionBatch } from "./batch.ts";
+import { type AttentionBatch, validateBatch } from "./batch.ts";
 import { lowerBound } from "./bounds.ts";
 import { checkCover } from "./check-cover.ts";
 import { checkFields } from "./check-fields.ts";
-import { type Device, workerCount } from "./device.ts";
+import { type Device, validateDevice, workerCount } from "./device.ts";
 import { Header, Request } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import type { Plan } from "./plan.ts";
@@ -18,7 +18,7 @@ import { PlanViolation } from "./plan-violation.ts";
  * Throws PlanViolation unless the plan is a correct plan of this batch: exact cover of every visible KV tile of every
  * job, no piece outside its job, slots unique and merged once in KV order, counts within capacities, monotone worker
  * ranges, sections where the layout puts them, counts in the stats equal to a recount. With `device`, makespan and
- * lower bound are recomputed too.
+ * lower bound are recomputed too. Throws InvalidBatchError or InvalidDeviceError for what is no batch or no device.
  */
 export function verifyPlan(plan: Plan, batch: AttentionBatch, device?: Device): void {
   checkPlan(plan);
@@ -33,6 +33,7 @@ export function checkPlan(plan: Plan): void {
 }
 
 function checkBatch(plan: Plan, batch: AttentionBatch): void {
+  validateBatch(batch, plan.attention.pageSize);
   if (plan.requestCount !== batch.qoLens.length) {
     throw new PlanViolation("batch", "requestCount", `is ${plan.requestCount}, the batch has ${batch.qoLens.length}`);
   }
@@ -54,6 +55,7 @@ function checkBatch(plan: Plan, batch: AttentionBatch): void {
 }
 
 function checkTimes(plan: Plan, device: Device): void {
+  validateDevice(device);
   const { header, headerFloat64 } = plan;
   const slots = launchSlots(device, header[Header.ctasPerSm]!, header[Header.ctasPerWorker]!);
   const { pieces, workerPieceIndptr, workers, isPersistent } = plan;

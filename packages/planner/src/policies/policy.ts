@@ -4,6 +4,8 @@
 import type { AttentionShape } from "../batch.ts";
 import type { LowerBound } from "../bounds.ts";
 import type { CostModel, Device } from "../device.ts";
+import { isObject } from "../field-error.ts";
+import { InvalidOptionsError } from "../invalid-options.ts";
 import type { Jobs } from "../jobs.ts";
 import type { PieceWriter } from "../pieces.ts";
 import type { PolicyName } from "../policy-names.ts";
@@ -93,8 +95,14 @@ export interface Policy {
   readonly bound: ((batch: BatchBound) => PieceBound) | undefined;
 }
 
-/** The policy itself; UnknownPolicyError for a name, which only the main entry of the package can look up. */
+/**
+ * The policy itself; UnknownPolicyError for a name, which only the main entry of the package can look up, and
+ * InvalidOptionsError for what is no policy.
+ */
 export function requirePolicy(policy: Policy): Policy {
-  if (typeof policy !== "object") throw new UnknownPolicyError(String(policy), []);
+  if (typeof policy === "string") throw new UnknownPolicyError(policy, []);
+  if (!isObject(policy) || typeof policy.assign !== "function") {
+    throw new InvalidOptionsError("policy", policy, "an object with name, assign and bound");
+  }
   return policy;
 }
