@@ -85,8 +85,12 @@ export function blend(a: number, b: number, share: number): number {
 
 /** A colour half-way to the text's: darker in the light theme, lighter in the dark one. */
 export function shade(color: string, text: string): string {
-  const mixed = blend(pixel(color), pixel(text), 0.5);
-  const hex = (shift: number): string => ((mixed >>> shift) & 255).toString(16).padStart(2, "0");
+  return hexColor(blend(pixel(color), pixel(text), 0.5));
+}
+
+/** The colour of a pixel, as "#rrggbb". */
+export function hexColor(pixel: number): string {
+  const hex = (shift: number): string => ((pixel >>> shift) & 255).toString(16).padStart(2, "0");
   return `#${hex(0)}${hex(8)}${hex(16)}`;
 }
 

@@ -3,6 +3,7 @@
 import type { Palette } from "../draw/palette.ts";
 import { duration, integer, percent, roundMs, short } from "../format.ts";
 import type { OpenableStep, Replay, StepFunction } from "../model/replay.ts";
+import { drawDots } from "./dots.ts";
 import type { Span } from "./gestures.ts";
 import { drawLimit, drawSteps, type Frame, TimeChart, type TimeChartEvents, type TimeChartSpec } from "./time-chart.ts";
 
@@ -153,23 +154,6 @@ function firstTokens(replay: Replay): TimeChartSpec {
     }
   }
   const domain: Span = [Math.max(Math.min(low, high / 10) * 0.8, 1e-3), high * 1.3];
-  const dots = (frame: Frame, values: Float64Array, color: string): void => {
-    const { context, x, y, ratio, time } = frame;
-    context.fillStyle = color;
-    const size = 2.5 * ratio;
-    // Dots on top of each other are drawn once: a replay has thousands, a plot has room for hundreds.
-    const columns = Math.ceil(context.canvas.width / size) + 1;
-    const taken = new Uint8Array(columns * (Math.ceil(context.canvas.height / size) + 1));
-    for (let row = 0; row < values.length; row++) {
-      const at = arrivals[row]!;
-      if (!(values[row]! > 0) || at < time[0] || at > time[1]) continue;
-      const column = Math.floor(x(at) / size);
-      const line = Math.floor(y(values[row]!) / size);
-      if (taken[line * columns + column] === 1) continue;
-      taken[line * columns + column] = 1;
-      context.fillRect(x(at) - size / 2, y(values[row]!) - size / 2, size, size);
-    }
-  };
   const colors = (palette: Palette): readonly [string, string] => [palette.requests[0]!, palette.others[0]];
   return {
     title: "Latency by arrival",
@@ -179,8 +163,7 @@ function firstTokens(replay: Replay): TimeChartSpec {
     format: roundMs,
     draw: (frame) => {
       const [first, token] = colors(frame.palette);
-      dots(frame, tpot, token);
-      dots(frame, ttft, first);
+      drawDots(frame, arrivals, { values: ttft, color: first }, { values: tpot, color: token });
       if (limit !== undefined) drawLimit(frame, limit, `TTFT limit ${roundMs(limit)}`);
       const { tpotMs } = report.deployment.slo;
       if (tpotMs !== undefined) drawLimit(frame, tpotMs, `TPOT limit ${roundMs(tpotMs)}`);
