@@ -40,6 +40,28 @@ describe("the occupancy view", () => {
     expect(await headline()).toMatch(/^Near the bound: 1\.05×/);
   });
 
+  it("fills its height with rows of equal height, whatever the window", async () => {
+    for (const [width, height] of [
+      [1280, 720],
+      [1400, 900],
+      [1000, 1000],
+    ] as const) {
+      page = await viewer.open({ timelines: [NONE] }, { viewport: { width, height } });
+      const lanes = page.locator("canvas.lanes");
+      const rowsOf = (canvas: Element): { height: number; end: number } => {
+        const { width, height } = canvas as HTMLCanvasElement;
+        const { data } = (canvas as HTMLCanvasElement).getContext("2d")!.getImageData(0, 0, width, height);
+        let end = height;
+        while (end > 0 && data.subarray((end - 1) * width * 4, end * width * 4).every((part) => part === 255)) end--;
+        return { height, end };
+      };
+      const { height: plot, end } = await lanes.evaluate(rowsOf);
+      // A row may end with a gap of a pixel, and a pixel cannot be divided between the tracks.
+      expect(plot - end).toBeLessThanOrEqual(3);
+      if (height !== 1000) await page.context().close();
+    }
+  });
+
   it("tells everything about a bar under the pointer", async () => {
     page = await viewer.open({ timelines: [NONE] });
     const { x, y } = await point(0.5, 0.002);

@@ -197,6 +197,20 @@ describe("the page itself", () => {
     page = await viewer.open({});
   });
 
+  it("keeps search and buttons on one line of their own in a small window, whatever is open", async () => {
+    for (const bundle of [BUNDLE, { timelines: [NONE] }, { timelines: [NONE, BALANCED] }]) {
+      page = await viewer.open(bundle, { viewport: { width: 800, height: 600 } });
+      const tops = await page
+        .locator(".bar > .search, .bar > .plain, .bar > .menu-button, .bar > .icon")
+        .evaluateAll((parts) => parts.map((part) => part.getBoundingClientRect().top));
+      expect(tops).toHaveLength(5);
+      expect(new Set(tops).size).toBe(1);
+      expect(tops[0]).toBeGreaterThan((await page.locator(".brand").boundingBox())!.y + 20);
+      await page.context().close();
+    }
+    page = await viewer.open({});
+  });
+
   it("puts the panel below the picture where both do not fit beside each other, and neither over the other", async () => {
     const file = viewer.write({ ...BUNDLE, timelines: [NONE, BALANCED] });
     for (const view of ["#doc=0", "#doc=1", "#doc=1&view=plan", "#doc=1&other=2&view=compare"]) {

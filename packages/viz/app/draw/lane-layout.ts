@@ -42,6 +42,20 @@ export function makeRows(document: TimelineDocument, work: LaneWork, mode: RowMo
   return { rows, rowOfLane };
 }
 
+/** Whole pixels for each of `count` rows where that costs little of the height: rows of unequal height look like data. */
+function wholeRowHeight(count: number, height: number): number | null {
+  const fitted = height / count;
+  const whole = Math.min(Math.floor(fitted), 96);
+  // Tall rows may differ by a pixel: nobody sees it, and the empty strip below would be larger.
+  return whole >= (whole >= 10 ? 0.97 : 0.85) * fitted || whole === 96 ? whole : null;
+}
+
+/** Pixels that all rows together leave empty below them, unless they are so few that they are not stretched to fill it. */
+export function spareHeight(count: number, height: number): number {
+  const whole = wholeRowHeight(Math.max(count, 1), height);
+  return whole === null || whole === 96 ? 0 : height - whole * count;
+}
+
 /** Positions in device pixels for a plot of `height` pixels. */
 export class LaneLayout {
   readonly rows: Rows;
@@ -53,12 +67,8 @@ export class LaneLayout {
     const count = Math.max(rows.rows.length, 1);
     this.rows = rows;
     this.height = height;
-    const fitted = height / count;
-    // Whole pixels where that costs little of the height: rows of unequal height look like data.
-    const whole = Math.min(Math.floor(fitted * zoom), 96);
-    // Tall rows may differ by a pixel: nobody sees it, and the empty strip below would be larger.
-    const isGood = whole >= (whole >= 10 ? 0.97 : 0.85) * fitted || whole === 96;
-    this.rowHeight = zoom === 1 && isGood ? whole : fitted * zoom;
+    const whole = zoom === 1 ? wholeRowHeight(count, height) : null;
+    this.rowHeight = whole ?? (height / count) * zoom;
     const content = this.rowHeight * count;
     this.#offset = Math.max(0, Math.min(firstRow * this.rowHeight, content - height));
   }

@@ -7,7 +7,7 @@ import { integer, percent, timeAxis } from "../format.ts";
 import { type Classes, requestName } from "./classes.ts";
 import type { LaneChartInput } from "./lane-chart-input.ts";
 import type { LaneLayout } from "./lane-layout.ts";
-import { AXIS_HEIGHT, canvasFont, TRACK_HEIGHT, uiScale } from "./measures.ts";
+import { AXIS_HEIGHT, canvasFont, uiScale } from "./measures.ts";
 import { inkOn } from "./palette.ts";
 
 /** Names on bars that have room for them. */
@@ -70,8 +70,13 @@ function fitted(context: CanvasRenderingContext2D, texts: readonly string[], roo
   return texts.find((text) => context.measureText(text).width <= room) ?? "";
 }
 
-/** Time axis, busy workers and bandwidth. */
-export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occupancy: Float32Array): void {
+/** Time axis, busy workers and bandwidth, each track of so many CSS pixels. */
+export function drawTracks(
+  canvas: HTMLCanvasElement,
+  input: LaneChartInput,
+  occupancy: Float32Array,
+  trackHeight: number,
+): void {
   const context = canvas.getContext("2d", { alpha: false })!;
   const ratio = devicePixelRatio;
   const { palette, prepared } = input;
@@ -97,7 +102,7 @@ export function drawTracks(canvas: HTMLCanvasElement, input: LaneChartInput, occ
     context.fillText(text, Math.min(Math.max(at, half), width - half), tickTop - 9 * ratio);
   }
   context.textAlign = "left";
-  const height = TRACK_HEIGHT * ratio;
+  const height = trackHeight * ratio;
   const lanes = document.lanes.count;
   areaTrack(context, input, axisBottom, height, (column) => occupancy[Math.min(column, occupancy.length - 1)]! / lanes);
   if (document.bandwidth !== undefined) {
@@ -195,13 +200,13 @@ export function drawBusyBars(
     const { label, lanes, busyUs } = layout.rows.rows[row]!;
     const top = layout.rowTop(row);
     const bottom = Math.max(layout.rowTop(row + 1) - layout.gap, top + 1);
-    const middle = Math.max((top + bottom) / 2, 5.5 * ratio);
+    // The first and the last name are pushed into the picture; the next one keeps its distance from it.
+    const middle = Math.min(Math.max((top + bottom) / 2, 5.5 * ratio), labels.height - 5.5 * ratio);
     const share = lanes.length === 0 ? 0 : busyUs / (duration * lanes.length);
     right.fillStyle = palette.track;
     right.fillRect(8 * ratio, top, barRoom, bottom - top);
     right.fillStyle = palette.muted;
     right.fillRect(8 * ratio, top, Math.max(share > 0 ? ratio : 0, barRoom * Math.min(share, 1)), bottom - top);
-    // The first name is pushed into the picture; the next one keeps its distance from it.
     if (row % stride !== 0 || middle - before < 10.5 * ratio * uiScale()) continue;
     before = middle;
     left.fillStyle = palette.muted;

@@ -4,6 +4,7 @@ export const LABEL_WIDTH = 92;
 export const BUSY_WIDTH = 96;
 /** Tick labels, and the band below them in which the lower bound is named. */
 export const AXIS_HEIGHT = 42;
+/** Least height of a track; rows of whole pixels leave more. */
 export const TRACK_HEIGHT = 54;
 export const FONT = '"Inter", "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
 

@@ -2,7 +2,7 @@
 // told (LaneChartInput) and reports gestures; it keeps no state but its size.
 
 import type { LaneChartInput } from "../draw/lane-chart-input.ts";
-import { LaneLayout } from "../draw/lane-layout.ts";
+import { LaneLayout, spareHeight } from "../draw/lane-layout.ts";
 import { drawBusyBars, drawLabels, drawTracks } from "../draw/marks.ts";
 import { AXIS_HEIGHT, TRACK_HEIGHT } from "../draw/measures.ts";
 import { drawOverlay } from "../draw/overlay.ts";
@@ -150,7 +150,14 @@ export class LaneChart {
     // A low chart needs its height for the lanes.
     const hasBandwidth = prepared.document.bandwidth !== undefined && this.element.clientHeight >= LOW;
     this.element.classList.toggle("low", !hasBandwidth);
-    const tracksHeight = AXIS_HEIGHT + TRACK_HEIGHT * (hasBandwidth ? 2 : 1);
+    const tracks = hasBandwidth ? 2 : 1;
+    const rows = prepared.rows(input.group, input.sort);
+    const plotHeight = this.element.clientHeight - AXIS_HEIGHT - TRACK_HEIGHT * tracks;
+    // What rows of whole pixels leave over makes the tracks taller; it does not depend on the zoom, which must not move the plot.
+    const spare = spareHeight(rows.rows.length, Math.floor(plotHeight * devicePixelRatio)) / devicePixelRatio;
+    const trackHeight = TRACK_HEIGHT + Math.floor(Math.max(spare, 0) / tracks);
+    const tracksHeight = AXIS_HEIGHT + trackHeight * tracks;
+    this.element.style.setProperty("--track", `${trackHeight}px`);
     this.element.style.gridTemplateRows = `${tracksHeight}px minmax(0, 1fr)`;
     this.#nameTracks(prepared);
     fit(this.#tracks);
@@ -160,7 +167,7 @@ export class LaneChart {
     this.#width = this.canvas.width;
     this.#height = this.canvas.height;
     const [zoom, firstRow] = input.rows;
-    const layout = new LaneLayout(prepared.rows(input.group, input.sort), this.#height, zoom, firstRow);
+    const layout = new LaneLayout(rows, this.#height, zoom, firstRow);
     this.#layout = layout;
     const classes = prepared.classes(input.color);
     this.#raster.resize(this.#width, this.#height);
@@ -178,7 +185,7 @@ export class LaneChart {
       laneOfBright: bright === null ? null : bright.map((place) => place.lane),
     });
     drawLabels(context, input, layout, classes);
-    drawTracks(this.#tracks, input, this.#raster.occupancy);
+    drawTracks(this.#tracks, input, this.#raster.occupancy, trackHeight);
     drawBusyBars(this.#busy, this.#labels, input, layout);
     drawOverlay(this.#overlay, input, layout, {
       width: this.canvas.clientWidth,
