@@ -121,7 +121,7 @@ describe("isochron traces", () => {
     const unknown = await isochron(["traces", "inspect", path]);
     expect(unknown.exitCode).toBe(2);
     expect(unknown.stderr).toMatch(
-      /:1: keys is "ts, usage", expected .*; --columns names those of a log of your own\n$/,
+      /:1: keys are "ts, usage", expected .*; --columns names those of a log of your own\n$/,
     );
     const columns = "arrivalMs=ts,inputTokens=usage.in,outputTokens=usage.out";
     const inspection = await isochronJson(["traces", "inspect", path, "--columns", columns]);

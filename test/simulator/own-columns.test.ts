@@ -51,7 +51,8 @@ describe("columns of one's own", () => {
         requestsOf,
         fc.constantFrom(...ARRIVAL_COLUMNS),
         fc.boolean(),
-        async (rows, arrival, isZipped) => {
+        fc.constantFrom(",", ";", "\t"),
+        async (rows, arrival, isZipped, comma) => {
           let ms = START_MS;
           const timed = rows.map(({ gapMs, input, output }) => {
             ms += gapMs;
@@ -67,12 +68,10 @@ describe("columns of one's own", () => {
               arrivalNs: at * 1e6,
             })[arrival];
           const pack = (text: string): string | Buffer => (isZipped ? gzipSync(text) : text);
-          const csv = timed.map((row) => `acme,${time(row.ms)},${row.output},"a, b",${row.input}`);
+          const csv = timed.map((row) => ["acme", time(row.ms), row.output, `"a${comma} b"`, row.input].join(comma));
+          const header = ["who", "when", "completion_toks", "why", "prompt_toks"].join(comma);
           const columns = { ...NAMES, [arrival]: "when" };
-          near(
-            (await read(pack(["who,when,completion_toks,why,prompt_toks", ...csv].join("\n")), columns)).requests,
-            expected,
-          );
+          near((await read(pack([header, ...csv].join("\n")), columns)).requests, expected);
           const json = timed.map((row) =>
             JSON.stringify({ id: "x", log: { when: time(row.ms) }, usage: { in: row.input, out: row.output } }),
           );
@@ -108,7 +107,14 @@ describe("columns of one's own", () => {
   });
 
   it.each([
-    ["a CSV", "when,in,out\n1,2,3\n", "header", '"when,in,out"', "prompt_toks,completion_toks among the columns"],
+    ["a CSV", "when,in,out\n1,2,3\n", "header", '"when,in,out"', "prompt_toks, completion_toks among the columns"],
+    [
+      "a CSV of semicolons",
+      "when;prompt_toks;out\n1;2;3\n",
+      "header",
+      '"when;prompt_toks;out"',
+      "completion_toks among the columns",
+    ],
     [
       "JSON lines",
       '{"when":1,"usage":{"in":2}}',
@@ -128,11 +134,23 @@ describe("columns of one's own", () => {
       "a time like 2023-11-16 18:15:46.6805900 (a number is arrivalS, arrivalMs, arrivalUs or arrivalNs)",
     ],
     ["arrivalMs", "2026-01-02T03:04:05Z", "a time as a finite number (a date and time is arrival)"],
+    [
+      "arrivalS",
+      "1767323045036",
+      "a time of at most 9007199254 in its unit (smaller units are arrivalMs, arrivalUs and arrivalNs)",
+    ],
   ])("that call a time %s which is another say what it would be", async (arrival, value, expected) => {
     const error = await read(`at,prompt_toks,completion_toks\n${value},1,2\n`, { ...NAMES, [arrival]: "at" }).catch(
       (thrown: unknown) => thrown,
     );
     expect(error).toMatchObject({ line: 2, field: "at", value: `"${value}"`, expected });
+  });
+
+  it("are told in a sentence when they are not there", async () => {
+    const error = await read('{"when":1,"in":2}', { ...NAMES, arrivalMs: "when" }).catch((thrown: unknown) => thrown);
+    expect((error as Error).message).toMatch(
+      /:1: keys are when, in, expected prompt_toks, completion_toks among the keys$/,
+    );
   });
 
   it("need exactly one arrival, and no format beside them", async () => {

@@ -27,6 +27,9 @@ const bundledModels = new Map<string, ModelConfig>();
  * @throws ModelError when there is no such model or the file cannot be used
  */
 export function findModel(nameOrPath: string): ModelConfig {
+  if (typeof nameOrPath !== "string") {
+    throw new ModelError(String(nameOrPath), "", `is no name of a model (${MODEL_NAMES.join(", ")}) and no path`);
+  }
   // A folder of the same name as a bundled model is meant where it is there.
   const isFolder = nameOrPath.includes("/") && existsSync(join(nameOrPath, "config.json"));
   const short = isFolder ? "" : nameOrPath.split("/").at(-1)!.toLowerCase();

@@ -62,10 +62,13 @@ export class StepTimerError extends Error {
  * @throws StepTimerError
  */
 export function createStepTimer(options: StepTimerOptions): StepTimer {
-  const { kind, model, tensorParallel = 1, pageSize = 16 } = options;
+  const { kind, model, profile, tensorParallel = 1, pageSize = 16 } = options ?? {};
   if (!Object.hasOwn(TIMERS, kind)) {
     throw new StepTimerError("kind", kind, `one of ${STEP_TIMER_KINDS.join(", ")}`);
   }
+  // Programs in JavaScript leave them out, or give their names.
+  if (typeof model?.queryHeads !== "number") throw new StepTimerError("model", model, "what findModel() returns");
+  if (profile?.device === undefined) throw new StepTimerError("profile", profile, "what findProfile() returns");
   if (!Number.isInteger(tensorParallel) || tensorParallel < 1 || model.queryHeads % tensorParallel !== 0) {
     throw new StepTimerError(
       "tensorParallel",
@@ -82,7 +85,7 @@ export function createStepTimer(options: StepTimerOptions): StepTimer {
   if (!(expertShareCv >= 0 && Number.isFinite(expertShareCv))) {
     throw new StepTimerError("expertShareCv", expertShareCv, "a finite number of at least 0");
   }
-  const { runner, profile, exactLengths } = options;
+  const { runner, exactLengths } = options;
   if (runner !== undefined) return new ExecutorTimer(model, profile, tensorParallel, runner, options, exactLengths);
   return TIMERS[kind](options, rankAttention(model, tensorParallel, pageSize));
 }

@@ -1,8 +1,10 @@
 // Path → Trace: recognises the format, then reads the file as a stream, whatever its size.
 
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import type { TraceIdentity } from "../documents/report.ts";
 import { ArrivalOrder, LateArrival } from "./arrivals.ts";
+import { findTrace } from "./bundled-traces.ts";
 import { ContentNumbers } from "./content-numbers.ts";
 import type { TraceColumns } from "./own-columns.ts";
 import { readRecords, type TraceRecord } from "./read-records.ts";
@@ -30,11 +32,11 @@ export interface TraceOptions {
 }
 
 /**
- * Opens a trace file, gzip or not.
+ * Opens a trace file, gzip or not, or a bundled trace by its name where the bundled traces are (`findTrace`).
  * @throws TraceError, now or while reading, that names file, line, field and what was expected
  * @throws RangeError for a rate or limit that is not positive, columns beside a format or without one arrival
  */
-export async function openTrace(file: string, options: TraceOptions = {}): Promise<Trace> {
+export async function openTrace(fileOrName: string, options: TraceOptions = {}): Promise<Trace> {
   const { limit = Number.POSITIVE_INFINITY, rate = 1 } = options;
   if (!(rate > 0) || rate === Number.POSITIVE_INFINITY) {
     throw new RangeError(`rate is ${rate}, expected a number above 0`);
@@ -43,8 +45,9 @@ export async function openTrace(file: string, options: TraceOptions = {}): Promi
   if (options.columns !== undefined && options.format !== undefined) {
     throw new RangeError(`format is ${options.format}, expected none beside columns`);
   }
+  const { file, name } = existsSync(fileOrName) ? { file: fileOrName } : findTrace(fileOrName);
   const recognized = await recognizeFormat(file, options.format, options.columns);
-  return new FileTrace(file, recognized, await sha256Of(file), { ...options, limit, rate });
+  return new FileTrace(file, recognized, await sha256Of(file), { ...options, name: options.name ?? name, limit, rate });
 }
 
 class FileTrace implements Trace {

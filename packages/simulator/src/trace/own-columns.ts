@@ -1,6 +1,7 @@
 // Logs of one's own: CSV or JSON lines of any shape, whose columns are named by whoever knows them. A request without an
 // answer (0 output tokens, as gateways log those that failed) is counted and left out, as in BurstGPT.
 
+import type { Separator } from "./csv-line.ts";
 import { LineError } from "./trace-error.ts";
 import { type JsonRecord, type RawRequest, type TraceFormat, timeIn, tokenCount, wallClockUs } from "./trace-format.ts";
 
@@ -16,7 +17,7 @@ export type ArrivalColumn = "arrival" | "arrivalS" | "arrivalMs" | "arrivalUs" |
 type TimeOf = (field: string, value: unknown) => number;
 
 const ARRIVALS: Readonly<Record<ArrivalColumn, TimeOf>> = {
-  arrival: hinted(wallClockUs, "a number is arrivalS, arrivalMs, arrivalUs or arrivalNs"),
+  arrival: hinted(wallClockUs, () => "a number is arrivalS, arrivalMs, arrivalUs or arrivalNs"),
   arrivalS: numberIn(1e6),
   arrivalMs: numberIn(1e3),
   arrivalUs: numberIn(1),
@@ -24,24 +25,37 @@ const ARRIVALS: Readonly<Record<ArrivalColumn, TimeOf>> = {
 };
 
 function numberIn(unitUs: number): TimeOf {
-  return hinted((field, value) => timeIn(unitUs, field, value), "a date and time is arrival");
+  return hinted(
+    (field, value) => timeIn(unitUs, field, value),
+    (value) =>
+      Number.isFinite(Number(value))
+        ? "smaller units are arrivalMs, arrivalUs and arrivalNs"
+        : "a date and time is arrival",
+  );
 }
 
 /** Names the column that was meant instead. */
-function hinted(timeOf: TimeOf, hint: string): TimeOf {
+function hinted(timeOf: TimeOf, hint: (value: unknown) => string): TimeOf {
   return (field, value) => {
     try {
       return timeOf(field, value);
     } catch (error) {
-      throw error instanceof LineError ? new LineError(field, value, `${error.expected} (${hint})`) : error;
+      throw error instanceof LineError ? new LineError(field, value, `${error.expected} (${hint(value)})`) : error;
     }
   };
 }
 
 export const ARRIVAL_COLUMNS: readonly ArrivalColumn[] = Object.keys(ARRIVALS) as ArrivalColumn[];
 
-/** The format of a file with these columns. @throws RangeError unless exactly one column says when requests arrive */
-export function formatOfColumns(columns: TraceColumns, kind: TraceFormat["kind"]): TraceFormat {
+/**
+ * The format of a file with these columns; `separator` is that of its cells.
+ * @throws RangeError unless exactly one column says when requests arrive
+ */
+export function formatOfColumns(
+  columns: TraceColumns,
+  kind: TraceFormat["kind"],
+  separator: Separator = ",",
+): TraceFormat {
   const { inputTokens, outputTokens } = columns;
   const [arrival, second] = ARRIVAL_COLUMNS.filter((name) => columns[name] !== undefined);
   if (arrival === undefined || second !== undefined) {
@@ -60,7 +74,7 @@ export function formatOfColumns(columns: TraceColumns, kind: TraceFormat["kind"]
         };
   const names = [time, inputTokens, outputTokens];
   return kind === "csv"
-    ? { title: "CSV with named columns", kind, columns: names, parse: requestOf }
+    ? { title: "CSV with named columns", kind, separator, columns: names, parse: requestOf }
     : {
         title: "JSON lines with named keys",
         kind,

@@ -72,7 +72,8 @@ function parseObject(text: string): JsonRecord {
 
 /** A parser of the lines below a header. */
 function csvParser(format: CsvFormat, header: string): LineParser {
-  const columns = columnsOf(cellsOf(header));
+  const { separator } = format;
+  const columns = columnsOf(cellsOf(header, separator));
   let cells: readonly string[] = [];
   const cell = (column: string): string => {
     const value = cells[columns.get(column)!];
@@ -80,7 +81,7 @@ function csvParser(format: CsvFormat, header: string): LineParser {
     return value.trim();
   };
   return (text) => {
-    cells = cellsOf(text);
+    cells = cellsOf(text, separator);
     refuseSurplus(cells, columns.size);
     const request = format.parse(cell);
     refuseShortage(cells, columns.size);

@@ -1,6 +1,6 @@
 // Which format a file has, from its first line, and how large its prefix blocks are, from some more.
 
-import { cellsOf } from "./csv-line.ts";
+import { cellsOf, SEPARATORS, type Separator } from "./csv-line.ts";
 import { formatOfColumns, type TraceColumns, valueAt } from "./own-columns.ts";
 import { type Line, readLines } from "./read-lines.ts";
 import { LineError, shorten, TraceError } from "./trace-error.ts";
@@ -62,13 +62,14 @@ export async function recognizeFormat(
     throw fail("keys", keys, describe(candidates, "jsonl"), asked === undefined);
   }
 
-  const header = headerCells(text);
   const known =
     columns === undefined
       ? candidates.map((name) => ({ name, format: TRACE_FORMATS[name] as TraceFormat }))
-      : [{ name: OWN_COLUMNS, format: formatOfColumns(columns, "csv") } as const];
+      : SEPARATORS.map((one) => ({ name: OWN_COLUMNS, format: formatOfColumns(columns, "csv", one) }) as const);
   for (const { name, format } of known) {
-    if (format.kind === "csv" && format.columns.every((column) => header.includes(column))) {
+    if (format.kind !== "csv") continue;
+    const header = headerCells(text, format.separator);
+    if (format.columns.every((column) => header.includes(column))) {
       const twice = format.columns.find((column) => header.indexOf(column) !== header.lastIndexOf(column));
       if (twice !== undefined) throw fail("header", `${twice} twice`, "each column once");
       return { name, format, blockTokens: 0 };
@@ -76,8 +77,12 @@ export async function recognizeFormat(
   }
   const own = known.find(({ name }) => name === OWN_COLUMNS)?.format;
   if (own?.kind === "csv") {
-    const missing = own.columns.filter((column) => !header.includes(column));
-    throw fail("header", JSON.stringify(text), `${missing.join(",")} among the columns`);
+    // The separator that finds most of them is the one that was meant.
+    const [missing] = SEPARATORS.map((one) => {
+      const header = headerCells(text, one);
+      return own.columns.filter((column) => !header.includes(column));
+    }).sort((a, b) => a.length - b.length);
+    throw fail("header", JSON.stringify(text), `${missing!.join(", ")} among the columns`);
   }
   throw fail("header", shorten(text), describe(candidates, "csv"), asked === undefined);
 }
@@ -139,9 +144,9 @@ function describe(candidates: readonly TraceFormatName[], kind: TraceFormat["kin
 }
 
 /** As it stands where its quotes are broken: then no format has it. */
-function headerCells(text: string): string[] {
+function headerCells(text: string, separator?: Separator): string[] {
   try {
-    return cellsOf(text).map((cell) => cell.trim());
+    return cellsOf(text, separator).map((cell) => cell.trim());
   } catch {
     return [text];
   }

@@ -27,7 +27,7 @@ export class TraceError extends Error {
 
   constructor(problem: TraceProblem) {
     const place = problem.line > 0 ? `${problem.file}:${problem.line}` : problem.file;
-    const found = problem.value === "" ? "" : ` is ${problem.value}`;
+    const found = problem.value === "" ? "" : ` ${problem.field === "keys" ? "are" : "is"} ${problem.value}`;
     const subject = problem.field === "" ? `found ${problem.value || "nothing"}` : `${problem.field}${found}`;
     super(`${place}: ${subject}, expected ${problem.expected}`);
     this.file = problem.file;

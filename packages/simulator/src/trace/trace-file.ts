@@ -60,6 +60,9 @@ async function isGzip(file: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof TraceError) throw error;
     const { code } = error as NodeJS.ErrnoException;
+    // A program in JavaScript has left the path out.
+    if (code === "ERR_INVALID_ARG_TYPE")
+      throw refused("no path", "that of a trace file, or the name of a bundled trace");
     throw refused(code === "ENOENT" ? "no such file" : `no access (${code})`, "a readable trace file");
   }
   if (bytesRead === 0) throw refused("an empty file", "at least one request");

@@ -1,5 +1,6 @@
 // What a trace format is: how to know it by its first record, and how to read one record.
 
+import type { Separator } from "./csv-line.ts";
 import { LineError } from "./trace-error.ts";
 
 /**
@@ -19,9 +20,11 @@ interface FormatFacts {
   readonly title: string;
 }
 
-/** Comma-separated with a header line. */
+/** Separated cells with a header line. */
 export interface CsvFormat extends FormatFacts {
   readonly kind: "csv";
+  /** A comma unless given. */
+  readonly separator?: Separator;
   /** Columns that must be there; the header may have others too. */
   readonly columns: readonly string[];
   /** `cell` gives the content of a column. */
@@ -59,9 +62,10 @@ export function tokenCount(field: string, value: unknown): number {
 /** A time in microseconds from a number, or the text of one, in units of `unitUs`. */
 export function timeIn(unitUs: number, field: string, value: unknown): number {
   const time = numberOf(value);
-  if (typeof time !== "number" || !Number.isFinite(time) || Math.abs(time * unitUs) > Number.MAX_SAFE_INTEGER) {
+  if (typeof time !== "number" || !Number.isFinite(time))
     throw new LineError(field, value, "a time as a finite number");
-  }
+  const most = Number.MAX_SAFE_INTEGER / unitUs;
+  if (Math.abs(time) > most) throw new LineError(field, value, `a time of at most ${Math.floor(most)} in its unit`);
   return time * unitUs;
 }
 
