@@ -1,9 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodePlan, verifyPlan } from "@isochron/planner";
 import { describe, expect, it } from "vitest";
 import { attention, skewedDecode, writeDocument } from "../support/batches.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, isochronJson, temporaryFolder } from "../support/command.ts";
 
 interface PolicyRow {
   readonly policy: string;
@@ -15,6 +16,23 @@ interface PolicyRow {
 }
 
 describe("isochron plan", () => {
+  it("takes a batch from standard input, as run and simulate do", () => {
+    const input = JSON.stringify(skewedDecode);
+    const run = (args: readonly string[], text = input) =>
+      spawnSync(process.execPath, [binary, ...args], { input: text, encoding: "utf8" });
+    const planned = run(["plan", "-", "--json"]);
+    expect([planned.status, planned.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(planned.stdout)).toMatchObject({ batch: { requests: 64 } });
+    const timeline = join(temporaryFolder(), "timeline.json");
+    expect(run(["simulate", "-", "--out", timeline]).status).toBe(0);
+    expect(JSON.parse(readFileSync(timeline, "utf8"))).toMatchObject({ title: "standard input" });
+    expect(run(["plan", "-"], "{")).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^isochron: -:1: not JSON/),
+    });
+    expect(run(["plan", "-"], "").stderr).toBe("isochron: -: is empty, expected a batch/1 document\n");
+  });
+
   it("reports the stats of one plan", async () => {
     const path = writeDocument(temporaryFolder(), "batch.json", skewedDecode);
     const summary = await isochronJson(["plan", path]);

@@ -281,6 +281,14 @@ describe("what a sweep says", () => {
     expect(stdout.match(/^impossible: /gm)!.length).toBe(3);
   });
 
+  it("says what is wrong with a configuration by the flag that sets it, as replay does", async () => {
+    const folder = temporaryFolder();
+    writeSweep(folder, { isochron: "sweep/1", base: { trace: "azure-conv-2023", limit: 5 }, axes: { tp: [1, 3] } });
+    expect((await sweep(folder)).stdout).toContain(
+      "impossible: --tp: found 3, expected a divisor of the 32 query heads of llama-3.1-8b (in 1 configuration)\n",
+    );
+  });
+
   it("names the limit that nobody thought of, a request that no deployment takes, and warnings of replays once", async () => {
     const folder = temporaryFolder();
     const trace = join(folder, "log.csv");

@@ -50,6 +50,17 @@ function spoil(bytes: Buffer, from: string, to: string): Buffer {
 }
 
 describe("isochron view", () => {
+  it("says of a page that it is one, and what to do with it", async () => {
+    const folder = temporaryFolder();
+    const page = join(folder, "page.html");
+    await isochron(["simulate", writeDocument(folder, "batch.json", skewedDecode), "--html", page]);
+    const { exitCode, stderr } = await isochron(["view", page]);
+    expect(stderr).toBe(
+      `isochron: ${page}: found a page, expected the documents that it shows; open it in a browser\n`,
+    );
+    expect(exitCode).toBe(2);
+  });
+
   it("serves a timeline as it is, on loopback, to its own page only, until Ctrl-C", async () => {
     const folder = temporaryFolder();
     const batch = writeDocument(folder, "batch.json", skewedDecode);

@@ -69,7 +69,7 @@ export function policyOption(flag: string): (text: string) => PolicyName {
   return nameOption(flag, "policy", allPolicies());
 }
 
-/** A `batch/1` file that the planner can plan. */
+/** A `batch/1` file that the planner can plan; `-` is standard input. */
 export function readBatch(path: string): BatchDocument {
   const batch = readDocument(path, "batch/1", batchSchema);
   return aboutBatch(path, () => {

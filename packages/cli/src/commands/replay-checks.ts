@@ -77,12 +77,24 @@ const FLAGS: Readonly<Record<string, string>> = {
   gpuMemoryUtilization: "--memory-use",
 };
 
+/** What the simulator says about a field of a deployment. */
+interface FieldProblem {
+  readonly field?: string | undefined;
+  readonly value?: unknown;
+  readonly expected?: string | undefined;
+}
+
 /** The error under the name of the flag, where it speaks of one. */
 export function inFlags(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
-  const { field, value, expected } = error as Error & { field?: string; value?: unknown; expected?: string };
+  const line = flagProblem(error as Error & FieldProblem);
+  return line === undefined ? error : new InputError(line);
+}
+
+/** What is wrong with a flag; undefined where no flag sets the field. */
+export function flagProblem({ field, value, expected }: FieldProblem): string | undefined {
   const flag = field === undefined ? undefined : FLAGS[field];
-  if (flag === undefined) return error;
+  if (flag === undefined) return undefined;
   const inWords = expected?.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FLAGS[name] ?? name);
-  return new InputError(`${flag}: found ${String(value)}, expected ${inWords}`);
+  return `${flag}: found ${String(value)}, expected ${inWords}`;
 }

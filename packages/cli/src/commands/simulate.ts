@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { type CommonOptions, newCommand, print } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
+import { STDIN } from "../documents/read.ts";
 import { writeTimeline } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
 import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
@@ -40,7 +41,8 @@ export function addSimulateCommand(program: Command, context: Context): void {
       const planner = createPlanner({ attention: batch.attention, device, policy: options.policy });
       const plan = aboutBatch(path, () => planner.plan(batch));
       const generator = generatorOf(context);
-      const { timeline, ...simulation } = simulateKernel(plan, profile, { title: basename(path), generator });
+      const title = path === STDIN ? "standard input" : basename(path);
+      const { timeline, ...simulation } = simulateKernel(plan, profile, { title, generator });
       if (options.out !== undefined) writeTimeline(options.out, timeline);
       if (options.html !== undefined) writePage(options.html, { reports: [], timelines: [timeline] });
       const document = {

@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { writePage } from "../documents/page.ts";
+import { STDIN } from "../documents/read.ts";
 import { prepareFile } from "../documents/write.ts";
 import { InputError } from "../errors.ts";
 import { integerOption, pathOption } from "../options.ts";
@@ -161,7 +162,7 @@ async function sweep(file: string, options: SweepOptions, context: Context): Pro
   );
 }
 
-/** sweep.json → sweep-results, here. */
+/** sweep.json → sweep-results, here; what came through standard input has no name. */
 function defaultOut(file: string): string {
-  return `${basename(file).replace(/\.json$/, "")}-results`;
+  return `${file === STDIN ? "sweep" : basename(file).replace(/\.json$/, "")}-results`;
 }

@@ -9,6 +9,7 @@ import { type Command, Option } from "commander";
 import { type CommonOptions, newCommand, print, warn } from "../command.ts";
 import type { Context } from "../context.ts";
 import { writePage } from "../documents/page.ts";
+import { STDIN } from "../documents/read.ts";
 import { readViewable, type Viewable } from "../documents/viewable.ts";
 import { writeJson } from "../documents/write.ts";
 import { integerOption, pathOption } from "../options.ts";
@@ -72,7 +73,7 @@ async function serve(viewables: readonly Viewable[], options: ViewOptions, conte
 
 /** The file itself where it is whole (the page then follows its changes), else a bundle of all that belongs to it. */
 function servedFile({ path, isWhole, reports, timelines, sweeps = [] }: Viewable, folder: string): string {
-  if (isWhole) return path;
+  if (isWhole && path !== STDIN) return path;
   const name =
     basename(path) === "report.json" || basename(path) === "summary.json"
       ? basename(dirname(resolve(path)))

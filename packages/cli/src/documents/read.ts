@@ -26,6 +26,9 @@ export interface Issue {
   readonly options?: readonly unknown[];
 }
 
+/** Standard input by the name that is usual for it; ./- is a file of that name. */
+export const STDIN = "-";
+
 /** Reads and checks `path`; `kind` is the document's own name, such as "batch/1". Throws InputError. */
 export function readDocument<T>(path: string, kind: string, schema: Schema<T>): T {
   return checkDocument(readJson(path, kind), path, kind, schema);
@@ -101,9 +104,9 @@ export function readText(path: string): string {
 export function readBytes(path: string): Buffer {
   let content: Buffer;
   try {
-    content = readFileSync(path);
+    content = readFileSync(path === STDIN ? 0 : path);
   } catch (error) {
-    throw new InputError(`${path === "" ? '""' : path}: ${systemReason(error)}`);
+    throw new InputError(`${path === "" ? '""' : path === STDIN ? "standard input" : path}: ${systemReason(error)}`);
   }
   if (content[0] !== 0x1f || content[1] !== 0x8b) return content;
   try {

@@ -35,6 +35,9 @@ export interface Viewable extends ViewerBundle {
 export function readViewable(given: string): Viewable {
   const path = fileOf(given);
   const content = readBytes(path);
+  if (/^\s*<!doctype html/i.test(content.toString("latin1", 0, 64))) {
+    throw new InputError(`${path}: found a page, expected the documents that it shows; open it in a browser`);
+  }
   const document = isBinaryDocument(content)
     ? readBinary(content, path)
     : parseJson(content, path, "report/1, timeline/1 or sweep-results/1");
