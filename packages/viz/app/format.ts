@@ -64,10 +64,10 @@ export function bytes(count: number): string {
   return `${integer(count)} B`;
 }
 
-/** Steps of an axis of minutes and hours, in minutes. */
-const CLOCK_STEPS = [5, 10, 15, 30, 60, 120, 180, 360, 720, 1440];
-/** From here on an axis counts minutes and hours. */
-const CLOCK_SPAN_US = 20 * 60e6;
+/** Steps of an axis of minutes and hours, in seconds. */
+const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+/** An axis that ends here or later counts minutes and hours, as long as its ticks are whole seconds. */
+const CLOCK_END_US = 20 * 60e6;
 
 export interface TimeAxis {
   readonly ticks: readonly number[];
@@ -77,17 +77,25 @@ export interface TimeAxis {
 /** Ticks of a time axis in µs, about `count` of them at round times, and their texts: one unit for all. */
 export function timeAxis(fromUs: number, toUs: number, count: number): TimeAxis {
   const spanUs = toUs - fromUs;
-  if (spanUs < CLOCK_SPAN_US) return { ticks: linearTicks(fromUs, toUs, count), text: decimalTime(spanUs) };
-  const minutes = CLOCK_STEPS.find((step) => spanUs / (step * 60e6) <= count);
-  const stepUs = (minutes ?? Math.ceil(spanUs / (1440 * 60e6) / count) * 1440) * 60e6;
+  if (toUs < CLOCK_END_US || spanUs < count * 1e6) {
+    return { ticks: linearTicks(fromUs, toUs, count), text: decimalTime(spanUs) };
+  }
+  const seconds = CLOCK_STEPS.find((step) => spanUs / (step * 1e6) <= count);
+  const stepUs = (seconds ?? Math.ceil(spanUs / 86_400e6 / count) * 86_400) * 1e6;
   const first = Math.ceil(fromUs / stepUs);
   const ticks = Array.from({ length: Math.floor(toUs / stepUs) - first + 1 }, (_, i) => (first + i) * stepUs);
-  return { ticks, text: toUs < 3600e6 ? (us) => `${Math.round(us / 60e6)} min` : clockTime };
+  return { ticks, text: clockTime(toUs >= 3600e6, stepUs < 60e6) };
 }
 
-function clockTime(us: number): string {
-  const minutes = Math.round(us / 60e6);
-  return `${integer(Math.floor(minutes / 60))}:${format("02d")(minutes % 60)} h`;
+/** 1:02:03 h, 1:02 h, 2:03 min or 2 min. */
+function clockTime(hasHours: boolean, hasSeconds: boolean): (us: number) => string {
+  const two = format("02d");
+  return (us) => {
+    const seconds = Math.round(us / 1e6);
+    const minutes = Math.floor(seconds / 60);
+    const before = hasHours ? `${integer(Math.floor(minutes / 60))}:${two(minutes % 60)}` : integer(minutes);
+    return `${before}${hasSeconds ? `:${two(seconds % 60)}` : ""} ${hasHours ? "h" : "min"}`;
+  };
 }
 
 function decimalTime(spanUs: number): (us: number) => string {

@@ -19,7 +19,9 @@ export function drawDots(
   second: { readonly values: Float64Array; readonly color: string },
 ): void {
   const { context, x, y, ratio, time } = frame;
-  const isFew = atUs.length <= FEW;
+  let visible = 0;
+  for (let row = 0; row < atUs.length; row++) if (atUs[row]! >= time[0] && atUs[row]! <= time[1]) visible++;
+  const isFew = visible <= FEW;
   const size = Math.max(1, Math.round(2 * ratio));
   const drawn = isFew ? Math.round(3 * ratio) : size;
   const faintest = isFew ? FAINTEST.few : FAINTEST.cloud;

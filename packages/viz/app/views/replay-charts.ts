@@ -56,12 +56,13 @@ function concurrency(replay: Replay): TimeChartSpec {
 }
 
 function tokens(replay: Replay, openable: readonly OpenableStep[]): TimeChartSpec {
-  const { steps, deployment } = replay.report;
+  const { steps, stepStride, deployment } = replay.report;
   const count = steps.step.length;
   const all: StepFunction = { atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) };
   const decode = Float64Array.from({ length: count }, (_, i) => steps.tokens[i]! - steps.prefillTokens[i]!);
   return {
-    title: "Tokens per step",
+    // Of a long replay the report keeps every n-th step of a replica.
+    title: stepStride === 1 ? "Tokens per step" : `Tokens per step (one in ${integer(stepStride)})`,
     height: 96,
     domain: (time) => [0, Math.max(mostIn(all, time), 1) * 1.2],
     format: short,
@@ -129,8 +130,9 @@ function drawMarks(frame: Frame, replay: Replay, openable: readonly OpenableStep
 
 function kvUse(replay: Replay): TimeChartSpec {
   const { kvShare, endUs } = replay;
+  const { replicas } = replay.report.deployment;
   return {
-    title: "KV cache in use",
+    title: replicas === 1 ? "KV cache in use" : `KV cache in use (mean of ${integer(replicas)} replicas)`,
     height: 60,
     domain: () => [0, 1.05],
     format: percent,
