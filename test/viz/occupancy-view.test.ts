@@ -204,6 +204,16 @@ describe("the occupancy view", () => {
     expect(await hash()).toContain("time=");
   });
 
+  it("walks along the bars while nothing has the focus, and leaves arrows to a page that scrolls", async () => {
+    page = await viewer.open({ timelines: [SMALL] });
+    await press("ArrowRight");
+    expect(await hash()).toContain("pin=0");
+    await page.context().close();
+    page = await viewer.open({ timelines: [SMALL] }, { viewport: { width: 700, height: 500 } });
+    await press("ArrowDown");
+    expect(await hash()).not.toContain("pin=");
+  });
+
   it("finds requests, SMs, workers and kinds", async () => {
     page = await viewer.open({ timelines: [BALANCED] });
     for (const [text, first] of [
@@ -222,7 +232,7 @@ describe("the occupancy view", () => {
     }
     await press("/");
     await page.keyboard.type("nonsense");
-    expect(await page.locator("[role=option]").innerText()).toBe("No match");
+    expect(await page.locator("[role=option]").innerText()).toBe("No match; try request 3, SM 7, worker 4 or merge");
   });
 
   it("orders rows by finish and load, and groups by worker", async () => {

@@ -47,6 +47,19 @@ describe("the compare view", () => {
     expect(await page.locator("canvas.lanes").count()).toBe(2);
   });
 
+  it("cuts no column off its table of differences", async () => {
+    for (const width of [880, 1024, 1400]) {
+      page = await viewer.open(
+        { timelines: [NONE, BALANCED] },
+        { hash: "#view=compare", viewport: { width, height: 800 } },
+      );
+      await settle(page);
+      const hidden = await page.locator(".side").evaluate((side) => side.scrollWidth - side.clientWidth);
+      expect(hidden, `${width} px`).toBe(0);
+      if (width < 1400) await page.context().close();
+    }
+  });
+
   it("measures the simulation by the measurement, worker by worker", async () => {
     page = await viewer.open({ timelines: [BALANCED, MEASURED] }, { hash: "#view=compare" });
     expect(await headline()).toMatch(/^The simulation is [\d.]+ % (above|below) the measurement/);

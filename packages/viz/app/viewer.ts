@@ -51,6 +51,8 @@ export interface View {
   key(event: KeyboardEvent): boolean;
   /** Matches of a search, best first. */
   search(text: string): SearchResult[];
+  /** What can be searched for, by example: said where nothing matches. */
+  readonly searchable: string;
   readonly exports: readonly ExportChoice[];
 }
 

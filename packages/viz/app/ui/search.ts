@@ -65,8 +65,13 @@ export class SearchBox {
         h("span", { class: "muted" }, result.note),
       ),
     );
+    const examples = this.#app.view?.searchable ?? "";
     const none = [
-      h("div", { class: "muted", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No match"),
+      h(
+        "div",
+        { class: "muted", role: "option", "aria-disabled": "true", "aria-selected": "false" },
+        examples === "" ? "No match" : `No match; try ${examples}`,
+      ),
     ];
     this.#list.replaceChildren(...(options.length > 0 ? options : none));
     this.#list.hidden = text === "";

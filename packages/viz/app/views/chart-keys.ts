@@ -69,8 +69,7 @@ export function chartKey(event: KeyboardEvent, keys: ChartKeys): boolean {
     case "escape":
       return stepBack(app);
   }
-  const onChart = document.activeElement === keys.chart.canvas;
-  if (!onChart) return false;
+  if (!takesArrows(keys.chart.canvas)) return false;
   switch (event.key) {
     case "ArrowRight":
       return walk(keys, 1, 0);
@@ -86,6 +85,14 @@ export function chartKey(event: KeyboardEvent, keys: ChartKeys): boolean {
       return walk(keys, Number.POSITIVE_INFINITY, 0);
   }
   return false;
+}
+
+/** Arrows are a chart's while it has the focus, and while nothing has it and there is nothing that they would scroll. */
+export function takesArrows(canvas: HTMLCanvasElement): boolean {
+  const { activeElement, body } = document;
+  if (activeElement === canvas) return true;
+  const view = canvas.closest(".view");
+  return activeElement === body && (view === null || view.scrollHeight <= view.clientHeight);
 }
 
 function next<T>(all: readonly T[], value: T): T {

@@ -211,6 +211,7 @@ export function compareView(app: Viewer): View {
         fit: () => app.state.range,
         say: () => {},
       }),
+    searchable: "request 3",
     search: (text): SearchResult[] => {
       const number = /^(?:request\s*)?(\d+)$/.exec(text);
       const request = number === null ? -1 : Number(number[1]);

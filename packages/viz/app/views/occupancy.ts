@@ -269,6 +269,7 @@ export function occupancyView(app: Viewer): View {
     update,
     destroy: () => chart.destroy(),
     search,
+    searchable: "request 3, SM 7, worker 4 or merge",
     exports: timelineExports(app, prepared, chart),
     key: (event) =>
       chartKey(event, {

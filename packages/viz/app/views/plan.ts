@@ -13,7 +13,7 @@ import { download, h } from "../ui/dom.ts";
 import { Choice, dataTable, factList, keyFigure } from "../ui/facts.ts";
 import { Tooltip } from "../ui/tooltip.ts";
 import type { SearchResult, View, Viewer } from "../viewer.ts";
-import { stepBack } from "./chart-keys.ts";
+import { stepBack, takesArrows } from "./chart-keys.ts";
 import { JobList } from "./job-list.ts";
 import { mergeTree } from "./merge-tree.ts";
 
@@ -228,13 +228,14 @@ export function planView(app: Viewer): View {
         return true;
       }
       const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-      if (step === 0 || globalThis.document.activeElement !== list.canvas) return false;
+      if (step === 0 || !takesArrows(list.canvas)) return false;
       const all = order(app.state.jobSort);
       const at = Math.min(Math.max(all.indexOf(app.state.job) + step, 0), all.length - 1);
       app.set({ job: all[at] ?? -1 });
       list.reveal(at);
       return true;
     },
+    searchable: "request 3",
     search: (text): SearchResult[] => {
       const number = /^(?:request\s*)?(\d+)$/.exec(text);
       const request = number === null ? Number.NaN : Number(number[1]);
@@ -288,6 +289,7 @@ function tooLarge(app: Viewer, count: number): View {
     destroy: () => {},
     key: () => false,
     search: () => [],
+    searchable: "",
     exports: [],
   };
 }

@@ -118,12 +118,7 @@ export class ReplayTables {
       ["Per token", ms(latencies!.tpot)],
       ["End to end", ms(latencies!.e2e)],
       ["Preemptions", integer(requests.preemptions[row]!)],
-      [
-        "Steps",
-        requests.firstStep[row]! < 0
-          ? "–"
-          : `${integer(requests.firstStep[row]!)} – ${integer(requests.lastStep[row]!)}`,
-      ],
+      ["Steps", requests.firstStep[row]! < 0 ? "–" : `${requests.firstStep[row]} – ${requests.lastStep[row]}`],
     ];
   }
 

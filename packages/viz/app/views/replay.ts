@@ -210,6 +210,7 @@ export function replayView(app: Viewer): View {
     destroy: () => observer.disconnect(),
     exports: replayExports(replay),
     search,
+    searchable: steps.length === 0 ? "request 3" : `request 3 or step ${steps[0]!.step}`,
     key,
   };
 

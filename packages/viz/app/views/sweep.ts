@@ -209,6 +209,7 @@ export function sweepView(app: Viewer): View {
       ]);
     },
     search,
+    searchable: "configuration 3, or values of fields",
     key,
   };
 

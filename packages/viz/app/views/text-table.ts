@@ -79,7 +79,7 @@ export class TextTable {
       [
         { name: group === "sm" ? "SM" : "Worker", text: (row) => row.label, left: true },
         { name: "Bars", text: (row) => integer(row.lanes.reduce((sum, lane) => sum + work.lanes.slices[lane]!, 0)) },
-        { name: "Busy", text: (row) => microseconds(row.busyUs) },
+        { name: group === "sm" ? "Busy, all workers" : "Busy", text: (row) => microseconds(row.busyUs) },
         { name: "Busy share", text: (row) => percent(row.busyUs / (duration * Math.max(row.lanes.length, 1))) },
         {
           name: "Finishes",
