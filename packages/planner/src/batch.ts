@@ -2,7 +2,7 @@
 //
 // Lengths are in tokens. `kvLens[i]` counts the history and the new tokens; `qoLens[i]` counts the new ones.
 
-import { FieldError, isObject } from "./field-error.ts";
+import { FieldError, requireInteger, requireObject } from "./field-error.ts";
 
 /** Which KV tokens a query token sees. Query token t of a request stands at absolute position kvLen − qoLen + t. */
 export type Mask =
@@ -84,9 +84,9 @@ export function groupSize(attention: AttentionShape): number {
 
 /** Throws InvalidBatchError at the first field that is out of its range. */
 export function validateAttentionShape(attention: AttentionShape): void {
-  requireObject("attention", attention, "an object with queryHeads, kvHeads, headDim and so on");
-  requireInteger("attention.queryHeads", attention.queryHeads, 1, 65_535);
-  requireInteger("attention.kvHeads", attention.kvHeads, 1, 65_535);
+  requireObject(InvalidBatchError, "attention", attention, "an object with queryHeads, kvHeads, headDim and so on");
+  requireInteger(InvalidBatchError, "attention.queryHeads", attention.queryHeads, 1, 65_535);
+  requireInteger(InvalidBatchError, "attention.kvHeads", attention.kvHeads, 1, 65_535);
   if (attention.queryHeads % attention.kvHeads !== 0) {
     throw new InvalidBatchError(
       "attention.queryHeads",
@@ -94,16 +94,16 @@ export function validateAttentionShape(attention: AttentionShape): void {
       `a multiple of attention.kvHeads (${attention.kvHeads})`,
     );
   }
-  requireInteger("attention.headDim", attention.headDim, 1, 1024);
+  requireInteger(InvalidBatchError, "attention.headDim", attention.headDim, 1, 1024);
   if (attention.valueHeadDim !== undefined) {
-    requireInteger("attention.valueHeadDim", attention.valueHeadDim, 1, 1024);
+    requireInteger(InvalidBatchError, "attention.valueHeadDim", attention.valueHeadDim, 1, 1024);
   }
   requireOneOf("attention.dtype", attention.dtype, ["bf16", "fp16", "fp32"]);
   requireOneOf("attention.kvDtype", attention.kvDtype, ["bf16", "fp16", "fp32", "fp8_e4m3", "fp8_e5m2"]);
-  requireInteger("attention.pageSize", attention.pageSize, 1, 256);
+  requireInteger(InvalidBatchError, "attention.pageSize", attention.pageSize, 1, 256);
   requireOneOf("attention.mask.kind", attention.mask?.kind, ["causal", "full", "sliding-window"]);
   if (attention.mask.kind === "sliding-window") {
-    requireInteger("attention.mask.window", attention.mask.window, 1, MAX_TOKENS);
+    requireInteger(InvalidBatchError, "attention.mask.window", attention.mask.window, 1, MAX_TOKENS);
   }
   if (attention.softCap !== undefined && !(Number.isFinite(attention.softCap) && attention.softCap > 0)) {
     throw new InvalidBatchError("attention.softCap", attention.softCap, "a finite number above 0");
@@ -115,7 +115,7 @@ export const MAX_TOKENS = 0x7fff_ff00;
 
 /** Throws InvalidBatchError at the first length or page-table entry that is out of its range. */
 export function validateBatch(batch: AttentionBatch, pageSize: number): void {
-  requireObject("batch", batch, "an object with qoLens and kvLens");
+  requireObject(InvalidBatchError, "batch", batch, "an object with qoLens and kvLens");
   const { qoLens, kvLens, pageIndptr, pageIndices } = batch;
   requireIntegers("qoLens", qoLens);
   requireIntegers("kvLens", kvLens);
@@ -126,8 +126,9 @@ export function validateBatch(batch: AttentionBatch, pageSize: number): void {
     const qoLen = qoLens[i]!;
     const kvLen = kvLens[i]!;
     // One comparison accepts what is nearly always right; NaN, fractions and negatives fall through to the slow path.
-    if ((qoLen | 0) !== qoLen || qoLen < 0) requireInteger(`qoLens[${i}]`, qoLen, 0, MAX_TOKENS);
-    if ((kvLen | 0) !== kvLen || kvLen < 0 || kvLen > MAX_TOKENS) requireInteger(`kvLens[${i}]`, kvLen, 0, MAX_TOKENS);
+    if ((qoLen | 0) !== qoLen || qoLen < 0) requireInteger(InvalidBatchError, `qoLens[${i}]`, qoLen, 0, MAX_TOKENS);
+    if ((kvLen | 0) !== kvLen || kvLen < 0 || kvLen > MAX_TOKENS)
+      requireInteger(InvalidBatchError, `kvLens[${i}]`, kvLen, 0, MAX_TOKENS);
   }
   if (pageIndptr !== undefined) validatePageTable(kvLens, pageIndptr, pageIndices, pageSize);
   if (batch.prefixes !== undefined) validatePrefixes(batch, batch.prefixes, pageSize);
@@ -147,35 +148,49 @@ function validatePageTable(
   if (pageIndptr.length !== kvLens.length + 1) {
     throw new InvalidBatchError("pageIndptr.length", pageIndptr.length, `${kvLens.length + 1} (requests + 1)`);
   }
-  requireInteger("pageIndptr[0]", pageIndptr[0], 0, 0);
+  requireInteger(InvalidBatchError, "pageIndptr[0]", pageIndptr[0], 0, 0);
   for (let i = 0; i < kvLens.length; i++) {
     const pages = Math.ceil(kvLens[i]! / pageSize);
-    const start = pageIndptr[i]!;
-    requireInteger(`pageIndptr[${i + 1}]`, pageIndptr[i + 1], start + pages, MAX_TOKENS);
+    const least = pageIndptr[i]! + pages;
+    const end = pageIndptr[i + 1]!;
+    // As above: a page table has thousands of entries, and the path of a field is a string that has to be made.
+    if ((end | 0) !== end || end < least || end > MAX_TOKENS) {
+      requireInteger(InvalidBatchError, `pageIndptr[${i + 1}]`, end, least, MAX_TOKENS);
+    }
   }
   const used = pageIndptr[kvLens.length]!;
   if (pageIndices.length < used) {
     throw new InvalidBatchError("pageIndices.length", pageIndices.length, `at least ${used}, the last pageIndptr`);
   }
-  for (let p = 0; p < used; p++) requireInteger(`pageIndices[${p}]`, pageIndices[p], 0, MAX_TOKENS);
+  for (let p = 0; p < used; p++) {
+    const page = pageIndices[p]!;
+    if ((page | 0) !== page || page < 0 || page > MAX_TOKENS)
+      requireInteger(InvalidBatchError, `pageIndices[${p}]`, page, 0, MAX_TOKENS);
+  }
 }
 
 function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix[], pageSize: number): void {
   if (!Array.isArray(prefixes)) throw new InvalidBatchError("prefixes", prefixes, "an array of { requests, kvLen }");
   prefixes.forEach((prefix: SharedPrefix, g) => {
-    requireObject(`prefixes[${g}]`, prefix, "an object with requests and kvLen");
+    requireObject(InvalidBatchError, `prefixes[${g}]`, prefix, "an object with requests and kvLen");
     requireIntegers(`prefixes[${g}].requests`, prefix.requests);
     if (prefix.requests.length < 2) {
       throw new InvalidBatchError(`prefixes[${g}].requests.length`, prefix.requests.length, "at least 2");
     }
-    requireInteger(`prefixes[${g}].kvLen`, prefix.kvLen, 1, MAX_TOKENS);
+    requireInteger(InvalidBatchError, `prefixes[${g}].kvLen`, prefix.kvLen, 1, MAX_TOKENS);
     if (prefix.kvLen % pageSize !== 0) {
       throw new InvalidBatchError(`prefixes[${g}].kvLen`, prefix.kvLen, `a multiple of the page size (${pageSize})`);
     }
     let previous = -1;
     for (let m = 0; m < prefix.requests.length; m++) {
       const request = prefix.requests[m]!;
-      requireInteger(`prefixes[${g}].requests[${m}]`, request, previous + 1, batch.kvLens.length - 1);
+      requireInteger(
+        InvalidBatchError,
+        `prefixes[${g}].requests[${m}]`,
+        request,
+        previous + 1,
+        batch.kvLens.length - 1,
+      );
       previous = request;
       const history = batch.kvLens[request]! - batch.qoLens[request]!;
       if (history < prefix.kvLen) {
@@ -189,11 +204,6 @@ function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix
   });
 }
 
-/** Programs in JavaScript leave things out; they are told what, not that a property of undefined cannot be read. */
-function requireObject(field: string, value: unknown, expected: string): void {
-  if (!isObject(value)) throw new InvalidBatchError(field, value, expected);
-}
-
 /** Plain or typed arrays, whose integers are checked one by one elsewhere. Those of 64 bits are no numbers in JavaScript. */
 function requireIntegers(field: string, value: ArrayLike<number>): void {
   if (typeof value !== "object" || typeof value?.length !== "number") {
@@ -201,12 +211,6 @@ function requireIntegers(field: string, value: ArrayLike<number>): void {
   }
   if (typeof value[0] === "bigint")
     throw new InvalidBatchError(`${field}[0]`, value[0], "a number, as in an Int32Array");
-}
-
-function requireInteger(field: string, value: unknown, low: number, high: number): void {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
-    throw new InvalidBatchError(field, value, low === high ? `${low}` : `an integer from ${low} to ${high}`);
-  }
 }
 
 function requireOneOf(field: string, value: unknown, allowed: readonly string[]): void {

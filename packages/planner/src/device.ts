@@ -1,6 +1,6 @@
 // Who computes it, and what a piece of work costs there.
 
-import { FieldError, isObject } from "./field-error.ts";
+import { FieldError, requireInteger, requireObject } from "./field-error.ts";
 
 /** Cost of pieces with one size of query tile. Integers, so that every load is an exact sum. */
 export interface QueryTileCost {
@@ -69,39 +69,33 @@ export class InvalidDeviceError extends FieldError {
 
 /** Throws InvalidDeviceError at the first field that is out of its range. */
 export function validateDevice(device: Device): void {
-  requireObject("device", device, "an object with smCount, ctasPerSm and costModel, such as H100_SXM");
+  requireObject(
+    InvalidDeviceError,
+    "device",
+    device,
+    "an object with smCount, ctasPerSm and costModel, such as H100_SXM",
+  );
   const { costModel } = device;
-  requireObject("device.costModel", costModel, "an object with queryTiles and other costs");
+  requireObject(InvalidDeviceError, "device.costModel", costModel, "an object with queryTiles and other costs");
   if (!Array.isArray(costModel.queryTiles)) {
     throw new InvalidDeviceError("costModel.queryTiles", costModel.queryTiles, "an array of tile sizes and costs");
   }
-  requireInteger("device.smCount", device.smCount, 1, 4096);
-  requireInteger("device.ctasPerSm", device.ctasPerSm, 1, 32);
-  requireInteger("costModel.kvTileTokens", costModel.kvTileTokens, 1, 4096);
-  requireInteger("costModel.mergeNs", costModel.mergeNs, 0, 1e9);
-  requireInteger("costModel.mergePartialNs", costModel.mergePartialNs, 0, 1e9);
-  requireInteger("costModel.surchargeTiles", costModel.surchargeTiles, 0, 1024);
+  requireInteger(InvalidDeviceError, "device.smCount", device.smCount, 1, 4096);
+  requireInteger(InvalidDeviceError, "device.ctasPerSm", device.ctasPerSm, 1, 32);
+  requireInteger(InvalidDeviceError, "costModel.kvTileTokens", costModel.kvTileTokens, 1, 4096);
+  requireInteger(InvalidDeviceError, "costModel.mergeNs", costModel.mergeNs, 0, 1e9);
+  requireInteger(InvalidDeviceError, "costModel.mergePartialNs", costModel.mergePartialNs, 0, 1e9);
+  requireInteger(InvalidDeviceError, "costModel.surchargeTiles", costModel.surchargeTiles, 0, 1024);
   if (costModel.queryTiles.length === 0) {
     throw new InvalidDeviceError("costModel.queryTiles.length", 0, "at least 1");
   }
   let previousRows = 0;
   costModel.queryTiles.forEach((tile, i) => {
-    requireObject(`costModel.queryTiles[${i}]`, tile, "an object");
-    requireInteger(`costModel.queryTiles[${i}].rows`, tile.rows, previousRows + 1, 32_767);
-    requireInteger(`costModel.queryTiles[${i}].pieceNs`, tile.pieceNs, 0, 1e9);
-    requireInteger(`costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);
+    requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].rows`, tile.rows, previousRows + 1, 32_767);
+    requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].pieceNs`, tile.pieceNs, 0, 1e9);
+    requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);
     previousRows = tile.rows;
   });
-}
-
-function requireObject(field: string, value: unknown, expected: string): void {
-  if (!isObject(value)) throw new InvalidDeviceError(field, value, expected);
-}
-
-function requireInteger(field: string, value: number, low: number, high: number): void {
-  if (!Number.isInteger(value) || value < low || value > high) {
-    throw new InvalidDeviceError(field, value, `an integer from ${low} to ${high}`);
-  }
 }
 
 /**

@@ -17,6 +17,20 @@ export abstract class FieldError extends Error {
   }
 }
 
+/** An error about a field, of the kind that the caller throws. */
+type FieldErrorClass = new (field: string, value: unknown, expected: string) => FieldError;
+
+/** Programs in JavaScript leave things out; they are told what, not that a property of undefined cannot be read. */
+export function requireObject(kind: FieldErrorClass, field: string, value: unknown, expected: string): void {
+  if (!isObject(value)) throw new kind(field, value, expected);
+}
+
+export function requireInteger(kind: FieldErrorClass, field: string, value: unknown, low: number, high: number): void {
+  if (typeof value !== "number" || !Number.isInteger(value) || value < low || value > high) {
+    throw new kind(field, value, low === high ? `${low}` : `an integer from ${low} to ${high}`);
+  }
+}
+
 /** Whether a value can have fields. */
 export function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;

@@ -1,6 +1,6 @@
 // What createPlanner and budgetFor are called with: programs in JavaScript leave things out, and are told what.
 
-import { FieldError, isObject } from "./field-error.ts";
+import { FieldError, requireObject } from "./field-error.ts";
 
 /** An option that no planner and no budget can be made with: `field` is its name, or "options" where there are none. */
 export class InvalidOptionsError extends FieldError {
@@ -9,5 +9,5 @@ export class InvalidOptionsError extends FieldError {
 
 /** Throws InvalidOptionsError unless there are options at all. */
 export function requireOptions(options: unknown): void {
-  if (!isObject(options)) throw new InvalidOptionsError("options", options, "an object with attention and device");
+  requireObject(InvalidOptionsError, "options", options, "an object with attention and device");
 }
