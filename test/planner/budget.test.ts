@@ -4,6 +4,7 @@ import {
   budgetFor,
   createPlanner,
   H100_SXM,
+  InvalidOptionsError,
   POLICIES,
   UnboundedPolicyError,
   verifyPlan,
@@ -84,6 +85,26 @@ describe("a budget", () => {
     expect(budget.capacities.partialSlots).toBe(2 * 263);
     expect(budget.workspaceBytes).toBe(526 * 4 * 129 * 4);
     expect(budget.layout.totalBytes).toBeLessThanOrEqual(64 * 1024);
+  });
+
+  test("made for another policy, device or attention shape is refused when the planner is made, where it is too small", () => {
+    const limits = { maxRequests: 4, maxQueryTokens: 4, maxKvTokens: 100_000 };
+    const own = { attention: LLAMA_8B, device: H100_SXM, policy: "invariant" as PolicyName };
+    const make = (change: Partial<typeof own>) =>
+      createPlanner({ ...own, budget: budgetFor({ ...own, ...change, ...limits }) });
+    expect(make({}).budget!.policy).toBe("invariant");
+    for (const change of [
+      { policy: "balanced" as PolicyName },
+      { device: { ...H100_SXM, smCount: 2 } },
+      { attention: { ...LLAMA_8B, queryHeads: 1, kvHeads: 1 } },
+    ]) {
+      expect(() => make(change)).toThrow(InvalidOptionsError);
+      expect(() => make(change)).toThrow(
+        /^budget\.capacities\.\w+ is \d+, expected at least \d+: budgetFor\(\) of this/,
+      );
+    }
+    const budget = budgetFor({ ...own, ...limits });
+    expect(() => createPlanner({ ...own, policy: "flashmla", budget })).toThrow(UnboundedPolicyError);
   });
 
   test("refuses limits that are no counts, and policies whose room depends on lengths", () => {

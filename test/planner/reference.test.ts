@@ -92,6 +92,8 @@ describe("what a plan computes", () => {
       { ...good, pageIndices: [0] },
     ];
     for (const tensors of bad) expect(() => runPlan(plan, tensors)).toThrow(InvalidTensorError);
+    expect(() => runPlan(plan, undefined as never)).toThrow("tensor query has no elements, expected an array of them");
+    expect(() => runPlan(plan, { ...good, value: 5 } as never)).toThrow("tensor value has no elements");
     expect(() => runPlan(plan, good)).not.toThrow();
   });
 });

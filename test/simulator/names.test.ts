@@ -5,8 +5,10 @@ import {
   findModel,
   findProfile,
   findTrace,
+  InvalidProfileError,
   ModelError,
   openTrace,
+  plannerDevice,
   StepTimerError,
   TraceError,
 } from "@isochron/simulator";
@@ -27,6 +29,8 @@ describe("the library", () => {
   it("says what it was not given, by class and in one sentence", async () => {
     await expect(openTrace(undefined as never)).rejects.toThrow(TraceError);
     await expect(openTrace(undefined as never)).rejects.toThrow(/found no path, expected that of a trace file/);
+    expect(() => plannerDevice("h100-sxm" as never)).toThrow(InvalidProfileError);
+    expect(() => plannerDevice("h100-sxm" as never)).toThrow(/^h100-sxm: is no GPU profile, expected what findProfile/);
     expect(() => findModel(undefined as never)).toThrow(ModelError);
     expect(() => findModel(undefined as never)).toThrow(/undefined: is no name of a model \(llama-3\.1-8b, /);
   });

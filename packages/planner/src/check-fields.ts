@@ -1,7 +1,7 @@
 // Every field of a plan against its range. Nothing here trusts an index before it is checked.
 
 import { chunkStart, coarseness, stateCount } from "./canonical-tree.ts";
-import { found, isObject } from "./field-error.ts";
+import { isObject } from "./field-error.ts";
 import {
   CAPACITY_FIELDS,
   CAPACITY_NAMES,
@@ -30,7 +30,7 @@ import { POLICY_NAMES } from "./policy-names.ts";
 /** Header, request table, groups, worker ranges, and every field of every record. After it, all indices are in range. */
 export function checkFields(plan: Plan): void {
   if (!isObject(plan?.header)) {
-    throw new PlanViolation("header", "the plan", `is ${found(plan)}, expected a plan`);
+    throw new PlanViolation("header", "the plan", "is none");
   }
   checkHeader(plan);
   checkRequests(plan);

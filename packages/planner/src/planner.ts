@@ -4,7 +4,7 @@ import type { AttentionBatch, AttentionShape } from "./batch.ts";
 import { validateAttentionShape, validateBatch } from "./batch.ts";
 import type { LowerBound } from "./bounds.ts";
 import { lowerBound } from "./bounds.ts";
-import type { BatchLimits, Budget } from "./budget.ts";
+import type { BatchLimits, Budget, BudgetOptions } from "./budget.ts";
 import { BudgetExceededError, budgetFor, checkLimits } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
@@ -92,10 +92,7 @@ export function createPlanner(options: PlannerOptions): Planner {
   if (options.budget !== undefined && !isObject(options.budget)) {
     throw new InvalidOptionsError("budget", options.budget, "an object with maxRequests and maxQueryTokens");
   }
-  const budget =
-    options.budget === undefined || "layout" in options.budget
-      ? options.budget
-      : budgetFor({ ...options.budget, attention, device, policy });
+  const budget = options.budget && budgetWithin(options.budget, { attention, device, policy });
   const sharedPrefixes = options.sharedPrefixes ?? "explicit";
   if (!SHARED_PREFIXES.includes(sharedPrefixes)) {
     throw new InvalidOptionsError("sharedPrefixes", sharedPrefixes, `one of ${SHARED_PREFIXES.join(", ")}`);
@@ -103,6 +100,22 @@ export function createPlanner(options: PlannerOptions): Planner {
   const stepTolerance = options.stepTolerance ?? 0.1;
   if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
   return new BatchPlanner(attention, device, policy, budget, sharedPrefixes, stepTolerance);
+}
+
+/** The budget of the limits, or the given one where it has room for all that they allow this planner. */
+function budgetWithin(
+  given: Budget | BatchLimits,
+  planned: Required<Pick<BudgetOptions, "attention" | "device" | "policy">>,
+): Budget {
+  const own = budgetFor({ ...given, ...planned });
+  if (!("layout" in given)) return own;
+  for (const name of CAPACITY_NAMES) {
+    if (given.capacities[name] < own.capacities[name]) {
+      const expected = `at least ${own.capacities[name]}: budgetFor() of this attention, device and policy`;
+      throw new InvalidOptionsError(`budget.capacities.${name}`, given.capacities[name], expected);
+    }
+  }
+  return given;
 }
 
 class BatchPlanner implements Planner {
@@ -294,7 +307,7 @@ class BatchPlanner implements Planner {
     const has = current?.layout.capacities;
     if (has !== undefined && hasRoom(has, needed)) return current!;
     if (budget !== undefined) {
-      // Unreachable for a budget from budgetFor(): the policy's bound is a theorem. A hand-made budget may lie.
+      // Unreachable: the policy's bound is a theorem. A policy of a caller's own may have a wrong one.
       throw overBudget(budget, needed);
     }
     const grown = { ...needed };

@@ -65,9 +65,6 @@ export class RowAttention {
     this.qoLens = batch.qoLens;
     this.kvLens = batch.kvLens;
     this.valueHeadDim = attention.valueHeadDim ?? attention.headDim;
-    this.softmaxScale = tensors.softmaxScale ?? 1 / Math.sqrt(attention.headDim);
-    this.pageIndptr = tensors.pageIndptr;
-    this.pageIndices = tensors.pageIndices;
     this.queryStarts = new Float64Array(batch.qoLens.length);
     let tokens = 0;
     for (let i = 0; i < batch.qoLens.length; i++) {
@@ -75,6 +72,9 @@ export class RowAttention {
       tokens += batch.qoLens[i]!;
     }
     checkTensors(attention, batch, tensors, tokens);
+    this.softmaxScale = tensors.softmaxScale ?? 1 / Math.sqrt(attention.headDim);
+    this.pageIndptr = tensors.pageIndptr;
+    this.pageIndices = tensors.pageIndices;
     this.query = decode(tensors.query, attention.dtype);
     this.key = decode(tensors.key, attention.kvDtype);
     this.value = decode(tensors.value, attention.kvDtype);
@@ -170,6 +170,10 @@ function checkTensors(
   tensors: AttentionTensors,
   tokens: number,
 ): void {
+  for (const name of ["query", "key", "value", "pageIndptr", "pageIndices"] as const) {
+    if (typeof tensors?.[name]?.length !== "number")
+      throw new InvalidTensorError(name, "no elements", "an array of them");
+  }
   const { queryHeads, kvHeads, headDim, pageSize } = attention;
   const { pageIndptr, pageIndices, query, key, value, sinks } = tensors;
   const queryElements = tokens * queryHeads * headDim;

@@ -20,7 +20,10 @@ export function reportText(report: Report, paint: Painter, width?: number): stri
     header(report, paint),
     facts([
       ["completed", `${count(metrics.completed, "request")}${others(metrics)}`],
-      ["simulated time", `${fixed(metrics.durationS, 1)} s`],
+      [
+        "simulated time",
+        metrics.durationS < 1 ? `${fixed(metrics.durationS * 1e3, 1)} ms` : `${fixed(metrics.durationS, 1)} s`,
+      ],
       ["tokens", `${integer(metrics.inputTokens)} in, ${integer(metrics.outputTokens)} out`],
       ["requests / s", fixed(metrics.requestThroughput, 2)],
       ["output tokens / s", fixed(metrics.outputTokenThroughput, 1)],

@@ -6,6 +6,7 @@
 
 import type { AttentionShape, CostModel, Device } from "@isochron/planner";
 import { interpolate } from "./curve.ts";
+import { InvalidProfileError } from "./find-profile.ts";
 import type { GpuProfile } from "./profile.ts";
 
 /** What of an attention shape decides what a KV tile costs. */
@@ -29,8 +30,14 @@ export function kvBytesPerToken({ kvHeads, headDim, valueHeadDim = headDim, kvDt
   return (isLatent ? headDim : headDim + valueHeadDim) * ELEMENT_BYTES[kvDtype];
 }
 
-/** The device for plans of this attention shape; of head dimension 128 and 16-bit KV unless given. */
+/**
+ * The device for plans of this attention shape; of head dimension 128 and 16-bit KV unless given.
+ * @throws InvalidProfileError for what is no profile, such as its name
+ */
 export function plannerDevice(profile: GpuProfile, attention: TileShape = USUAL_SHAPE): Device {
+  if (profile?.device === undefined || typeof profile.device !== "object") {
+    throw new InvalidProfileError(String(profile), "", "is no GPU profile, expected what findProfile() returns");
+  }
   const smCount = profile.device.smCount.value;
   const ctasPerSm = profile.device.ctasPerSm.value;
   return {
