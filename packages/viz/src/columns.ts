@@ -233,7 +233,7 @@ function unpackColumn(column: PackedColumn, data: Uint8Array): Column {
   const byteLength = length * type.BYTES_PER_ELEMENT;
   let bytes: Uint8Array;
   if (column.base64 !== undefined) {
-    bytes = Uint8Array.from(atob(column.base64), (character) => character.charCodeAt(0));
+    bytes = fromBase64(column.base64);
   } else {
     const offset = column.offset ?? 0;
     bytes = data.subarray(offset, offset + byteLength);
@@ -266,4 +266,12 @@ function unpackRuns(runs: readonly number[] | undefined, length: number): Column
 
 function align8(bytes: number): number {
   return Math.ceil(bytes / 8) * 8;
+}
+
+/** The bytes of base64. A plain loop: an iterator over its characters took a second for a replay of 300,000 requests. */
+export function fromBase64(base64: string): Uint8Array<ArrayBuffer> {
+  const characters = atob(base64);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }

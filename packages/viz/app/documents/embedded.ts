@@ -3,6 +3,7 @@
 // `isochron-documents` holds a bundle, as JSON or as base64 of gzip; `isochron-files` holds the names that the server
 // serves as documents/0, documents/1, …
 
+import { fromBase64 } from "../../src/columns.ts";
 import type { Viewer } from "../viewer.ts";
 import { LARGE_BYTES, readLarge } from "./large.ts";
 import { DocumentProblem } from "./problem.ts";
@@ -25,10 +26,7 @@ export async function readEmbedded(app: Viewer): Promise<Embedded> {
     const text = element.textContent ?? "";
     const documents =
       element.getAttribute("type") === "application/gzip"
-        ? await readDocuments(
-            Uint8Array.from(atob(text.trim()), (character) => character.charCodeAt(0)),
-            file,
-          )
+        ? await readDocuments(fromBase64(text.trim()), file)
         : documentsIn(parseJson(text, file), file);
     return { documents, problems: [] };
   } catch (error) {
