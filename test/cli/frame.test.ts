@@ -66,6 +66,16 @@ describe("output for people", () => {
     expect(narrow.split(/\s+/).join(" ")).toContain(rows[0]![2]);
   });
 
+  it("says less in a column before it gives one up", () => {
+    const brief: readonly Column<readonly string[]>[] = [
+      ...columns.slice(0, 2),
+      { title: "words", value: (row) => row[2]!, brief: () => "words" },
+    ];
+    expect(table(rows, brief, painter, 100)).toContain(rows[0]![2]);
+    expect(table(rows, brief, painter, 45).split("\n")[2]).toBe(`one   ${"x".repeat(30)}  words`);
+    expect(table(rows, brief, painter, 20).split("\n")[2]).toBe("one   words");
+  });
+
   it("keeps the latencies of a replay within a terminal, the mean and the 99th percentile first of all", async () => {
     const slow = ["replay", "azure-conv-2023", "--limit", "50", "--max-batched-tokens", "2"];
     const { stdout } = await isochron(slow, { columns: 60 });

@@ -80,7 +80,8 @@ function groupText(
   const columns: Column<SweepPoint>[] = [
     { title: "#", align: "right", value: ({ configurations }) => configurations.join(",") },
     ...paths.map((path): Column<SweepPoint> => ({ title: path, value: ({ fields }) => String(fields[path] ?? "") })),
-    { title: "GPUs", align: "right", value: ({ gpus }) => integer(gpus) },
+    // A price says more.
+    { title: "GPUs", align: "right", ...(isPriced ? { isExtra: true } : {}), value: ({ gpus }) => integer(gpus) },
     ...(isPriced
       ? [
           {
@@ -104,6 +105,7 @@ function groupText(
             title: "SLO",
             value: (point: SweepPoint) =>
               point.meetsSlo === true ? paint("green", "met") : `missed: ${missedBy(point, rows).join(", ")}`,
+            brief: ({ meetsSlo }: SweepPoint) => (meetsSlo === true ? paint("green", "met") : "missed"),
           },
         ]),
   ];

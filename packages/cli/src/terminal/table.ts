@@ -1,5 +1,5 @@
 // Tables of text: a header, a rule, aligned columns. Numbers to the right, words to the left. On a narrow terminal a table
-// gives up its extra columns, and then breaks the last one into lines.
+// says less in its columns, gives up its extra ones, and then breaks the last one into lines.
 
 import { stripVTControlCharacters } from "node:util";
 import type { Painter } from "./style.ts";
@@ -11,6 +11,8 @@ export interface Column<Row> {
   /** Left out where the table does not fit; the last one goes first. */
   readonly isExtra?: true;
   readonly value: (row: Row) => string;
+  /** What is said instead where the table does not fit. */
+  readonly brief?: (row: Row) => string;
 }
 
 const GAP = "  ";
@@ -26,6 +28,10 @@ export function table<Row>(
 ): string {
   let shown = columns;
   let widths = widthsOf(rows, shown);
+  if (total(widths) > width && shown.some((column) => column.brief)) {
+    shown = shown.map((column) => (column.brief === undefined ? column : { ...column, value: column.brief }));
+    widths = widthsOf(rows, shown);
+  }
   while (total(widths) > width && shown.some((column) => column.isExtra)) {
     const last = shown.findLastIndex((column) => column.isExtra);
     shown = shown.filter((_, c) => c !== last);
