@@ -18,6 +18,17 @@ describe("the frame of all commands", () => {
     }
   });
 
+  it("says in every help what its arguments are", async () => {
+    for (const name of ["replay", "sweep", "plan", "simulate", "run", "view", "models"]) {
+      const { stdout } = await isochron([name, "--help"]);
+      const [, argument] = /^Usage: isochron \w+ \[options\] [<[](\w+)/m.exec(stdout)!;
+      expect(stdout, name).toMatch(new RegExp(`^Arguments:\\n {2}${argument} +\\S`, "m"));
+    }
+    for (const name of ["inspect", "convert", "make"]) {
+      expect((await isochron(["traces", name, "--help"])).stdout, name).toMatch(/^Arguments:\n {2}\w+ +\S/m);
+    }
+  });
+
   it("prints its help and exits 2 when no command is named", async () => {
     const { exitCode, stdout, stderr } = await isochron([]);
     expect(exitCode).toBe(2);

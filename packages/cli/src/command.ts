@@ -18,6 +18,8 @@ interface CommandText {
   /** Name and arguments, such as "plan <batch>". */
   readonly usage: string;
   readonly summary: string;
+  /** What stands for each argument, by its name in `usage`. */
+  readonly about?: Readonly<Record<string, string>>;
   /** Complete lines that can be typed as they stand. */
   readonly examples: readonly string[];
 }
@@ -25,6 +27,7 @@ interface CommandText {
 /** A subcommand of `parent` with its help and the common flags. */
 export function newCommand(parent: Command, text: CommandText): Command {
   const command = parent.command(text.usage).summary(text.summary).description(text.summary);
+  for (const argument of command.registeredArguments) argument.description = text.about?.[argument.name()] ?? "";
   return dress(command, text.examples);
 }
 

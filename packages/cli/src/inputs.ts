@@ -69,6 +69,10 @@ export function policyOption(flag: string): (text: string) => PolicyName {
   return nameOption(flag, "policy", allPolicies());
 }
 
+/** What help says of an argument that names a batch. */
+export const ABOUT_BATCH =
+  "batch/1 document: attention shape, query and KV tokens of each request (as docs/examples/small.json); - is standard input";
+
 /** A `batch/1` file that the planner can plan; `-` is standard input. */
 export function readBatch(path: string): BatchDocument {
   const batch = readDocument(path, "batch/1", batchSchema);

@@ -8,6 +8,9 @@ import { InputError, unknownName } from "./errors.ts";
 /** The copy that an installed package brings along; in the repository the traces lie at its top. */
 const PACKED = fileURLToPath(new URL("../traces/", import.meta.url));
 
+/** What help says of an argument that names a trace. */
+export const ABOUT_TRACE = "bundled trace (see `isochron traces`), or a log: CSV or JSON lines, plain or gzip";
+
 /** Undefined when the bundled traces are missing. */
 export function bundledTracesDirectory(): string | undefined {
   return existsSync(PACKED) ? PACKED : tracesDirectory();

@@ -23,6 +23,7 @@ interface MakeOptions extends CommonOptions {
 export function addMakeTrace(traces: Command, context: Context): void {
   newCommand(traces, {
     usage: "make <file>",
+    about: { file: "file to write" },
     summary: "make a trace of random arrivals and lengths (gzip when the name ends in .gz)",
     examples: ["isochron traces make chat.jsonl --per-second 8 --input lognormal:900,1 --output exponential:200"],
   })

@@ -31,6 +31,7 @@ interface ModelRow {
 export function addModelsCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "models [model...]",
+    about: { model: "bundled model, config.json, or folder that has one" },
     summary: "list the bundled models, or say how a Hugging Face config.json is read",
     examples: ["isochron models", "isochron models ./config.json"],
   }).action((named: readonly string[], options: CommonOptions) => {

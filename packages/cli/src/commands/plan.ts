@@ -8,7 +8,7 @@ import type { Context } from "../context.ts";
 import { writePlan } from "../documents/write.ts";
 import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { aboutBatch, allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { ABOUT_BATCH, aboutBatch, allPolicies, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { pathOption } from "../options.ts";
 import { type PlannedBatch, planBatch } from "../plan-batch.ts";
 import { bytes, count, fixed, integer } from "../terminal/numbers.ts";
@@ -36,6 +36,7 @@ interface LeftOut {
 export function addPlanCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "plan <batch>",
+    about: { batch: ABOUT_BATCH },
     summary: "plan one batch and say how far the plan is from the lower bound",
     examples: ["isochron plan batch.json --compare", "isochron plan batch.json --policy tight --out plan.bin"],
   })

@@ -31,6 +31,7 @@ import {
   unitOption,
 } from "../options.ts";
 import { columnsOption, type GivenColumns, wholeColumns } from "../trace-columns.ts";
+import { ABOUT_TRACE } from "../trace-files.ts";
 import { refuseContradictions } from "./replay-checks.ts";
 
 /** The simulator's own, and hardware in the loop. */
@@ -97,6 +98,7 @@ const BATCHING_NAMES = Object.keys(BATCHING_POLICIES) as BatchingName[];
 export function replayCommand(program: Command, context: Context): Command {
   const command = newCommand(program, {
     usage: "replay <trace>",
+    about: { trace: ABOUT_TRACE },
     summary: "replay a trace on a deployment and report what its users would feel",
     examples: [
       "isochron replay azure-conv-2023 --limit 2000 --html replay.html",

@@ -17,7 +17,7 @@ import { type CudaExecutor, loadCuda } from "../cuda.ts";
 import { writeTimeline } from "../documents/write.ts";
 import { InputError } from "../errors.ts";
 import { generatorOf } from "../generator.ts";
-import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { ABOUT_BATCH, aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { integerOption, nameOption, pathOption } from "../options.ts";
 import { randomTensors } from "../random-tensors.ts";
 import { referenceNotice } from "../reference-time.ts";
@@ -55,6 +55,7 @@ const TOLERANCES = {
 export function addRunCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "run <batch>",
+    about: { batch: ABOUT_BATCH },
     summary: "execute the plan of a batch on random tensors",
     examples: ["isochron run batch.json --executor reference --check"],
   })

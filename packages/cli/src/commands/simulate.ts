@@ -11,7 +11,7 @@ import { writePage } from "../documents/page.ts";
 import { STDIN } from "../documents/read.ts";
 import { writeTimeline } from "../documents/write.ts";
 import { generatorOf } from "../generator.ts";
-import { aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
+import { ABOUT_BATCH, aboutBatch, findGpu, policyHelp, policyOption, readBatch } from "../inputs.ts";
 import { pathOption } from "../options.ts";
 import { fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
@@ -26,6 +26,7 @@ interface SimulateOptions extends CommonOptions {
 export function addSimulateCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "simulate <batch>",
+    about: { batch: ABOUT_BATCH },
     summary: "simulate the plan of one batch on every SM",
     examples: ["isochron simulate batch.json --html timeline.html"],
   })

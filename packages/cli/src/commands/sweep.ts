@@ -35,6 +35,7 @@ const LOST_AFTER_S = 30;
 export function addSweepCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "sweep [sweep]",
+    about: { sweep: "sweep/1 document (as docs/examples/sweep.json); - is standard input" },
     summary: "replay a trace on many deployments: the Pareto front, and the smallest one within limits",
     examples: [
       "isochron sweep docs/examples/sweep.json --html sweep.html",

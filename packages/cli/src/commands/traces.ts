@@ -21,7 +21,7 @@ import { clock, fixed, integer, percent } from "../terminal/numbers.ts";
 import type { Painter } from "../terminal/style.ts";
 import { table } from "../terminal/table.ts";
 import { columnsOption, type GivenColumns, wholeColumns } from "../trace-columns.ts";
-import { traceFile } from "../trace-files.ts";
+import { ABOUT_TRACE, traceFile } from "../trace-files.ts";
 import { watched } from "../watched-trace.ts";
 import { addMakeTrace } from "./make-trace.ts";
 
@@ -82,6 +82,7 @@ function listTraces(options: CommonOptions, context: Context): void {
 function addInspect(traces: Command, context: Context): void {
   const command = newCommand(traces, {
     usage: "inspect <trace>",
+    about: { trace: ABOUT_TRACE },
     summary: "say what is in a trace",
     examples: [
       "isochron traces inspect azure-conv-2023",
@@ -100,6 +101,7 @@ function addInspect(traces: Command, context: Context): void {
 function addConvert(traces: Command, context: Context): void {
   const command = newCommand(traces, {
     usage: "convert <trace> <file>",
+    about: { trace: ABOUT_TRACE, file: "file to write" },
     summary: "write a trace as trace/1 JSON lines (gzip when the name ends in .gz)",
     examples: ["isochron traces convert azure-conv-2023 conversations.jsonl.gz"],
   });

@@ -23,6 +23,7 @@ interface ViewOptions extends CommonOptions {
 export function addViewCommand(program: Command, context: Context): void {
   newCommand(program, {
     usage: "view <file...>",
+    about: { file: "report, timeline or results of a sweep, or the folder that has them; - is standard input" },
     summary: "show reports, timelines and sweeps in a browser",
     examples: [
       "isochron view isochron-out",
