@@ -90,8 +90,8 @@ describe("a shape, a device or a policy that makes no sense", () => {
 
   test.each<[string, string, object | undefined]>([
     ["options", "options is undefined, expected an object with attention and device", undefined],
-    ["policy", "policy is an object, expected an object with name, assign and bound", { policy: {} }],
-    ["policy", "policy is 3, expected an object with name, assign and bound", { policy: 3 }],
+    ["policy", "policy is an object, expected a policy object", { policy: {} }],
+    ["policy", "policy is 3, expected a policy object", { policy: 3 }],
     ["budget", "budget is 64, expected an object with maxRequests and maxQueryTokens", { budget: 64 }],
     ["sharedPrefixes", "sharedPrefixes is true, expected one of off, explicit, detect", { sharedPrefixes: true }],
   ])("tells a program in JavaScript which of its options, %s, is not one", (field, message, change) => {

@@ -100,7 +100,7 @@ describe("a budget", () => {
     ]) {
       expect(() => make(change)).toThrow(InvalidOptionsError);
       expect(() => make(change)).toThrow(
-        /^budget\.capacities\.\w+ is \d+, expected at least \d+: budgetFor\(\) of this/,
+        /^budget\.capacities\.\w+ is \d+, expected at least \d+, as budgetFor\(\) of these options/,
       );
     }
     const budget = budgetFor({ ...own, ...limits });

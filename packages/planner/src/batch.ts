@@ -170,7 +170,7 @@ function validatePageTable(
 }
 
 function validatePrefixes(batch: AttentionBatch, prefixes: readonly SharedPrefix[], pageSize: number): void {
-  if (!Array.isArray(prefixes)) throw new InvalidBatchError("prefixes", prefixes, "an array of { requests, kvLen }");
+  if (!Array.isArray(prefixes)) throw new InvalidBatchError("prefixes", prefixes, "an array of objects");
   prefixes.forEach((prefix: SharedPrefix, g) => {
     requireObject(InvalidBatchError, `prefixes[${g}]`, prefix, "an object with requests and kvLen");
     requireIntegers(`prefixes[${g}].requests`, prefix.requests);
@@ -209,8 +209,7 @@ function requireIntegers(field: string, value: ArrayLike<number>): void {
   if (typeof value !== "object" || typeof value?.length !== "number") {
     throw new InvalidBatchError(field, value, "an array of integers");
   }
-  if (typeof value[0] === "bigint")
-    throw new InvalidBatchError(`${field}[0]`, value[0], "a number, as in an Int32Array");
+  if (typeof value[0] === "bigint") throw new InvalidBatchError(`${field}[0]`, value[0], "a number");
 }
 
 function requireOneOf(field: string, value: unknown, allowed: readonly string[]): void {

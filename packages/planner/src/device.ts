@@ -78,7 +78,7 @@ export function validateDevice(device: Device): void {
   const { costModel } = device;
   requireObject(InvalidDeviceError, "device.costModel", costModel, "an object with queryTiles and other costs");
   if (!Array.isArray(costModel.queryTiles)) {
-    throw new InvalidDeviceError("costModel.queryTiles", costModel.queryTiles, "an array of tile sizes and costs");
+    throw new InvalidDeviceError("costModel.queryTiles", costModel.queryTiles, "an array of objects");
   }
   requireInteger(InvalidDeviceError, "device.smCount", device.smCount, 1, 4096);
   requireInteger(InvalidDeviceError, "device.ctasPerSm", device.ctasPerSm, 1, 32);

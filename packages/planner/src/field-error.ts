@@ -40,6 +40,5 @@ export function isObject(value: unknown): value is object {
 export function found(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
-  if (Array.isArray(value)) return "an array";
   return isObject(value) ? "an object" : String(value);
 }

@@ -5,7 +5,7 @@ import { validateAttentionShape, validateBatch } from "./batch.ts";
 import type { LowerBound } from "./bounds.ts";
 import { lowerBound } from "./bounds.ts";
 import type { BatchLimits, Budget, BudgetOptions } from "./budget.ts";
-import { BudgetExceededError, budgetFor, checkLimits } from "./budget.ts";
+import { budgetFor, checkLimits } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
 import { isObject } from "./field-error.ts";
@@ -111,7 +111,7 @@ function budgetWithin(
   if (!("layout" in given)) return own;
   for (const name of CAPACITY_NAMES) {
     if (given.capacities[name] < own.capacities[name]) {
-      const expected = `at least ${own.capacities[name]}: budgetFor() of this attention, device and policy`;
+      const expected = `at least ${own.capacities[name]}, as budgetFor() of these options`;
       throw new InvalidOptionsError(`budget.capacities.${name}`, given.capacities[name], expected);
     }
   }
@@ -308,7 +308,7 @@ class BatchPlanner implements Planner {
     if (has !== undefined && hasRoom(has, needed)) return current!;
     if (budget !== undefined) {
       // Unreachable: the policy's bound is a theorem. A policy of a caller's own may have a wrong one.
-      throw overBudget(budget, needed);
+      throw new RangeError(`policy ${this.policy} needs more room than its bound says`);
     }
     const grown = { ...needed };
     for (const name of CAPACITY_NAMES) {
@@ -331,12 +331,6 @@ function hasRoom(has: PlanCapacities, needed: PlanCapacities): boolean {
     needed.groups <= has.groups &&
     needed.groupMembers <= has.groupMembers
   );
-}
-
-/** Apart from bufferFor, which runs for every plan: a function with a closure in it allocates even when it returns early. */
-function overBudget(budget: Budget, needed: PlanCapacities): BudgetExceededError {
-  const overfull = CAPACITY_NAMES.findLast((name) => needed[name] > budget.capacities[name])!;
-  return new BudgetExceededError(overfull, budget.capacities[overfull], needed[overfull], budget);
 }
 
 /** Next power of two, so that a growing planner seldom reallocates. */

@@ -23,7 +23,8 @@ export function mergeWithPrefixes(
   grid: MergeGrid,
 ): void {
   merges.begin(pieces, grid);
-  const slotsOf = collectSlots(pieces, grid);
+  const keyOf = jobKeys(jobs, groups);
+  const statesOfJob = collectStates(pieces, grid, keyOf);
   const rowOffsets = memberRowOffsets(attention, qoLens, groups);
   const groupTiles = tilesOfGroups(jobs, groups);
   for (let j = 0; j < jobs.count; j++) {
@@ -32,7 +33,7 @@ export function mergeWithPrefixes(
     const rowStart = jobs.rowStart[j]!;
     const path = groups.pathOf[request]!;
     for (let head = 0; head < jobs.headCount; head++) {
-      const own = slotsOf.get(jobKey(request, rowStart, head));
+      const own = statesOfJob.get(keyOf(request, rowStart, head));
       if (own === undefined) continue;
       merges.beginJob();
       let row = 0;
@@ -44,9 +45,9 @@ export function mergeWithPrefixes(
           const tile = groupTiles[g]!.findLast((start) => start <= groupRow)!;
           const next = groupTiles[g]!.find((start) => start > groupRow) ?? Number.POSITIVE_INFINITY;
           rowCount = Math.min(rowCount, next - groupRow);
-          for (const slot of slotsOf.get(jobKey(-1 - g, tile, head))!) sources.push({ slot, slotRow: groupRow - tile });
+          addSources(sources, statesOfJob.get(keyOf(-1 - g, tile, head))!, groupRow - tile);
         }
-        for (const slot of own) sources.push({ slot, slotRow: row });
+        addSources(sources, own, row);
         merges.addMerge(request, head, rowStart + row, rowCount, sources);
         row += rowCount;
       }
@@ -55,10 +56,29 @@ export function mergeWithPrefixes(
   merges.spread(pieces.workers, device.costModel);
 }
 
-/** Slots of each job that leaves partial states, in KV order. */
-function collectSlots(pieces: PieceWriter, grid: MergeGrid): Map<string, number[]> {
+/** A number for the job of a request or group, its first row and its head: texts as keys took most of the time of a plan. */
+type JobKey = (request: number, rowStart: number, head: number) => number;
+
+function jobKeys(jobs: Jobs, groups: PrefixGroups): JobKey {
+  let rows = 1;
+  for (let j = 0; j < jobs.count; j++) rows = Math.max(rows, jobs.rowStart[j]! + 1);
+  const { headCount } = jobs;
+  const groupCount = groups.members.length;
+  return (request, rowStart, head) => ((request + groupCount) * rows + rowStart) * headCount + head;
+}
+
+/** The partial states of one piece: so many slots from the first on. */
+interface PieceStates {
+  readonly kvStart: number;
+  readonly kvEnd: number;
+  readonly slot: number;
+  readonly states: number;
+}
+
+/** Partial states of each job that leaves some, in KV order. */
+function collectStates(pieces: PieceWriter, grid: MergeGrid, keyOf: JobKey): Map<number, PieceStates[]> {
   const { records, recordCount } = pieces;
-  const found = new Map<string, { kvStart: number; kvEnd: number; slot: number; states: number }[]>();
+  const found = new Map<number, PieceStates[]>();
   for (let i = 0, at = 0; i < recordCount; i++, at += Piece.stride) {
     const slot = records[at + Piece.slot]!;
     if (slot < 0) continue;
@@ -66,22 +86,19 @@ function collectSlots(pieces: PieceWriter, grid: MergeGrid): Map<string, number[
     const kvEnd = records[at + Piece.kvEnd]!;
     const states = statesOf(records, at, grid);
     for (let h = 0; h < records[at + Piece.headCount]!; h++) {
-      const key = jobKey(records[at + Piece.request]!, records[at + Piece.rowStart]!, records[at + Piece.head]! + h);
+      const key = keyOf(records[at + Piece.request]!, records[at + Piece.rowStart]!, records[at + Piece.head]! + h);
       const entry = { kvStart, kvEnd, slot: slot + h * states, states };
       const list = found.get(key);
       if (list === undefined) found.set(key, [entry]);
       else list.push(entry);
     }
   }
-  const slots = new Map<string, number[]>();
-  for (const [key, list] of found) {
-    list.sort((a, b) => a.kvStart - b.kvStart || a.kvEnd - b.kvEnd);
-    slots.set(
-      key,
-      list.flatMap(({ slot, states }) => Array.from({ length: states }, (_, s) => slot + s)),
-    );
-  }
-  return slots;
+  for (const list of found.values()) list.sort((a, b) => a.kvStart - b.kvStart || a.kvEnd - b.kvEnd);
+  return found;
+}
+
+function addSources(sources: MergeSourceRow[], pieces: readonly PieceStates[], slotRow: number): void {
+  for (const { slot, states } of pieces) for (let s = 0; s < states; s++) sources.push({ slot: slot + s, slotRow });
 }
 
 /** For each group: where the packed rows of each member begin. */
@@ -106,8 +123,4 @@ function tilesOfGroups(jobs: Jobs, groups: PrefixGroups): number[][] {
   const tiles: number[][] = groups.members.map(() => []);
   for (let j = 0; j < jobs.count && jobs.request[j]! < 0; j++) tiles[-1 - jobs.request[j]!]!.push(jobs.rowStart[j]!);
   return tiles;
-}
-
-function jobKey(request: number, rowStart: number, head: number): string {
-  return `${request}/${rowStart}/${head}`;
 }

@@ -102,7 +102,7 @@ export interface Policy {
 export function requirePolicy(policy: Policy): Policy {
   if (typeof policy === "string") throw new UnknownPolicyError(policy, []);
   if (!isObject(policy) || typeof policy.assign !== "function") {
-    throw new InvalidOptionsError("policy", policy, "an object with name, assign and bound");
+    throw new InvalidOptionsError("policy", policy, "a policy object");
   }
   return policy;
 }
