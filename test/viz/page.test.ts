@@ -211,6 +211,15 @@ describe("the page itself", () => {
     page = await viewer.open({});
   });
 
+  it("cuts no figure off on a phone", async () => {
+    page = await viewer.open(BUNDLE, { viewport: { width: 390, height: 844 } });
+    const ends = await page
+      .locator(".figure")
+      .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().right));
+    expect(Math.max(...ends)).toBeLessThanOrEqual(390);
+    expect(Math.max(...ends)).toBeGreaterThan(0);
+  });
+
   it("puts the panel below the picture where both do not fit beside each other, and neither over the other", async () => {
     const file = viewer.write({ ...BUNDLE, timelines: [NONE, BALANCED] });
     for (const view of ["#doc=0", "#doc=1", "#doc=1&view=plan", "#doc=1&other=2&view=compare"]) {
