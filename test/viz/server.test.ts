@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { serveViewer, ViewerFileError, type ViewerServer } from "@isochron/viz";
+import { renderPage, serveViewer, ViewerBundleError, ViewerFileError, type ViewerServer } from "@isochron/viz";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeTimeline } from "../support/documents.ts";
 import { buildViewer } from "../support/viewer.ts";
@@ -27,6 +27,23 @@ function ask(port: number, path: string, headers: Record<string, string> = {}, m
     call.end();
   });
 }
+
+describe("the library of the viewer", () => {
+  it.each([
+    ["undefined", undefined],
+    ['a document of kind "timeline/1"', makeTimeline({ kvLens: [640], smCount: 4 })],
+    ["timelines that is no list", { timelines: makeTimeline({ kvLens: [640], smCount: 4 }) }],
+  ])("says of %s that it is no bundle, instead of an empty page", (found, documents) => {
+    const render = (): unknown => renderPage(documents as never);
+    expect(render).toThrow(ViewerBundleError);
+    expect(render).toThrow(`found ${found}, expected lists of documents: { timelines: […]`);
+  });
+
+  it("says of what it is to serve that it is no list of files", async () => {
+    await expect(serveViewer(undefined as never)).rejects.toThrow(ViewerFileError);
+    await expect(serveViewer({ files: "one.json" } as never)).rejects.toThrow("one.json is no list of files");
+  });
+});
 
 describe("the loopback server", () => {
   const folder = mkdtempSync(join(tmpdir(), "isochron-viz-"));

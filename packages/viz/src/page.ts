@@ -23,6 +23,28 @@ export class MissingTemplateError extends Error {
   }
 }
 
+/** What is to be shown is no lists of documents: a document by itself, for instance. */
+export class ViewerBundleError extends Error {
+  override readonly name = "ViewerBundleError";
+  readonly found: string;
+
+  constructor(found: string) {
+    super(`found ${found}, expected lists of documents: { timelines: […], reports: […], sweeps: […] }, each optional`);
+    this.found = found;
+  }
+}
+
+const LISTS = ["reports", "timelines", "sweeps"] as const;
+
+/** Programs in JavaScript give a document where a bundle is meant, and would get an empty page. */
+function requireBundle(documents: Partial<ViewerBundle>): void {
+  if (typeof documents !== "object" || documents === null) throw new ViewerBundleError(String(documents));
+  const { isochron } = documents as { readonly isochron?: unknown };
+  if (isochron !== undefined) throw new ViewerBundleError(`a document of kind ${JSON.stringify(isochron)}`);
+  const wrong = LISTS.find((list) => documents[list] !== undefined && !Array.isArray(documents[list]));
+  if (wrong !== undefined) throw new ViewerBundleError(`${wrong} that is no list`);
+}
+
 /** Reads the built page. Throws MissingTemplateError where it is not there. */
 export function readTemplate(): string {
   const url = new URL("../dist/viewer.html", import.meta.url);
@@ -38,9 +60,11 @@ export function readTemplate(): string {
 
 /**
  * A page that shows the documents wherever it is opened, from file:// and without a network. Long columns are packed
- * exactly (see columns.ts). Throws MissingTemplateError where the page has not been built.
+ * exactly (see columns.ts). Throws MissingTemplateError where the page has not been built, ViewerBundleError for what is no
+ * bundle.
  */
 export function renderPage(documents: Partial<ViewerBundle>): string {
+  requireBundle(documents);
   const bundle = {
     reports: documents.reports ?? [],
     timelines: (documents.timelines ?? []) as readonly Timeline[],

@@ -56,7 +56,8 @@ const HEADERS = {
  * writes it. Throws ViewerFileError for a file that is not there, MissingTemplateError for a page that was not built.
  */
 export async function serveViewer(options: ViewerServerOptions): Promise<ViewerServer> {
-  const { files, port = 0, pollMs = 500 } = options;
+  const { files, port = 0, pollMs = 500 } = options ?? {};
+  if (!Array.isArray(files)) throw new ViewerFileError(String(files), "is no list of files");
   const versions = await Promise.all(files.map(requireFile));
   const names = files.map((file) => basename(file));
   const element = `<script type="application/json" id="isochron-files">${embeddable(JSON.stringify(names))}</script>`;
