@@ -207,7 +207,7 @@ class ReplayRun {
       );
       const { kvTransferGBps: bandwidthGBps, kvTransferLatencyUs: latencyUs } = disaggregation;
       this.#transfers = new KvTransfers({ bandwidthGBps, latencyUs }, bytesPerToken, replicas);
-      for (const replica of this.#entryReplicas) replica.handOver = (request) => this.#handOver(request);
+      for (const replica of this.#entryReplicas) replica.desk.handOver = (request) => this.#handOver(request);
     }
     this.#isCoupled = options.concurrency !== undefined || disaggregation !== undefined || groupSize > 1;
     this.#router = ROUTERS[router].create(new RandomStream(seed, "router"));
@@ -386,7 +386,7 @@ class ReplayRun {
     const replica = this.#replicas[index]!;
     if (this.#isCoupled) this.#wakeUp(replica);
     else if (replica.outstanding === 0 && !replica.isBusy) this.#wakes.push(arrivalUs, index);
-    replica.accept(id, arrivalUs, inputTokens, outputTokens, content);
+    replica.desk.accept(id, arrivalUs, inputTokens, outputTokens, content);
     const concurrency = this.#replicas.reduce((sum, { outstanding }) => sum + outstanding, 0);
     if (concurrency > this.#peakConcurrency) this.#peakConcurrency = concurrency;
   }
@@ -403,12 +403,12 @@ class ReplayRun {
 
   #arriveTransferred(request: HandedOver): void {
     const from = this.#replicas[request.from]!;
-    from.releaseHandedOver(request.slot);
+    from.desk.releaseGivenAway(request.slot);
     this.#wakeUp(from);
     const decoders = this.#replicas.slice(this.#entryReplicas.length);
     const to = decoders[leastOutstanding(this.#signals.slice(this.#entryReplicas.length))]!;
     this.#wakeUp(to);
-    to.acceptTransferred(request);
+    to.desk.acceptTransferred(request);
   }
 
   /** The last token is sampled but its KV is never computed; drafts behind the one before it are. */
