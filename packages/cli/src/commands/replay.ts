@@ -33,9 +33,9 @@ import { startProgress } from "../terminal/progress.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { wholeColumns } from "../trace-columns.ts";
 import { traceFile } from "../trace-files.ts";
-import { inFlags } from "./replay-checks.ts";
 import { viewHint, writeFiles } from "./replay-files.ts";
 import { checkedOptions, KV_DTYPES, type ReplayOptions, replayCommand } from "./replay-options.ts";
+import { inFlags } from "./replay-words.ts";
 
 export function addReplayCommand(program: Command, context: Context): void {
   const command = replayCommand(program, context);
