@@ -4,9 +4,9 @@ import { hostname } from "node:os";
 import { threadId } from "node:worker_threads";
 import { gzipSync } from "node:zlib";
 import { KeptTraces, type Outcome, outcomeOfError, outcomeOfReport } from "@isochron/simulator";
-import { replayReport } from "../commands/replay.ts";
 import { factsInFields } from "../commands/replay-words.ts";
 import { InputError } from "../errors.ts";
+import { replayReport } from "../replay-report.ts";
 import { commandOf, isField, quietContext, replayOf } from "./replay-fields.ts";
 import type { Finished, SweepTask } from "./task.ts";
 
