@@ -11,7 +11,7 @@ import { createPlanner } from "@isochron/planner";
 import { findProfile, plannerDevice, simulateKernel } from "@isochron/simulator";
 import { readInputs } from "../packages/planner/bench/inputs.mjs";
 
-const CANDIDATES = ["none", "balanced", "tight"];
+export const CANDIDATES = ["none", "balanced", "tight"];
 const POLICIES = [...CANDIDATES, "invariant", "auto"];
 const DATA = fileURLToPath(new URL("../packages/planner/bench/data", import.meta.url));
 

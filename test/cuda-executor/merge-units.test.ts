@@ -222,7 +222,7 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
 
   it("fold the nodes of invariant plans in the order of the canonical tree, from leaves and from lists", () => {
     const batches = fc.array(
-      fc.tuple(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 150 })), fc.integer({ min: 0, max: 60_000 })),
+      fc.tuple(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 600 })), fc.integer({ min: 0, max: 60_000 })),
       { minLength: 1, maxLength: 12 },
     );
     const seen = { leaves: 0, lists: 0 };

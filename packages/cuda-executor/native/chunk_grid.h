@@ -9,23 +9,24 @@ namespace isochron {
 /** Nodes that wait for a right sibling at a time, at most: one of what lies before the last power of two, and one of each size behind it. */
 constexpr int kWaitingNodes = 8;
 
-/** The grid of a request by its query rows, those of all heads: 1 to 32 times as coarse as the finest. */
+/** One of eight grids, by the request's query rows, those of all heads; 0 is the finest. */
 struct ChunkGrid {
   int32_t unitTokens, coarseness;
 
   ISOCHRON_DEVICE static ChunkGrid of(int32_t gridTokens, int64_t requestRows) {
-    int32_t coarseness = 1;
-    while (coarseness < 32 && requestRows >= 256 * int64_t(coarseness)) coarseness *= 2;
-    return {coarseness * gridTokens, coarseness};
+    int32_t coarseness = 0;
+    while (coarseness < 7 && requestRows >> coarseness >= 256) coarseness++;
+    // Units of the grids in units of the finest, 1, 2, 4, 4, 4, 16, 32 and 32: their logarithms, four bits each.
+    return {gridTokens << ((0x55422210u >> (4 * coarseness)) & 15), coarseness};
   }
-  /** Units of the chunk that a unit lies in. */
+  /** Units of the chunk that a unit lies in: chunks in each doubling of the position are at most 64, times tiles of 128 rows 256. */
   ISOCHRON_DEVICE int32_t sizeAt(int32_t unit) const {
 #ifdef __CUDA_ARCH__
     const int32_t power = unit == 0 ? 0 : 1 << (31 - __clz(unit));
 #else
     const int32_t power = unit == 0 ? 0 : 1 << (31 - __builtin_clz(uint32_t(unit)));
 #endif
-    const int32_t size = power / (64 / coarseness), least = coarseness == 1 && unit >= 8 ? 2 : 1;
+    const int32_t size = power >> (coarseness < 2 ? 6 : 8 - coarseness), least = coarseness == 0 && unit >= 8 ? 2 : 1;
     return size > least ? size : least;
   }
   /** The first unit of the chunk that a token lies in, and the first behind it. */

@@ -21,7 +21,7 @@ function find(program, folders = []) {
 
 function build() {
   if (process.env.ISOCHRON_SKIP_CUDA_BUILD) return off("ISOCHRON_SKIP_CUDA_BUILD is set");
-  if (!existsSync(join(root, "native", "addon.cc"))) return off("no addon sources in this package");
+  if (!existsSync(join(root, "native", "addon"))) return off("no addon sources in this package");
   const homes = [process.env.CUDA_HOME ?? process.env.CUDA_PATH ?? "/usr/local/cuda"];
   const nvcc = find(
     "nvcc",

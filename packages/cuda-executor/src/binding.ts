@@ -61,7 +61,7 @@ export interface NativeTrace {
 
 export type PlanBytes = Uint8Array | Int32Array;
 
-/** The functions of native/addon.cc. `null` results: all staging slots are in flight, try again after one is done. */
+/** The functions of native/addon, in the order of its files. `null` results: all staging slots are in flight, try again after one is done. */
 export interface NativeAddon {
   status(): { driverVersion: number; runtimeVersion: number; deviceCount: number; error: string };
   layoutTable(): Record<string, number | Record<string, number>>;

@@ -10,35 +10,39 @@
 
 import { type AttentionState, mergeState, type Round } from "./attention-state.ts";
 
-/** Query rows, of all heads, for each power of two in the coarseness of a request's grid: the tallest query tile of the kernels. */
+/** Query rows, of all heads, of the finest grid; each doubling of them makes a grid coarser. The tallest query tile of the kernels. */
 const ROWS = 128;
-/** Chosen: 4,096 tokens, as a node of 128 rows costs as much as two KV tiles. */
-const COARSEST = 32;
-/** Chunks in each doubling of the position on the finest grid. Chosen: a chunk is then at most a 64th of what it ends. */
+/**
+ * Units of the grids in units of the finest: what fills the device with its own query tiles needs no cuts, and a node of
+ * 128 rows costs as much as two KV tiles. Measured: the first two and the last two, of decodes and of prompts. Chosen by
+ * simulation with that cost (docs/performance.md of the CUDA executor): those between, for a few prompts on long contexts.
+ */
+const UNITS = [1, 2, 4, 4, 4, 16, 32, 32] as const;
+/** Chunks in each doubling of the position, at most: a chunk is then at most a 64th of what it ends. */
 const OCTAVE = 64;
+/** Query tiles × chunks in a doubling: chosen, about the workers of a large GPU. */
+const TILES_IN_OCTAVE = 256;
 /** Units on the finest grid that are chunks of their own: 1,024 tokens, so that short requests can be spread. */
 const FINE_UNITS = 8;
 /** Least units of a chunk behind them; measured: with chunks of one KV tile everywhere, large batches take 3 to 5 % longer. */
 const LEAST_UNITS = 2;
 
-/**
- * How many times coarser the grid of a request is than the finest: what fills the device with its own query tiles needs no
- * cuts, and what has few rows needs many. `requestRows`: its query tokens times all query heads.
- */
+/** Which of the grids, 0 the finest, is that of a request. `requestRows`: its query tokens times all query heads. */
 export function coarseness(requestRows: number): number {
-  return Math.min(COARSEST, 2 ** Math.max(0, 31 - Math.clz32(requestRows / ROWS)));
+  return Math.min(UNITS.length - 1, Math.max(0, 31 - Math.clz32(requestRows / ROWS)));
 }
 
 /** Tokens of a unit of the grid of a request with so many query rows. */
 export function unitTokens(gridTokens: number, requestRows: number): number {
-  return coarseness(requestRows) * gridTokens;
+  return UNITS[coarseness(requestRows)]! * gridTokens;
 }
 
 /** Units of the chunk that unit `unit` lies in; the chunk begins at a multiple of that. */
 export function chunkUnits(unit: number, requestRows: number): number {
-  const times = coarseness(requestRows);
+  const grid = coarseness(requestRows);
   const power = unit === 0 ? 0 : 2 ** (31 - Math.clz32(unit));
-  return Math.max(times === 1 && unit >= FINE_UNITS ? LEAST_UNITS : 1, (power * times) / OCTAVE);
+  const least = grid === 0 && unit >= FINE_UNITS ? LEAST_UNITS : 1;
+  return Math.max(least, power / Math.min(OCTAVE, TILES_IN_OCTAVE >> grid));
 }
 
 /** First KV token of the chunk that KV token `token` lies in. */

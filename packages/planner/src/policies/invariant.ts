@@ -6,7 +6,7 @@
 // piece leaves one partial state for each of the at most s tree nodes that cover it (mostStates of the longest request), so the
 // 2(P − 1) parts of jobs need at most 2(P − 1)·s slots; a request of one chunk is never cut. Shared prefixes end on the grid as well, among requests with one grid (prefix.ts), so a chunk is computed in one
 // piece for a group as for a member alone, and the bits of a request do not depend on what it shares either. Makespan ≤ OPT + A + G − q
-// without a surcharge, with G the cost of the dearest chunk: 256 tokens or a 64th of its position for a decode, 4,096 or half for a prompt.
+// without a surcharge, with G the cost of the dearest chunk: 256 tokens or a 64th of its position for a decode, 4,096 or half for a long prompt.
 
 import { type LowerBound, lowerBound } from "../bounds.ts";
 import { mostStates } from "../canonical-tree.ts";
