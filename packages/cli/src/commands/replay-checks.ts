@@ -1,4 +1,4 @@
-// What the options of a replay must not be together, and errors of the simulator in the words of the command line.
+// What the options of a replay must not be together.
 
 import { resolve } from "node:path";
 import { InputError } from "../errors.ts";
@@ -56,33 +56,4 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   if (html !== undefined && traceEvents !== undefined && resolve(html) === resolve(traceEvents)) {
     throw new InputError(`--trace-events: found ${traceEvents}, expected another file than --html writes`);
   }
-}
-
-/** The simulator's names of what flags set. */
-const FLAGS: Readonly<Record<string, string>> = {
-  gpu: "--gpu",
-  tensorParallel: "--tp",
-  pipelineParallel: "--pp",
-  expertParallel: "--ep",
-  replicas: "--replicas",
-  router: "--router",
-  batching: "--batching",
-  asyncScheduling: "--async-scheduling",
-  "speculation.tokens": "--speculative-tokens",
-  blockSizeTokens: "--block-size",
-  kvBlocks: "--kv-blocks",
-  maxRunningRequests: "--max-running",
-  maxBatchedTokens: "--max-batched-tokens",
-  maxContextTokens: "--max-context",
-  gpuMemoryUtilization: "--memory-use",
-};
-
-/** The error under the name of the flag, where it speaks of one. */
-export function inFlags(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const { field, value, expected } = error as Error & { field?: string; value?: unknown; expected?: string };
-  const flag = field === undefined ? undefined : FLAGS[field];
-  if (flag === undefined) return error;
-  const inWords = expected?.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FLAGS[name] ?? name);
-  return new InputError(`${flag}: found ${String(value)}, expected ${inWords}`);
 }
