@@ -94,7 +94,11 @@ describe("isochron sweep", () => {
       ...["completed", "completed", "does-not-fit", "does-not-fit", "impossible", "impossible"],
     ]);
     expect(rows![8]!.error).toMatchObject({ field: "gpu", message: expect.stringMatching(/rtx-4090.*GiB of weights/) });
-    expect(rows![4]!.error!.message).toMatch(/tensorParallel is 3, expected a divisor of the 32 query heads/);
+    expect(rows![4]!.error).toMatchObject({
+      message: expect.stringMatching(/^tp: found 3, expected a divisor of the 32 query heads/),
+      field: "tp",
+      value: 3,
+    });
     expect(rows![0]).toMatchObject({
       fields: { gpu: "h100-sxm", tp: 1, maxBatchedTokens: 2048, "slo.ttft": 500, prefixCaching: false },
       deployment: { maxBatchedTokens: 2048, slo: { ttftMs: 500 }, prefixCaching: false },
@@ -276,17 +280,39 @@ describe("what a sweep says", () => {
     const { stdout } = await sweep(folder);
     expect(stdout).toContain("6 completed, 10 impossible\n");
     expect(stdout).toMatch(
-      /^impossible: --speculative-tokens: expected --acceptance-rate with it \(in \d configurations\)$/m,
+      /^impossible: speculativeTokens: expected acceptanceRate with it \(in \d configurations\)$/m,
     );
     expect(stdout.match(/^impossible: /gm)!.length).toBe(3);
   });
 
-  it("says what is wrong with a configuration by the flag that sets it, as replay does", async () => {
+  it("names the fields of the document where options contradict, not flags or names of a report", async () => {
     const folder = temporaryFolder();
-    writeSweep(folder, { isochron: "sweep/1", base: { trace: "azure-conv-2023", limit: 5 }, axes: { tp: [1, 3] } });
-    expect((await sweep(folder)).stdout).toContain(
-      "impossible: --tp: found 3, expected a divisor of the 32 query heads of llama-3.1-8b (in 1 configuration)\n",
+    writeSweep(folder, {
+      isochron: "sweep/1",
+      base: { trace: "azure-conv-2023", limit: 5, router: "prefix-aware" },
+      axes: {
+        with: [
+          { prefixCaching: false },
+          { maxBatchedTokens: 2, speculativeTokens: 3, acceptanceRate: 0.5 },
+          { pp: 2, asyncScheduling: true },
+          { kvBlocks: 1000, ep: 2 },
+          { blockSize: 24, trace: "mooncake-conversation" },
+        ],
+      },
+    });
+    const { rows } = sweepResultsSchema.parse(
+      await isochronJson(["sweep", join(folder, "sweep.json"), "--out", join(folder, "out")]),
     );
+    expect(rows!.map(({ status, error }) => [status, error?.message])).toEqual([
+      ["impossible", "router prefix-aware: found prefixCaching false, expected prefix caching"],
+      ["impossible", "speculativeTokens: found 3, expected less than maxBatchedTokens (2)"],
+      [
+        "impossible",
+        "asyncScheduling: found true, expected false in a pipeline, which has several steps in flight already",
+      ],
+      ["impossible", expect.stringMatching(/^ep: found 2, expected a mixture of experts/)],
+      ["impossible", expect.stringMatching(/^blockSize: found 24, expected a divisor or a multiple of/)],
+    ]);
   });
 
   it("names the limit that nobody thought of, a request that no deployment takes, and warnings of replays once", async () => {

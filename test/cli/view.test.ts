@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeBinaryDocument, isBinaryDocument } from "@isochron/viz";
 import { describe, expect, it } from "vitest";
-import { toJson } from "../../packages/cli/src/documents/write.ts";
+import { toJson } from "../../packages/cli/src/documents/to-json.ts";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
 import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
 

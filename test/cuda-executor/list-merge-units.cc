@@ -1,6 +1,8 @@
 // Reads plans from standard input, each behind its length in bytes (little-endian, 4 bytes), and writes a line of numbers for
-// each worker: starters, and pieces, then for each of its units the fields that the test asks for.
+// each worker: starters, pieces, the job of the last, slot, place and job of those whose rows are waited for; then for each of its units
+// the fields that the test asks for.
 #include <cstdio>
+#include <cstring>
 
 #include "plan_image.h"
 
@@ -17,16 +19,28 @@ int main() {
     ImageScratch scratch;
     const ImageUse use = buildImage(plan, at, true, scratch, image.data());
     const auto* table = reinterpret_cast<const WorkerRecord*>(image.data() + at.workers);
-    const auto* units = reinterpret_cast<const MergeUnit*>(image.data() + at.units);
+    const auto* units = reinterpret_cast<const UnitRecord*>(image.data() + at.units);
     const auto* pieces = reinterpret_cast<const PieceRecord*>(image.data() + at.pieces);
     const auto* sources = reinterpret_cast<const SourceRecord*>(image.data() + at.sources);
     for (int w = 0; w < words[header::workers]; w++) {
       const WorkerRecord& worker = table[w];
       const int lastJob = worker.start < worker.end ? pieces[worker.end - 1].job : -1;
       std::printf("%d %d %d", worker.starters, worker.end - worker.start, lastJob);
+      if (worker.start < worker.end && std::memcmp(&worker.first, &pieces[worker.start], sizeof(PieceRecord)) != 0) return 2;
+      for (int i = worker.start; i < worker.end; i++) {
+        const PieceRecord& piece = pieces[i];
+        if (piece.isAwaited()) std::printf(" %d %d %d", piece.slot, piece.awaitedPlace(), jobOf(piece));
+      }
       for (int u = worker.unitStart; u < worker.unitEnd; u++) {
-        const MergeUnit& unit = units[u];
-        const bool isCopied = int64_t(at.units + u * sizeof(MergeUnit)) >= use.start && (unit.list < 0 || use.listBytes > 0);
+        const bool isInRange = int64_t(at.units + u * sizeof(UnitRecord)) >= use.start;
+        if (u >= worker.awaitedStart) {
+          const AwaitedUnit& unit = units[u].awaited;
+          std::printf(";-1 %d %d %d %d %d %d %d %d %d", unit.merge, isInRange, unit.place, unit.sources, unit.loads, unit.lanesLog2,
+                      unit.rowStart, unit.firstPart, unit.parts);
+          continue;
+        }
+        const MergeUnit& unit = units[u].counted;
+        const bool isCopied = isInRange && (unit.list < 0 || use.listBytes > 0);
         std::printf(";%d %d %d %d %d %d %d %d %u", unit.merge, unit.arrivals, unit.units, unit.rowOffset, unit.rowCount, unit.slice,
                     unit.sources, isCopied, unit.leaves);
         for (int s = 0; s < unit.sources; s++) {

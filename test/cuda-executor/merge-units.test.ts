@@ -29,11 +29,27 @@ interface Unit {
   readonly folds: readonly number[];
 }
 
+/** A unit that waits for its sources' rows: parts [firstPart, firstPart + parts) of a merge. */
+interface AwaitedUnit {
+  readonly merge: number;
+  readonly isCopied: boolean;
+  readonly place: number;
+  readonly sources: number;
+  readonly loads: number;
+  readonly lanesLog2: number;
+  readonly rowStart: number;
+  readonly firstPart: number;
+  readonly parts: number;
+}
+
 interface Worker {
   readonly starters: number;
   readonly pieces: number;
   readonly lastJob: number;
+  /** Of its pieces whose rows are waited for: slot, place and job. */
+  readonly awaited: readonly (readonly [slot: number, place: number, job: number])[];
   readonly units: readonly Unit[];
+  readonly awaitedUnits: readonly AwaitedUnit[];
 }
 
 interface Node {
@@ -120,7 +136,24 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     const lines = run.stdout.toString().split("\n").slice(0, -1);
     return lines.map((line, worker) => {
       const [own, ...rest] = line.split(";").map((part) => part.split(" ").map(Number));
-      const units = rest.map(
+      const isAwaited = (unit: readonly number[]): boolean => unit[0] === -1;
+      const awaitedUnits = rest
+        .filter(isAwaited)
+        .map(([, merge, isCopied, place, sources, loads, lanesLog2, rowStart, firstPart, parts]): AwaitedUnit => {
+          return {
+            merge: merge!,
+            isCopied: isCopied === 1,
+            place: place!,
+            sources: sources!,
+            loads: loads!,
+            lanesLog2: lanesLog2!,
+            rowStart: rowStart!,
+            firstPart: firstPart!,
+            parts: parts!,
+          };
+        });
+      const counted = rest.filter((unit) => !isAwaited(unit));
+      const units = counted.map(
         ([merge, arrivals, units, rowOffset, rowCount, slice, sources, isCopied, leaves, ...perSource]): Unit => {
           expect(perSource.length).toBe(2 * sources!);
           return {
@@ -138,12 +171,64 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
           };
         },
       );
-      return { starters: own![0]!, pieces: own![1]!, lastJob: own![2]!, units };
+      const [starters, pieces, lastJob, ...places] = own!;
+      const awaited = Array.from({ length: places.length / 3 }, (_, i): [number, number, number] => {
+        return [places[3 * i]!, places[3 * i + 1]!, places[3 * i + 2]!];
+      });
+      return { starters: starters!, pieces: pieces!, lastJob: lastJob!, awaited, units, awaitedUnits };
     });
   };
 
-  const check = (plan: Plan): { units: number; last: number; sliced: number } => {
+  /** Every word of an awaited piece's rows is read once; returns the merges. */
+  const checkAwaited = (plan: Plan, workers: readonly Worker[]): Set<number> => {
+    const { header, merges, mergeSources } = plan;
+    const headDim = header[Header.headDim]!;
+    const placeOf = new Map(workers.flatMap(({ awaited }) => awaited.map(([slot, place]) => [slot, place])));
+    const places = new Set(placeOf.values());
+    expect(places.size).toBe(workers.reduce((sum, { awaited }) => sum + awaited.length, 0));
+    expect(Math.max(-1, ...places)).toBeLessThan(header[Header.partialSlotCapacity]!);
+    const columns = new Map<string, number>();
+    const rows = new Map<number, number>();
+    const slotsRead = new Map<number, number>();
+    for (const worker of workers) {
+      for (const unit of worker.awaitedUnits) {
+        const field = (name: number): number => merges[unit.merge * Merge.stride + name]!;
+        expect([unit.isCopied, worker.pieces > 0, unit.parts > 0]).toEqual([true, true, true]);
+        expect([unit.rowStart, unit.sources]).toEqual([
+          field(Merge.rowStart),
+          field(Merge.sourceEnd) - field(Merge.sourceStart),
+        ]);
+        expect(unit.loads * (32 >> unit.lanesLog2)).toBeGreaterThanOrEqual(unit.sources);
+        expect(4 << unit.lanesLog2).toBeGreaterThanOrEqual(8); // the columns of a copy of the state
+        for (let s = 0; s < unit.sources; s++) {
+          const slot = mergeSources[(field(Merge.sourceStart) + s) * MergeSource.stride + MergeSource.slot]!;
+          expect(placeOf.get(slot)).toBe(unit.place + s);
+          slotsRead.set(slot, unit.merge);
+        }
+        const slices = headDim / (4 << unit.lanesLog2);
+        for (let part = unit.firstPart; part < unit.firstPart + unit.parts; part++) {
+          const key = `${unit.merge} ${part}`;
+          columns.set(key, (columns.get(key) ?? 0) + (4 << unit.lanesLog2));
+          expect(Math.floor(part / slices)).toBeLessThan(field(Merge.rowCount));
+        }
+        rows.set(unit.merge, field(Merge.rowCount));
+      }
+    }
+    // No part twice, and all columns of all rows.
+    const partColumns = new Map<number, number>();
+    for (const [key, count] of columns) {
+      const merge = Number(key.split(" ")[0]);
+      partColumns.set(merge, (partColumns.get(merge) ?? 0) + count);
+      expect([4, 8, 16, 32, 64, 128]).toContain(count);
+    }
+    for (const [merge, count] of rows) expect(partColumns.get(merge)).toBe(count * headDim);
+    expect(new Set(slotsRead.keys())).toEqual(new Set(placeOf.keys()));
+    return new Set(rows.keys());
+  };
+
+  const check = (plan: Plan): { units: number; last: number; sliced: number; awaited: number } => {
     const workers = workersOf(plan);
+    const awaited = checkAwaited(plan, workers);
     const units = workers.flatMap((worker) => worker.units);
     const { header, merges, mergeSources } = plan;
     const field = (m: number, name: number): number => merges[m * Merge.stride + name]!;
@@ -180,7 +265,7 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       }
     }
     let rows = 0;
-    for (let m = 0; m < plan.mergeCount; m++) rows += field(m, Merge.rowCount);
+    for (let m = 0; m < plan.mergeCount; m++) if (!awaited.has(m)) rows += field(m, Merge.rowCount);
     expect(times.size).toBe(4 * rows);
     expect([...times].filter(([, count]) => Math.abs(count - 1) > 1e-9)).toEqual([]);
     for (const list of unitsOfJob.values()) {
@@ -198,10 +283,11 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       });
       if (worker.lastJob === -2) expect(worker.units[0]!.units).toBe(0);
     }
-    const begin = units.some((unit) => unit.units > 0) ? workers.filter(({ pieces }) => pieces > 0).length : 0;
+    const begin =
+      awaited.size > 0 || units.some((unit) => unit.units > 0) ? workers.filter(({ pieces }) => pieces > 0).length : 0;
     for (const worker of workers) expect(worker.starters).toBe(begin);
     const last = units.filter((unit) => unit.units === 0).length;
-    return { units: units.length, last, sliced: units.filter((unit) => unit.slice >= 0).length };
+    return { units: units.length, last, sliced: units.filter((unit) => unit.slice >= 0).length, awaited: awaited.size };
   };
 
   it.each(["balanced", "tight"] as PolicyName[])(
@@ -248,11 +334,26 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     expect(check(planOf({ qoLens: kvLens.map(() => 1), kvLens, prefixes })).units).toBeGreaterThan(300);
   });
 
+  it("wait for the rows of decodes, a part to a warp, and of no job whose slots something else reads", () => {
+    const wide = { ...ATTENTION, queryHeads: 64 };
+    for (const shape of [ATTENTION, wide, { ...ATTENTION, headDim: 64 }, { ...ATTENTION, headDim: 256 }] as const) {
+      for (const kvLens of [[1024], [705], [8192], Array.from({ length: 16 }, (_, i) => 512 + 31 * i)]) {
+        const plan = planOf({ qoLens: kvLens.map(() => 1), kvLens }, shape);
+        const seen = check(plan);
+        expect([seen.units, seen.awaited]).toEqual([0, plan.mergeCount]);
+      }
+    }
+    const single = workersOf(planOf({ qoLens: [1], kvLens: [1024] })).flatMap(({ awaitedUnits }) => awaitedUnits);
+    expect(single.map(({ parts }) => parts)).toEqual(single.map(() => 4));
+  });
+
   it("divide a row of very many sources by its columns, and leave a job of one unit to whoever counts last", () => {
     const oneHead = { ...ATTENTION, queryHeads: 4, kvHeads: 1 };
     expect(check(planOf({ qoLens: [1], kvLens: [60_000] }, oneHead)).sliced).toBe(16);
-    const single = check(planOf({ qoLens: [1], kvLens: [1024] }));
-    expect(single.last).toBe(single.units);
-    expect(single.units).toBeGreaterThan(8);
+    const single = workersOf(planOf({ qoLens: [1], kvLens: [1024] }, ATTENTION, "invariant")).flatMap(
+      ({ units }) => units,
+    );
+    expect(single.filter(({ units }) => units === 0)).toEqual(single);
+    expect(single.length).toBeGreaterThan(8);
   });
 });

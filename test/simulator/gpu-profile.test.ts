@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createPlanner, H100_SXM } from "@isochron/planner";
 import {
   findProfile,
@@ -28,6 +30,13 @@ function errorOf(document: unknown): InvalidProfileError {
 }
 
 describe("GPU profiles", () => {
+  test("are what the committed measurements say", () => {
+    const builder = fileURLToPath(new URL("../../packages/simulator/validation/build-profiles.mjs", import.meta.url));
+    const { status, stderr } = spawnSync(process.execPath, [builder, "--check"], { encoding: "utf8" });
+    expect(stderr).toBe("");
+    expect(status).toBe(0);
+  });
+
   test("every bundled profile is valid, carries its own name and can be planned for", () => {
     const names = listProfiles();
     expect(names).toEqual([...names].sort());

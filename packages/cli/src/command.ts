@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { type Context, terminalWidth } from "./context.ts";
-import { toJson } from "./documents/write.ts";
+import { toJson } from "./documents/to-json.ts";
 import { type Painter, painterFor } from "./terminal/style.ts";
 
 /** Adds one command to the program. */

@@ -21,7 +21,7 @@ export async function watched<T>(trace: Trace, context: Context, work: (trace: T
         for await (const requests of trace.chunks()) {
           yield requests;
           read += requests.length;
-          progress.update(undefined, `${integer(read)} requests`);
+          progress.update(undefined, () => `${integer(read)} requests`);
         }
       },
     });

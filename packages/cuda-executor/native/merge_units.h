@@ -1,6 +1,6 @@
 // Merges as units that any worker can do, and which worker does which.
 //
-// A unit is what four warps load in one trip to L2 (some rows of a merge, or a quarter of the columns of one row of very many
+// Most jobs' units wait for rows: awaited_units.h. Of the others, whose slots are counted, a unit is what four warps load in one trip to L2 (some rows of a merge, or a quarter of the columns of one row of very many
 // sources), so a job that is cut into many pieces is merged by many workers at once. A worker does its units when it has
 // done its pieces; it waits for the slots of a unit's job. Where a job's pieces end workers, those workers do it: they are
 // there when its last slot is written. The rest goes to the workers in turn. Where one unit is the whole job and nobody else has a
@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "awaited_units.h"
 #include "plan_records.h"
 #include "plan_view.h"
 
@@ -26,7 +27,7 @@ inline int64_t unitCapacity(const int32_t* planHeader) {
 /** Kept between plans so that listing units allocates nothing. */
 struct UnitScratch {
   std::vector<int32_t> finisherIndptr, finishers, next, owners;
-  std::vector<MergeUnit> units;
+  std::vector<UnitRecord> units;
 };
 
 /** Rows of a unit whose rows have this many sources: 64 partial rows, or one row. */
@@ -81,10 +82,18 @@ struct UnitDealer {
   }
 };
 
+/** How many times as large as one trip units are, so that they have room. */
+inline int32_t coarsenessOf(const PlanView& plan) {
+  int64_t divisions = 0;
+  for (int i = 0; i < plan[header::mergeCount]; i++) divisions += unitsOf(plan.merge(i), 1) - 1;
+  const int64_t room = std::max<int64_t>(kDivisionsOfWorker * plan[header::workerCapacity], 1);
+  return int32_t(std::min<int64_t>(std::max<int64_t>((divisions + room - 1) / room, 1), 1 << 15));
+}
+
 /** Finds the workers that each job ends: those whose last piece feeds that job alone. */
 inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const WorkerRecord* table, UnitScratch& scratch) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
-  const auto lastJob = [&](int w) { return table[w].start < table[w].end ? pieces[table[w].end - 1].job : -1; };
+  const auto lastJob = [&](int w) { return table[w].start < table[w].end ? jobOf(pieces[table[w].end - 1]) : -1; };
   auto& indptr = scratch.finisherIndptr;
   indptr.assign(jobCount + 1, 0);
   for (int w = 0; w < workers; w++) {
@@ -96,14 +105,6 @@ inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const
   for (int w = 0; w < workers; w++) {
     if (lastJob(w) >= 0) scratch.finishers[scratch.next[lastJob(w)]++] = w;
   }
-}
-
-/** How many times as large as one trip units are, so that they have room. */
-inline int32_t coarsenessOf(const PlanView& plan) {
-  int64_t divisions = 0;
-  for (int i = 0; i < plan[header::mergeCount]; i++) divisions += unitsOf(plan.merge(i), 1) - 1;
-  const int64_t room = std::max<int64_t>(kDivisionsOfWorker * plan[header::workerCapacity], 1);
-  return int32_t(std::min<int64_t>(std::max<int64_t>((divisions + room - 1) / room, 1), 1 << 15));
 }
 
 /** Calls `visit` with each unit of a merge; `unit` has what they have in common. */
@@ -123,8 +124,9 @@ inline void forEachUnit(const int32_t* m, MergeUnit unit, int32_t coarseness, Vi
   }
 }
 
-/** Puts the scratch's units behind each other by worker, those of one worker in order, and tells the workers where. */
-inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t starters, UnitScratch& scratch, WorkerRecord* table, MergeUnit* out) {
+/** Puts the scratch's units, the first `counted` by count, behind each other by worker, in order, and tells the workers where. */
+inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t counted, int32_t starters, UnitScratch& scratch, WorkerRecord* table,
+                       UnitRecord* out) {
   const int32_t workers = plan[header::workers], count = int32_t(scratch.units.size());
   auto& next = scratch.next;
   next.assign(workers + 1, capacity - count);
@@ -133,9 +135,13 @@ inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t starters,
   for (int w = 0; w < plan[header::workerCapacity]; w++) {
     table[w].unitStart = next[std::min(w, workers)];
     table[w].unitEnd = next[std::min(w + 1, workers)];
+    table[w].awaitedStart = table[w].unitStart;
     table[w].starters = starters;
   }
-  for (int32_t u = 0; u < count; u++) out[next[scratch.owners[u]]++] = scratch.units[u];
+  for (int32_t u = 0; u < count; u++) {
+    out[next[scratch.owners[u]]++] = scratch.units[u];
+    if (u < counted) table[scratch.owners[u]].awaitedStart++;
+  }
 }
 
 /**
@@ -144,8 +150,8 @@ inline void placeUnits(const PlanView& plan, int32_t capacity, int32_t starters,
  * its sources are. Sets `needsList` where that is a list.
  */
 template <class Describe>
-inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, PieceRecord* pieces, int32_t capacity, bool lastMerges,
-                              WorkerRecord* table, UnitScratch& scratch, MergeUnit* out, Describe&& describe, bool& needsList) {
+inline int32_t listMergeUnits(const PlanView& plan, const std::vector<MergeJob>& jobs, PieceRecord* pieces, int32_t capacity, bool lastMerges,
+                              WorkerRecord* table, UnitScratch& scratch, UnitRecord* out, Describe&& describe, bool& needsList) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount], coarseness = coarsenessOf(plan);
   findFinishers(plan, pieces, table, scratch);
   scratch.units.clear();
@@ -155,7 +161,8 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
   // A worker's first unit is the one that it does if it counts last.
   for (const bool byLast : {true, false}) {
     for (int j = 0; j < jobCount; j++) {
-      const JobRecord& job = jobs[j];
+      const MergeJob& job = jobs[j];
+      if (job.awaitedPlace >= 0) continue;
       const int32_t* finishers = scratch.finishers.data() + scratch.finisherIndptr[j];
       const int32_t finisherCount = scratch.finisherIndptr[j + 1] - scratch.finisherIndptr[j];
       int32_t jobUnits = 0, index = 0;
@@ -170,7 +177,9 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
         needsList |= common.list >= 0;
         forEachUnit(m, common, coarseness, [&](const MergeUnit& unit) {
           for (int copy = 0; copy < (byLast ? finisherCount : 1); copy++) {
-            scratch.units.push_back(unit);
+            UnitRecord record;
+            record.counted = unit;
+            scratch.units.push_back(record);
             scratch.owners.push_back(byLast ? finishers[copy] : dealer.owner(finishers, finisherCount, index++, jobUnits));
           }
         });
@@ -182,9 +191,22 @@ inline int32_t listMergeUnits(const PlanView& plan, const JobRecord* jobs, Piece
       }
     }
   }
+  const int32_t counted = int32_t(scratch.units.size());
+  for (int j = 0; j < jobCount; j++) {
+    if (jobs[j].awaitedPlace < 0) continue;
+    someWait = true;
+    const int32_t* finishers = scratch.finishers.data() + scratch.finisherIndptr[j];
+    const int32_t finisherCount = scratch.finisherIndptr[j + 1] - scratch.finisherIndptr[j];
+    forEachAwaitedUnit(plan, jobs[j], finisherCount, [&](const AwaitedUnit& unit, int32_t index, int32_t units) {
+      UnitRecord record;
+      record.awaited = unit;
+      scratch.units.push_back(record);
+      scratch.owners.push_back(dealer.owner(finishers, finisherCount, index, units));
+    });
+  }
   int32_t starters = 0;
   for (int w = 0; someWait && w < workers; w++) starters += table[w].start < table[w].end ? 1 : 0;
-  placeUnits(plan, capacity, starters, scratch, table, out);
+  placeUnits(plan, capacity, counted, starters, scratch, table, out);
   return int32_t(scratch.units.size());
 }
 

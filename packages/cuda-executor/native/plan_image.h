@@ -3,7 +3,7 @@
 // Every dependent look-up costs a trip to L2 (about 0.3 µs, a tenth of a small launch), so a worker finds its first piece,
 // complete, at an address that depends on its index alone. Same pieces, same merges, same order as in the plan; sections lie
 // at offsets that depend on the capacities alone: merge units, which end where the workers begin, workers and pieces, of
-// which the used range is copied; then lists of jobs, merges, sources and members, copied only for plans that need them.
+// which the used range is copied; then lists of slots' jobs, sources and members, copied only for plans that need them.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -18,7 +18,7 @@ namespace isochron {
 
 /** Byte offsets of the image's sections. */
 struct ImageLayout {
-  int64_t units, workers, pieces, jobs, slotJobIndptr, slotJobs, merges, sources, members, total;
+  int64_t units, workers, pieces, slotJobIndptr, slotJobs, sources, members, total;
 };
 
 inline ImageLayout imageLayout(const int32_t* planHeader) {
@@ -29,13 +29,11 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
     return start;
   };
   ImageLayout at{};
-  at.units = place(unitCapacity(planHeader) * sizeof(MergeUnit));
+  at.units = place(unitCapacity(planHeader) * sizeof(UnitRecord));
   at.workers = place(int64_t(planHeader[header::workerCapacity]) * sizeof(WorkerRecord));
   at.pieces = place(int64_t(planHeader[header::pieceCapacity]) * sizeof(PieceRecord));
-  at.jobs = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(JobRecord));
   at.slotJobIndptr = place((int64_t(planHeader[header::partialSlotCapacity]) + 1) * 4);
   at.slotJobs = place(int64_t(planHeader[header::mergeSourceCapacity]) * 4);
-  at.merges = place(int64_t(planHeader[header::mergeCapacity]) * sizeof(MergeRecord));
   at.sources = place(int64_t(planHeader[header::mergeSourceCapacity]) * sizeof(SourceRecord));
   at.members = place(int64_t(planHeader[header::groupMemberCapacity]) * sizeof(MemberRecord));
   at.total = end;
@@ -44,7 +42,8 @@ inline ImageLayout imageLayout(const int32_t* planHeader) {
 
 /** Kept between plans so that building an image allocates nothing. */
 struct ImageScratch {
-  std::vector<int32_t> slotLastJob, slotJobCount;
+  std::vector<MergeJob> jobs;
+  std::vector<int32_t> slotLastJob, slotJobCount, pieceOfSlot;
   NodePlaces nodes;  // of canonical trees
   UnitScratch units;
 };
@@ -58,10 +57,8 @@ struct ImageUse {
 inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool lastMerges, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
-  auto* jobs = reinterpret_cast<JobRecord*>(out + at.jobs);
   auto* indptr = reinterpret_cast<int32_t*>(out + at.slotJobIndptr);
   auto* slotJobs = reinterpret_cast<int32_t*>(out + at.slotJobs);
-  auto* merges = reinterpret_cast<MergeRecord*>(out + at.merges);
   auto* sources = reinterpret_cast<SourceRecord*>(out + at.sources);
   auto* members = reinterpret_cast<MemberRecord*>(out + at.members);
   auto* pieces = reinterpret_cast<PieceRecord*>(out + at.pieces);
@@ -72,7 +69,8 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
   // Jobs of each slot, in CSR form: two passes over the merges, counting each (slot, job) pair once.
   scratch.slotLastJob.assign(slots, -1);
   scratch.slotJobCount.assign(slots + 1, 0);
-  for (int j = 0; j < plan[header::splitJobCount]; j++) jobs[j] = {0, 0, 0, 0};
+  auto& jobs = scratch.jobs;
+  jobs.assign(plan[header::splitJobCount], {});
   auto forEachPair = [&](auto&& visit) {
     for (int i = 0; i < plan[header::mergeCount]; i++) {
       const int32_t* m = plan.merge(i);
@@ -101,11 +99,9 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
 
   for (int i = 0; i < plan[header::mergeCount]; i++) {
     const int32_t* m = plan.merge(i);
-    JobRecord& job = jobs[m[merge::splitJob]];
+    MergeJob& job = jobs[m[merge::splitJob]];
     if (job.mergeEnd == 0) job.mergeStart = i;
     job.mergeEnd = i + 1;
-    merges[i] = {plan.request(m[merge::request])[request::queryStart], m[merge::head], m[merge::rowStart],
-                 m[merge::rowCount], m[merge::sourceStart], m[merge::sourceEnd], 0, 0};
   }
   std::memcpy(sources, plan.source(0), size_t(plan[header::mergeSourceCount]) * sizeof(SourceRecord));
 
@@ -141,24 +137,25 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
     needsLists |= group || (slot >= 0 && record.job < 0);
     firstPiece += record.headCount;
   }
+  if (!isCanonical) awaitRows(plan, jobs, pieces, scratch.pieceOfSlot);
   const int32_t* workerPieces = plan.workerPieceIndptr();
   for (int w = 0; w < workerCapacity; w++) {
     const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;
     table[w].start = start;
     table[w].end = end;
-    table[w].unitStart = table[w].unitEnd = table[w].starters = 0;
+    table[w].unitStart = table[w].awaitedStart = table[w].unitEnd = table[w].starters = 0;
     if (start < end) table[w].first = pieces[start];
   }
   const int32_t capacity = int32_t(unitCapacity(plan.words));
-  auto* units = reinterpret_cast<MergeUnit*>(out + at.units);
+  auto* units = reinterpret_cast<UnitRecord*>(out + at.units);
   const auto describe = [&](const int32_t* m, MergeUnit& unit) {
     describeSources(plan, m, unit);
     if (isCanonical) describeTree(plan, scratch.nodes, m, sources, unit);
   };
   const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, describe, needsLists);
-  const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(MergeUnit));
+  const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(UnitRecord));
   const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
-  return {start, end - start, at.jobs, needsLists ? at.total - at.jobs : 0};
+  return {start, end - start, at.slotJobIndptr, needsLists ? at.total - at.slotJobIndptr : 0};
 }
 
 }  // namespace isochron

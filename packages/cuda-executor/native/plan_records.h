@@ -14,29 +14,33 @@ namespace isochron {
 
 /** PieceRecord::job: the slot is counted with the worker's first unit, which whoever counts last does. */
 constexpr int32_t kAtWorkersEnd = -2;
+/** PieceRecord::job from here down: the job is kFirstAwaited − job, whose merge waits for the slot's rows themselves. */
+constexpr int32_t kFirstAwaited = -3;
+/** Rows of a place where rows are waited for. */
+constexpr int32_t kAwaitedRows = 16;
 
 /** One piece record with its request: 64 bytes, four 16-byte loads. */
 struct ISOCHRON_DEVICE_ALIGN(16) PieceRecord {
   int32_t queryStart, qoLen, kvLen, pageStart;
   int32_t head, headCount, rowStart, rows;  // rows: valid rows in the low 16 bits, rows of the tile in the high 16
   int32_t kvStart, kvEnd, slot, firstPiece;  // firstPiece: pieces before this record
-  int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot
-  int32_t job;  // where one head's slot feeds one job alone: that job, or kAtWorkersEnd; else −1
+  int32_t memberStart, memberCount, slotJobStart;  // of a group; first entry of slotJobs for the first slot, or awaitedPlace
+  int32_t job;  // where one head's slot feeds one job alone: that job, or as kAtWorkersEnd and kFirstAwaited say; else −1
 
   ISOCHRON_DEVICE int validRows() const { return rows & 0xffff; }
   ISOCHRON_DEVICE bool tall() const { return rows > (16 << 16 | 0xffff); }
+  ISOCHRON_DEVICE bool isAwaited() const { return job <= kFirstAwaited; }
+  /** Where its rows are waited for: sources of a job side by side, in their order. */
+  ISOCHRON_DEVICE int awaitedPlace() const { return slotJobStart; }
 };
 
 /** Pieces [start, end) and merge units of one worker, and a copy of the first piece. */
 struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
   int32_t start, end, unitStart, unitEnd;
-  int32_t starters, reserved[3];  // workers of the plan that have pieces, where one of them may wait for another's; else 0
+  int32_t starters;      // workers of the plan that have pieces, where one of them may wait for another's; else 0
+  int32_t awaitedStart;  // units from here on are AwaitedUnits
+  int32_t reserved[2];
   PieceRecord first;
-};
-
-/** Merges [mergeStart, mergeEnd) may run once `arrivals` slots have been written. */
-struct ISOCHRON_DEVICE_ALIGN(16) JobRecord {
-  int32_t mergeStart, mergeEnd, arrivals, reserved;
 };
 
 /** A row with more sources is divided into kSlices units by its columns. */
@@ -56,11 +60,23 @@ struct ISOCHRON_DEVICE_ALIGN(16) MergeUnit {
   int32_t firstRun, firstRow, secondRow, list;
 };
 
-/** Rows of one request's head, and the sources that combine into them. */
-struct ISOCHRON_DEVICE_ALIGN(16) MergeRecord {
-  int32_t queryStart, head, rowStart, rowCount;
-  int32_t sourceStart, sourceEnd, reserved0, reserved1;
+/**
+ * Parts [firstPart, firstPart + parts) of a merge whose rows are waited for: awaited_units.h. Part i is row i / slices of the merge
+ * and, of its columns, slice i % slices, where a slice is 4 << lanesLog2 columns.
+ */
+struct ISOCHRON_DEVICE_ALIGN(16) AwaitedUnit {
+  int32_t merge, queryStart, head, rowStart;
+  int32_t place, sources;  // the first source's place; they are side by side
+  int32_t loads, lanesLog2;
+  int32_t firstPart, parts, reserved[6];
 };
+
+/** A worker's units lie side by side, those that are counted first. */
+union UnitRecord {
+  MergeUnit counted;
+  AwaitedUnit awaited;
+};
+static_assert(sizeof(UnitRecord) == sizeof(MergeUnit) && sizeof(UnitRecord) == sizeof(AwaitedUnit));
 
 /**
  * Canonical trees: the low 16 bits of `slotRow` are the row, the high ones the number of nodes on the stack that this

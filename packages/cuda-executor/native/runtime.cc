@@ -236,13 +236,18 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
   session->partialState_ = context->allocate(slotRows * 8);
+  // Decode rows of every slot, with a copy of the state for each 8 columns.
+  const int64_t awaitedElements = session->canonical_ ? 0 : int64_t(h[header::partialSlotCapacity]) * kAwaitedRows * h[header::headDim];
+  session->awaitedRows_ = context->allocate(awaitedElements * 5);
+  context->check(cudaMemsetAsync(session->awaitedRows_->pointer, 0xff, session->awaitedRows_->bytes, context->stream), "clearing rows");
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);
   context->check(cudaMemsetAsync(session->counters_->pointer, 0, std::max<size_t>(session->counters_->bytes, 16), context->stream),
                  "clearing counters");
-  session->progress_ = context->allocate((1 + session->workers_) * sizeof(int32_t));
+  // A count, and what each worker and each of its four warps left.
+  const int64_t left = 5 * int64_t(session->workers_);
+  session->progress_ = context->allocate((1 + left) * sizeof(int32_t));
   context->check(cudaMemsetAsync(session->progress_->pointer, 0, sizeof(int32_t), context->stream), "clearing the progress");
-  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, session->workers_ * sizeof(int32_t),
-                                 context->stream),
+  context->check(cudaMemsetAsync(static_cast<int32_t*>(session->progress_->pointer) + 1, 0xff, left * sizeof(int32_t), context->stream),
                  "clearing the progress");
   if (session->canonical_) {
     // Of each worker, or of both warpgroups of each CTA that does two workers' pieces.
@@ -257,7 +262,7 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
     std::memset(staging, 0, session->layout_.total);
     context->check(cudaEventCreateWithFlags(&slot.copied, cudaEventDisableTiming), "creating an event");
   }
-  session->workspaceBytes += session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->counters_->bytes +
+  session->workspaceBytes += session->image_->bytes + session->partialOutput_->bytes + session->partialState_->bytes + session->awaitedRows_->bytes + session->counters_->bytes +
                             session->progress_->bytes;
   return session;
 }
@@ -360,20 +365,21 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.sinks = h[header::sinks] == 1 ? static_cast<float*>(b.sinks->pointer) : nullptr;
   p.pageIndices = static_cast<int32_t*>(b.pageIndices->pointer) + b.pageIndexOffset;
   p.workers = reinterpret_cast<WorkerRecord*>(image + layout_.workers);
-  p.jobs = reinterpret_cast<JobRecord*>(image + layout_.jobs);
   p.slotJobIndptr = reinterpret_cast<int32_t*>(image + layout_.slotJobIndptr);
   p.slotJobs = reinterpret_cast<int32_t*>(image + layout_.slotJobs);
-  p.merges = reinterpret_cast<MergeRecord*>(image + layout_.merges);
   p.sources = reinterpret_cast<SourceRecord*>(image + layout_.sources);
   p.members = reinterpret_cast<MemberRecord*>(image + layout_.members);
   p.pieces = reinterpret_cast<PieceRecord*>(image + layout_.pieces);
-  p.units = reinterpret_cast<MergeUnit*>(image + layout_.units);
+  p.units = reinterpret_cast<UnitRecord*>(image + layout_.units);
   p.mergePatience = mergesHere_ ? context->mergePatience : 0;
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
+  p.awaitedOutput = static_cast<float*>(awaitedRows_->pointer);
+  p.awaitedState = reinterpret_cast<float2*>(p.awaitedOutput + int64_t(h[header::partialSlotCapacity]) * kAwaitedRows * headDim);
   p.counters = static_cast<int32_t*>(counters_->pointer);
   p.progress = static_cast<uint32_t*>(progress_->pointer);
   p.leftUnits = reinterpret_cast<int32_t*>(p.progress + 1);
+  p.leftParts = p.leftUnits + workers_;
   p.workerCount = workers_;
   p.pieceTrace = timed ? static_cast<TraceRecord*>(pieceTrace_->pointer) : nullptr;
   p.mergeTrace = timed ? static_cast<TraceRecord*>(mergeTrace_->pointer) : nullptr;

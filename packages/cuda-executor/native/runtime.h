@@ -160,7 +160,7 @@ class Session : public std::enable_shared_from_this<Session> {
   int workersPerCta_ = 1;
   bool mergesHere_ = false;  // workers may wait for each other
   Memory nodes_;  // of canonical trees (CanonicalParams::spilled): a launch is done with them before the next begins its pieces
-  Memory image_, partialOutput_, partialState_, counters_, progress_, pieceTrace_, mergeTrace_;
+  Memory image_, partialOutput_, partialState_, awaitedRows_, counters_, progress_, pieceTrace_, mergeTrace_;
   int64_t pieceTraceCount_ = 0, mergeTraceCount_ = 0;
   Slot slots_[kSlots];
   int nextSlot_ = 0;

@@ -90,8 +90,8 @@ export {
   WEIGHT_BYTES,
 } from "./model/model-cost.ts";
 export { RandomStream } from "./random.ts";
-export type { ReplayOptions, ReplayProgress } from "./replay.ts";
-export { replay } from "./replay.ts";
+export { replay } from "./replay/replay.ts";
+export type { ReplayOptions, ReplayProgress } from "./replay/replay-options.ts";
 export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";

@@ -62,7 +62,7 @@ export function addPlanCommand(program: Command, context: Context): void {
       const policies = options.compare === true ? allPolicies() : [options.policy];
       const progress = startProgress(context.stderr);
       for (const [i, policy] of policies.entries()) {
-        progress.update(i / policies.length, policy);
+        progress.update(i / policies.length, () => policy);
         try {
           rows.push(aboutBatch(path, () => planAndSimulate(batch, profile, policy)));
         } catch (error) {

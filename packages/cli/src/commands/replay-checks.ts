@@ -1,4 +1,4 @@
-// What the options of a replay must not be together, and errors of the simulator in the words of the command line.
+// What the options of a replay must not be together.
 
 import { resolve } from "node:path";
 import { InputError } from "../errors.ts";
@@ -56,45 +56,4 @@ export function refuseContradictions(options: CheckedOptions, isGiven: (option: 
   if (html !== undefined && traceEvents !== undefined && resolve(html) === resolve(traceEvents)) {
     throw new InputError(`--trace-events: found ${traceEvents}, expected another file than --html writes`);
   }
-}
-
-/** The simulator's names of what flags set. */
-const FLAGS: Readonly<Record<string, string>> = {
-  gpu: "--gpu",
-  tensorParallel: "--tp",
-  pipelineParallel: "--pp",
-  expertParallel: "--ep",
-  replicas: "--replicas",
-  router: "--router",
-  batching: "--batching",
-  asyncScheduling: "--async-scheduling",
-  "speculation.tokens": "--speculative-tokens",
-  blockSizeTokens: "--block-size",
-  kvBlocks: "--kv-blocks",
-  maxRunningRequests: "--max-running",
-  maxBatchedTokens: "--max-batched-tokens",
-  maxContextTokens: "--max-context",
-  gpuMemoryUtilization: "--memory-use",
-};
-
-/** What the simulator says about a field of a deployment. */
-interface FieldProblem {
-  readonly field?: string | undefined;
-  readonly value?: unknown;
-  readonly expected?: string | undefined;
-}
-
-/** The error under the name of the flag, where it speaks of one. */
-export function inFlags(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  const line = flagProblem(error as Error & FieldProblem);
-  return line === undefined ? error : new InputError(line);
-}
-
-/** What is wrong with a flag; undefined where no flag sets the field. */
-export function flagProblem({ field, value, expected }: FieldProblem): string | undefined {
-  const flag = field === undefined ? undefined : FLAGS[field];
-  if (flag === undefined) return undefined;
-  const inWords = expected?.replaceAll(/\b[a-z]+[A-Z]\w+/g, (name) => FLAGS[name] ?? name);
-  return `${flag}: found ${String(value)}, expected ${inWords}`;
 }

@@ -105,7 +105,7 @@ async function work(options: SweepOptions, context: Context): Promise<void> {
   const { workOnQueue } = await import("../sweep/queue-worker.ts");
   const progress = startProgress(context.stderr);
   const onChange = (done: number, running: number): void =>
-    progress.update(undefined, `${integer(done)} replays done, ${integer(running)} running; Ctrl-C ends it`);
+    progress.update(undefined, () => `${integer(done)} replays done, ${integer(running)} running; Ctrl-C ends it`);
   onChange(0, 0);
   try {
     const { done } = await workOnQueue({ url, threads, lostAfterS, signal: context.interrupt, onChange });

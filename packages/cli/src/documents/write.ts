@@ -16,11 +16,7 @@ import { encodePlan, type Plan, planToJson, type Timeline } from "@isochron/plan
 import { Draft } from "@isochron/simulator";
 import { encodeBinaryDocument } from "@isochron/viz";
 import { InputError, systemReason } from "../errors.ts";
-
-/** JSON with typed arrays as arrays, ended by a line break. */
-export function toJson(document: unknown): string {
-  return `${JSON.stringify(document, (_, value) => (ArrayBuffer.isView(value) ? Array.from(value as never) : value))}\n`;
-}
+import { toJson } from "./to-json.ts";
 
 export function writeJson(path: string, document: unknown): void {
   writeWhole(path, toJson(document));

@@ -50,6 +50,11 @@ export function commandOf(fields: Fields): string {
   return ["isochron", "replay", ...argumentsOf(fields)].map(quote).join(" ");
 }
 
+/** Whether a configuration may say this of a replay. */
+export function isField(name: string): boolean {
+  return options.has(name);
+}
+
 /** What the command that parses configurations found last; making the command takes longer than using it. */
 let found: Replay | undefined;
 const parsingCommand = newReplayCommand().action((trace: string, parsed: ReplayOptions) => {

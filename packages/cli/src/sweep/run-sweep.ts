@@ -122,11 +122,12 @@ async function runTasks(
   const startMs = performance.now();
   let done = 0;
   let note = "";
-  const show = (): void => {
+  const text = (): string => {
     const leftS = done === 0 ? undefined : (((performance.now() - startMs) / done) * (tasks.length - done)) / 1000;
     const left = leftS === undefined ? "" : `, about ${clock(leftS)} left`;
-    progress.update(done / tasks.length, `${integer(done)} of ${integer(tasks.length)} configurations${left}${note}`);
+    return `${integer(done)} of ${integer(tasks.length)} configurations${left}${note}`;
   };
+  const show = (): void => progress.update(done / tasks.length, text);
   show();
   try {
     await runner.run(tasks, {

@@ -3,10 +3,11 @@
 import { hostname } from "node:os";
 import { threadId } from "node:worker_threads";
 import { gzipSync } from "node:zlib";
-import { KeptTraces, outcomeOfError, outcomeOfReport } from "@isochron/simulator";
-import { replayReport } from "../commands/replay.ts";
+import { KeptTraces, type Outcome, outcomeOfError, outcomeOfReport } from "@isochron/simulator";
+import { factsInFields } from "../commands/replay-words.ts";
 import { InputError } from "../errors.ts";
-import { commandOf, quietContext, replayOf } from "./replay-fields.ts";
+import { replayReport } from "../replay-report.ts";
+import { commandOf, isField, quietContext, replayOf } from "./replay-fields.ts";
 import type { Finished, SweepTask } from "./task.ts";
 
 /** A trace is read once by each thread. */
@@ -33,6 +34,15 @@ export default async function runTask({ key, fields, keepReport }: SweepTask): P
       wallClock: wallClock(),
     };
   } catch (error) {
-    return { key, outcome: outcomeOfError(error, (one) => one instanceof InputError), wallClock: wallClock() };
+    return {
+      key,
+      outcome: inFields(outcomeOfError(error, (one) => one instanceof InputError)),
+      wallClock: wallClock(),
+    };
   }
+}
+
+/** What was written is fields, so these are named where something is wrong with them. */
+function inFields(outcome: Outcome): Outcome {
+  return outcome.status === "completed" ? outcome : { ...outcome, error: factsInFields(outcome.error, isField) };
 }

@@ -3,8 +3,8 @@
 import type { Output } from "../context.ts";
 
 export interface Progress {
-  /** `share` from 0 to 1, or undefined where the end is not known. */
-  update(share: number | undefined, text: string): void;
+  /** `share` from 0 to 1, or undefined where the end is not known; `text` is asked for where it is shown. */
+  update(share: number | undefined, text: () => string): void;
   /** Clears the line. */
   end(): void;
 }
@@ -18,10 +18,11 @@ export function startProgress(output: Output): Progress {
   let lastAtMs = Number.NEGATIVE_INFINITY;
   let isShown = false;
   let pending: ReturnType<typeof setTimeout> | undefined;
-  const show = (share: number | undefined, text: string): void => {
+  const show = (share: number | undefined, text: () => string): void => {
     lastAtMs = performance.now();
     isShown = true;
-    const line = share === undefined ? text : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  ${text}`;
+    const head = share === undefined ? "" : `${bar(share)} ${String(Math.floor(share * 100)).padStart(3)} %  `;
+    const line = head + text();
     output.write(`\r\u001b[K${line.slice(0, Math.max(20, (output.columns || 80) - 1))}`);
   };
   return {

@@ -9,7 +9,6 @@ import {
   type SweepResults,
   type SweepRow,
 } from "@isochron/simulator";
-import { flagProblem } from "../commands/replay-checks.ts";
 import { count, fixed, integer } from "./numbers.ts";
 import type { Painter } from "./style.ts";
 import { type Column, table } from "./table.ts";
@@ -52,7 +51,7 @@ function warningsText(rows: readonly SweepRow[], paint: Painter): string[] {
 /** Axes that were crossed without a thought make configurations that cannot be; what they contradict is soon excluded. */
 function impossibleText(rows: readonly SweepRow[]): string[] {
   const texts = rows.flatMap(({ status, error }) =>
-    status === "impossible" && error !== undefined ? [flagProblem(error) ?? error.message] : [],
+    status === "impossible" && error !== undefined ? [error.message] : [],
   );
   return countedText(texts, "impossible: ", "configuration", "more reason");
 }

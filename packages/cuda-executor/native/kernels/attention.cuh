@@ -30,7 +30,7 @@ constexpr float kLog2e = 1.4426950408889634f;
 
 /** A worker's first merge unit; of its warps, those that would leave their units; and what one left. */
 struct alignas(16) UnitMemory {
-  MergeUnit first;
+  UnitRecord first;
   int32_t votes, left;
 };
 
@@ -62,6 +62,7 @@ struct SharedMemory {
   PieceRecord* records;  // [warp][kNearbyRecords]
   UnitMemory* units;
   int32_t* pageIds;      // [warp][kIdTiles][kWarpTokens], of TileQueue
+  static constexpr bool awaitsRows = true;  // merge units may: merge_units.cuh
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
@@ -293,6 +294,12 @@ __device__ __forceinline__ float naturalLse(float maximum, float sum) {
   return sum > 0.f ? (maximum + ptx::log2Fast(sum)) * kLn2 : -INFINITY;
 }
 
+}  // namespace isochron
+
+#include "awaited_rows.cuh"
+
+namespace isochron {
+
 /** Decode: the four warps hold states of the same rows over different tokens; combines and writes them. */
 template <class T, int D, class Shared>
 __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Shared& shared, const PieceRecord& piece,
@@ -336,7 +343,9 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
         total.z += factor * part.z;
         total.w += factor * part.w;
       }
-      if (slot >= 0) {
+      if (slot >= 0 && piece.isAwaited()) {
+        writeAwaited<D>(p, int64_t(piece.awaitedPlace()) * kAwaitedRows + row, column, total, make_float2(maximum, sum));
+      } else if (slot >= 0) {
         const int64_t slotRow = int64_t(slot) * p.slotRows + row;
         __stcg(reinterpret_cast<float4*>(p.partialOutput + slotRow * D + column), total);
         if (column == 0) __stcg(p.partialState + slotRow, make_float2(maximum, sum));
@@ -565,9 +574,9 @@ __global__ void __launch_bounds__(kThreads, 2) mergeKernel(const __grid_constant
   const WorkerRecord& worker = p.workers[blockIdx.x];
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  const int start = worker.unitStart, end = worker.unitEnd;
-  if (start >= end) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, end, INT_MAX, threadIdx.x >> 5, threadIdx.x & 31, startCycle);
+  const int start = worker.unitStart, awaited = worker.awaitedStart, end = worker.unitEnd, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  if (start < awaited) mergeUnits<T, D, kTimed>(p, shared, p.units[start].counted, start, awaited, INT_MAX, warp, lane, startCycle);
+  for (int u = awaited; u < end; u++) mergeParts<T, D, kTimed>(p, shared, p.units[u].awaited, INT_MAX, warp, lane, startCycle);
 }
 
 }  // namespace isochron

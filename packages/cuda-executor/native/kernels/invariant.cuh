@@ -360,7 +360,7 @@ __global__ void __launch_bounds__(kThreads, 2) canonicalMergeKernel(const __grid
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
   if (worker.unitStart >= worker.unitEnd) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[worker.unitStart], worker.unitStart, worker.unitEnd, INT_MAX, threadIdx.x >> 5,
+  mergeUnits<T, D, kTimed>(p, shared, p.units[worker.unitStart].counted, worker.unitStart, worker.unitEnd, INT_MAX, threadIdx.x >> 5,
                            threadIdx.x & 31, startCycle);
 }
 

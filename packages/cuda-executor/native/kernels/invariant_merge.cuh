@@ -13,6 +13,7 @@ namespace isochron {
 /** What warps share in launches whose merges are canonical trees: mergeUnits then calls mergeUnit below. */
 template <class Base>
 struct Canonical : Base {
+  static constexpr bool awaitsRows = false;
   float* nodes;  // [warp][kStackEntries − kCombineRows][D], where the worker's own nodes have been; may be null
 };
 

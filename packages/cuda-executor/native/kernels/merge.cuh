@@ -74,10 +74,24 @@ __device__ __forceinline__ void gatherRow(const AttentionParams& p, int sources,
   }
 }
 
+/** Four columns of a merged row, from `column` on; with the first, its LSE. */
+template <class T, int D>
+__device__ __forceinline__ void writeColumns(const AttentionParams& p, int queryStart, int head, int packedRow, int column,
+                                             const float4& total, float maximum, float sum) {
+  const int token = tokenOf(p, packedRow);
+  const int64_t tokenHead =
+      int64_t(queryStart + token) * p.queryHeads + head * p.packedHeads + (packedRow - token * p.packedHeads);
+  const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
+  const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
+  *reinterpret_cast<uint2*>(static_cast<T*>(p.output) + tokenHead * D + column) =
+      make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse));
+  if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+}
+
 template <class T, int D>
 __device__ __forceinline__ void writeMerged(const AttentionParams& p, int queryStart, int head, int packedRow, int lane,
                                             const LaneRow<D>& total, float maximum, float sum) {
-  const int token = packedRow / p.packedHeads;
+  const int token = tokenOf(p, packedRow);
   const int64_t tokenHead =
       int64_t(queryStart + token) * p.queryHeads + head * p.packedHeads + (packedRow - token * p.packedHeads);
   const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
@@ -209,14 +223,7 @@ __device__ __forceinline__ void mergeSlice(const AttentionParams& p, const Share
                           factor * total.w + other * part.w);
       maximum = joint;
     }
-    const int token = packedRow / p.packedHeads;
-    const int64_t tokenHead =
-        int64_t(queryStart + token) * p.queryHeads + head * p.packedHeads + (packedRow - token * p.packedHeads);
-    const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
-    const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
-    *reinterpret_cast<uint2*>(static_cast<T*>(p.output) + tokenHead * D + column) =
-        make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse));
-    if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
+    writeColumns<T, D>(p, queryStart, head, packedRow, column, total, maximum, sum);
   }
   shared.sync();
 }

@@ -1,14 +1,16 @@
 // Merging inside the attention launch: behind its pieces, a worker does the merge units that the image gave it.
 //
-// A counter for each job counts written slots. Where one unit merges the whole job and the job's pieces are the last of their
-// workers, whoever counts last merges. Else the image names a worker for each unit, who waits until all slots are there and
-// then counts too; the last resets the counter for the next launch. Nobody waits for ever, because a CTA that waits may hold
-// the place of one that it waits for (where other kernels or a tool take places): a worker whose patience ends leaves its
-// units to the worker that begins last. That one is known, since every worker counts itself when it begins, and when it
-// ends its pieces, what is still on its way needs no place to arrive.
+// A decode's units wait for the rows themselves, each warp on its own (awaited_rows.cuh). Slots of other jobs are counted: by a
+// counter for each job. Where one unit merges the whole job and the job's pieces are the last of their workers, whoever counts last
+// merges. Else the image names a worker for each unit, who waits until all slots are there and then counts too; the last resets
+// the counter for the next launch. Nobody waits for ever, because a CTA that waits may hold the place of one that it waits for (where
+// other kernels or a tool take places): a worker, or one of its warps, whose patience ends leaves its units to the worker that
+// begins last. That one is known, since every worker counts itself when it begins, and when it ends its pieces, what is still on
+// its way needs no place to arrive.
 #pragma once
 #include <climits>
 
+#include "awaited_rows.cuh"
 #include "merge.cuh"
 
 namespace isochron {
@@ -16,13 +18,17 @@ namespace isochron {
 /** AttentionParams::progress: workers that began; from this bit on, those that left units. Both 0 between launches. */
 constexpr uint32_t kOneLeaver = 1u << 16;
 
-/** What a worker does behind its pieces: units [start, end); `starters`: as the worker record says, and 0 in launches without units. */
+/**
+ * What a worker does behind its pieces: units [start, awaited), whose slots are counted, and [awaited, end), whose rows are waited
+ * for; `starters`: as the worker record says, and 0 in launches without units.
+ */
 struct UnitRange {
-  int start, end, starters;
+  int start, awaited, end, starters;
 
   static __device__ __forceinline__ UnitRange of(const AttentionParams& p, const WorkerRecord& worker) {
     const bool here = p.mergePatience > 0;
-    return {worker.unitStart, here ? worker.unitEnd : worker.unitStart, here ? worker.starters : 0};
+    return {worker.unitStart, here ? worker.awaitedStart : worker.unitStart, here ? worker.unitEnd : worker.unitStart,
+            here ? worker.starters : 0};
   }
 };
 
@@ -31,9 +37,9 @@ __device__ __forceinline__ uint32_t countBeginning(const AttentionParams& p, con
   return units.starters > 0 && thread == 0 ? ptx::countRelaxed(p.progress) : 0;
 }
 
-/** One thread of 128 announces that a slot is written, to each job that it feeds. The writes lie before a barrier. */
+/** One thread of 128 announces that a slot is written, to each job that counts it. The writes lie before a barrier. */
 __device__ __forceinline__ void announceSlot(const AttentionParams& p, const PieceRecord& piece, int slot, int h, int thread) {
-  if (piece.job == kAtWorkersEnd) return;
+  if (piece.job <= kAtWorkersEnd) return;
   if (piece.job >= 0) {
     if (thread == 0) ptx::announceArrival(p.counters + piece.job);
     return;
@@ -45,7 +51,7 @@ __device__ __forceinline__ void announceSlot(const AttentionParams& p, const Pie
 
 /** Brings a worker's first unit to shared memory; endWorker waits for it. */
 __device__ __forceinline__ void prefetchUnit(const AttentionParams& p, UnitMemory* target, const UnitRange& units, int thread) {
-  constexpr int quads = sizeof(MergeUnit) / 16;
+  constexpr int quads = sizeof(UnitRecord) / 16;
   if (units.start < units.end && thread < quads) {
     ptx::copyAsync16(ptx::sharedAddress(&target->first) + thread * 16, reinterpret_cast<const uint4*>(p.units + units.start) + thread, true,
                      ptx::policyEvictNormal());
@@ -125,7 +131,7 @@ __device__ __forceinline__ int mergeUnits(const AttentionParams& p, const Shared
 #pragma unroll 1
   for (int u = unitStart;;) {
     MergeUnit next = unit;
-    if (u + 1 < unitEnd) next = p.units[u + 1];
+    if (u + 1 < unitEnd) next = p.units[u + 1].counted;
     int32_t* const counter = p.counters + unit.job;
     bool isMine = true;
     int before = -1;
@@ -151,7 +157,7 @@ __device__ __noinline__ void takeLeftUnits(const AttentionParams& p, const Share
   shared.sync();
   const int start = shared.units->left;
   if (start < 0) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[start], start, p.workers[worker].unitEnd, INT_MAX, shared.thread() >> 5,
+  mergeUnits<T, D, kTimed>(p, shared, p.units[start].counted, start, p.workers[worker].awaitedStart, INT_MAX, shared.thread() >> 5,
                            shared.thread() & 31, startCycle);
 }
 
@@ -168,10 +174,52 @@ __device__ __noinline__ void leaveUnits(const AttentionParams& p, const Shared s
   if (shared.syncOr(haveAllBegun)) takeLeftUnits<T, D, kTimed>(p, shared, shared.worker(), startCycle);
 }
 
+/** As takeLeftUnits, by one warp, with the parts that the same warp of a worker left. */
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void takeLeftParts(const AttentionParams& p, const Shared shared, int worker, int warp, int lane, uint32_t startCycle) {
+  int u = -1;
+  if (lane == 0) u = ptx::exchangeOrdered(p.leftParts + worker * kWarps + warp, -1);
+  u = __shfl_sync(0xffffffffu, u, 0);
+  for (; u >= 0 && u < p.workers[worker].unitEnd; u++) mergeParts<T, D, kTimed>(p, shared, p.units[u].awaited, INT_MAX, warp, lane, startCycle);
+}
+
+/** As leaveUnits, by one warp. */
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void leaveParts(const AttentionParams& p, const Shared shared, int firstLeft, int starters, int warp, int lane,
+                                        uint32_t startCycle) {
+  bool haveAllBegun = false;
+  if (lane == 0) {
+    ptx::exchangeOrdered(p.leftParts + shared.worker() * kWarps + warp, firstLeft);
+    const uint32_t begun = ptx::addOrdered(p.progress, kOneLeaver) % kOneLeaver;
+    haveAllBegun = begun == starters || begun == 0;
+    if (haveAllBegun) ptx::addOrdered(p.progress, 0 - kOneLeaver);
+  }
+  if (__any_sync(0xffffffffu, haveAllBegun)) takeLeftParts<T, D, kTimed>(p, shared, shared.worker(), warp, lane, startCycle);
+}
+
+/** A worker's awaited units, by each warp on its own. */
+template <class T, int D, bool kTimed, class Shared>
+__device__ __forceinline__ void mergeAwaited(const AttentionParams& p, const Shared& shared, const UnitRange& units, int warp, int lane,
+                                             uint32_t startCycle) {
+#pragma unroll 1
+  for (int u = units.awaited; u < units.end; u++) {
+    const AwaitedUnit unit = u == units.start ? shared.units->first.awaited : p.units[u].awaited;
+    if (!mergeParts<T, D, kTimed>(p, shared, unit, p.mergePatience, warp, lane, startCycle)) {
+      leaveParts<T, D, kTimed>(p, shared, u, units.starters, warp, lane, startCycle);
+      return;
+    }
+  }
+}
+
 /** The worker that began last does what others left. */
 template <class T, int D, bool kTimed, class Shared>
 __device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared shared, uint32_t startCycle) {
-  for (int w = 0; w < p.workerCount; w++) takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
+  for (int w = 0; w < p.workerCount; w++) {
+    takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
+    if constexpr (Shared::awaitsRows) {
+      takeLeftParts<T, D, kTimed>(p, shared, w, shared.thread() >> 5, shared.thread() & 31, startCycle);
+    }
+  }
 }
 
 /** The end of a worker, its pieces done and its first unit prefetched; `begun` from countBeginning. All four warps call it. */
@@ -181,12 +229,18 @@ __device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared
   if (units.start < units.end) {
     ptx::copyAsyncWaitAll();
     shared.sync();
-    const int next = mergeUnits<T, D, kTimed>(p, shared, shared.units->first, units.start, units.end, p.mergePatience, warp, lane, startCycle);
-    if (next < units.end) leaveUnits<T, D, kTimed>(p, shared, next, units.starters, startCycle);
+    if (units.start < units.awaited) {
+      const int next =
+          mergeUnits<T, D, kTimed>(p, shared, shared.units->first.counted, units.start, units.awaited, p.mergePatience, warp, lane, startCycle);
+      if (next < units.awaited) leaveUnits<T, D, kTimed>(p, shared, next, units.starters, startCycle);
+    }
+    if constexpr (Shared::awaitsRows) mergeAwaited<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
   }
   if (units.starters == 0) return;
   const bool isLast = shared.thread() == 0 && begun % kOneLeaver + 1 == units.starters;
-  if (isLast) ptx::addOrdered(p.progress, 0 - (begun + 1));
+  // Where nobody has left units before, nobody will: who would, finds that all have begun.
+  if (isLast && begun >= kOneLeaver) ptx::addOrdered(p.progress, 0 - (begun + 1));
+  else if (isLast) ptx::addRelaxed(p.progress, 0 - (begun + 1));
   if (shared.syncOr(isLast && begun >= kOneLeaver)) takeAllLeftUnits<T, D, kTimed>(p, shared, startCycle);
 }
 

@@ -25,19 +25,20 @@ struct AttentionParams {
   const float* sinks;          // [queryHeads], natural-log units; null for none
   const int32_t* pageIndices;
   const WorkerRecord* workers;
-  const JobRecord* jobs;
   const int32_t* slotJobIndptr;
   const int32_t* slotJobs;
-  const MergeRecord* merges;
   const SourceRecord* sources;
   const MemberRecord* members;
   const PieceRecord* pieces;
-  const MergeUnit* units;
+  const UnitRecord* units;
   float* partialOutput;        // [slot][slotRows][headDim], unnormalised
   float2* partialState;        // [slot][slotRows]: maximum (base-2 logits) and sum of exponentials
+  float* awaitedOutput;        // [place][kAwaitedRows][headDim], as partialOutput; kUnwritten between launches (awaited_rows.cuh)
+  float2* awaitedState;        // [place][kAwaitedRows][headDim / 8]
   int32_t* counters;           // [job], slots written so far, then units begun; 0 between launches
   uint32_t* progress;          // workers that began, and those that left units: merge_units.cuh
   int32_t* leftUnits;          // [worker], the first unit that it left, or −1; all −1 between launches
+  int32_t* leftParts;          // [worker][4 warps], the same of units by parts
   TraceRecord* pieceTrace;     // null where the launch is not timed
   TraceRecord* mergeTrace;
   int64_t pageStride;

@@ -154,6 +154,20 @@ __device__ __forceinline__ int arrivalsSoFar(const int32_t* counter) {
   asm volatile("ld.acquire.gpu.global.s32 %0, [%1];" : "=r"(sum) : "l"(counter) : "memory");
   return sum;
 }
+/** 8 or 16 bytes as they are in L2 now; ordered with nothing. */
+__device__ __forceinline__ float2 loadNow2(const float* source) {
+  float2 x;
+  asm volatile("ld.relaxed.gpu.global.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "l"(source) : "memory");
+  return x;
+}
+__device__ __forceinline__ float4 loadNow4(const float* source) {
+  float4 x;
+  asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+               : "l"(source)
+               : "memory");
+  return x;
+}
 /** Adds one without ordering anything. */
 __device__ __forceinline__ int countRelaxed(int32_t* counter) {
   int before;
@@ -164,6 +178,10 @@ __device__ __forceinline__ uint32_t countRelaxed(uint32_t* counter) {
   uint32_t before;
   asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(counter) : "memory");
   return before;
+}
+/** Adds without ordering anything, and without a trip. */
+__device__ __forceinline__ void addRelaxed(uint32_t* counter, uint32_t summand) {
+  asm volatile("red.relaxed.gpu.global.add.u32 [%0], %1;" ::"l"(counter), "r"(summand) : "memory");
 }
 /** Adds at device scope, ordered as countArrival. */
 __device__ __forceinline__ uint32_t addOrdered(uint32_t* counter, uint32_t summand) {

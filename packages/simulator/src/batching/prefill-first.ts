@@ -4,100 +4,58 @@
 // lengths needs a max_tokens that traces do not have.
 
 import type { BatchingContext, BatchingPolicy, ScheduledStep } from "./batching-policy.ts";
-import { SlotQueue } from "./slot-queue.ts";
+import { FirstCome } from "./first-come.ts";
 import { preempt, scheduleTokens } from "./step-building.ts";
 
 export function createPrefillFirst(context: BatchingContext): BatchingPolicy {
   return new PrefillFirst(context);
 }
 
-class PrefillFirst implements BatchingPolicy {
-  readonly #context: BatchingContext;
-  readonly #waiting = new SlotQueue();
-  readonly #running: number[] = [];
-  readonly #maxRunning: number;
-
-  constructor(context: BatchingContext) {
-    this.#context = context;
-    // A decode step computes all running requests.
-    this.#maxRunning = Math.min(context.limits.maxRunningRequests, context.limits.maxBatchedTokens);
-  }
-
-  get waitingCount(): number {
-    return this.#waiting.size;
-  }
-
-  get runningCount(): number {
-    return this.#running.length;
-  }
-
-  enqueue(slot: number): void {
-    this.#waiting.push(slot);
-  }
-
-  finish(slot: number): void {
-    this.#running.splice(this.#running.indexOf(slot), 1);
-  }
-
-  /** All who run decode, and nobody waits. */
-  repeats(step: ScheduledStep): boolean {
-    return this.#waiting.size === 0 && step.count === this.#running.length;
-  }
-
+class PrefillFirst extends FirstCome {
   schedule(step: ScheduledStep): void {
     this.#schedulePrompts(step);
     if (step.count === 0) this.#scheduleDecodes(step);
   }
 
   #schedulePrompts(step: ScheduledStep): void {
-    const { kvCache, limits, requests } = this.#context;
+    const { kvCache, limits, requests } = this.context;
     const { knownTokens, computedTokens } = requests;
     // The prompt that the last prefill step began and did not end.
-    const unfinished = this.#running.at(-1);
+    const unfinished = this.running.at(-1);
     if (unfinished !== undefined && knownTokens[unfinished]! - computedTokens[unfinished]! > 1) {
       const tokens = Math.min(knownTokens[unfinished]! - computedTokens[unfinished]!, limits.maxBatchedTokens);
       // Without blocks for it others decode first, until they end or are sent back.
       if (!kvCache.grow(unfinished, computedTokens[unfinished]! + tokens)) return;
       scheduleTokens(step, requests, unfinished, tokens);
     }
-    while (this.#waiting.size > 0 && step.tokens < limits.maxBatchedTokens && this.#running.length < this.#maxRunning) {
-      const slot = this.#waiting.first;
-      const known = knownTokens[slot]!;
-      const cached = kvCache.lookup(slot, known);
-      if (!kvCache.fits(known, 0)) break;
-      const tokens = Math.min(known - cached, limits.maxBatchedTokens - step.tokens);
-      kvCache.admit(slot, cached + tokens);
-      this.#waiting.shift();
-      this.#running.push(slot);
-      scheduleTokens(step, requests, slot, tokens, cached);
-    }
+    this.admit(step);
   }
 
   #scheduleDecodes(step: ScheduledStep): void {
-    const { kvCache, requests } = this.#context;
-    for (let i = 0; i < this.#running.length; i++) {
-      const slot = this.#running[i]!;
+    const { kvCache, requests } = this.context;
+    for (let i = 0; i < this.running.length; i++) {
+      const slot = this.running[i]!;
       const left = requests.knownTokens[slot]! - requests.computedTokens[slot]!;
       if (left > 1) continue;
       while (!kvCache.grow(slot, requests.computedTokens[slot]! + 1)) {
         // Requests before i have their token already.
         const victim = this.#shortestAnswer(i);
-        const [sentBack] = this.#running.splice(victim, 1);
-        preempt(step, this.#context, sentBack!);
-        this.#waiting.pushFront(sentBack!);
+        const [sentBack] = this.running.splice(victim, 1);
+        preempt(step, this.context, sentBack!);
+        this.waiting.pushFront(sentBack!);
         if (sentBack === slot) break;
       }
-      if (this.#running[i] === slot) scheduleTokens(step, requests, slot, 1);
+      if (this.running[i] === slot) scheduleTokens(step, requests, slot, 1);
       else i--;
     }
   }
 
   /** Index of the running request from `start` on that has generated least. */
   #shortestAnswer(start: number): number {
-    const { knownTokens, inputTokens } = this.#context.requests;
+    const { knownTokens, inputTokens } = this.context.requests;
     let chosen = start;
-    for (let i = start + 1; i < this.#running.length; i++) {
-      const [a, b] = [this.#running[i]!, this.#running[chosen]!];
+    for (let i = start + 1; i < this.running.length; i++) {
+      const [a, b] = [this.running[i]!, this.running[chosen]!];
       const difference = knownTokens[a]! - inputTokens[a]! - (knownTokens[b]! - inputTokens[b]!);
       if (difference < 0 || (difference === 0 && inputTokens[a]! > inputTokens[b]!)) chosen = i;
     }

@@ -3,7 +3,7 @@
 // 2022) lets requests in as others leave; `static` fills a batch and lets nobody in until all of it has ended.
 
 import type { BatchingContext, BatchingPolicy, ScheduledStep } from "./batching-policy.ts";
-import { SlotQueue } from "./slot-queue.ts";
+import { FirstCome } from "./first-come.ts";
 import { scheduleTokens } from "./step-building.ts";
 
 export function createOrca(context: BatchingContext): BatchingPolicy {
@@ -14,51 +14,25 @@ export function createStatic(context: BatchingContext): BatchingPolicy {
   return new Reserving(context, false);
 }
 
-class Reserving implements BatchingPolicy {
-  readonly #context: BatchingContext;
+class Reserving extends FirstCome {
   readonly #admitsWhileRunning: boolean;
   readonly #reservedTokens: number;
-  readonly #maxRunning: number;
-  readonly #waiting = new SlotQueue();
-  readonly #running: number[] = [];
 
   constructor(context: BatchingContext, admitsWhileRunning: boolean) {
+    super(context);
     const { kvCache, limits } = context;
-    this.#context = context;
     this.#admitsWhileRunning = admitsWhileRunning;
     // Where the cache is smaller than a context, requests run one by one.
     this.#reservedTokens = Math.min(limits.maxContextTokens, kvCache.blocks * kvCache.blockSizeTokens);
-    this.#maxRunning = Math.min(limits.maxRunningRequests, limits.maxBatchedTokens);
-  }
-
-  get waitingCount(): number {
-    return this.#waiting.size;
-  }
-
-  get runningCount(): number {
-    return this.#running.length;
-  }
-
-  enqueue(slot: number): void {
-    this.#waiting.push(slot);
-  }
-
-  finish(slot: number): void {
-    this.#running.splice(this.#running.indexOf(slot), 1);
-  }
-
-  /** All who run decode, and nobody waits. */
-  repeats(step: ScheduledStep): boolean {
-    return this.#waiting.size === 0 && step.count === this.#running.length;
   }
 
   schedule(step: ScheduledStep): void {
-    const { kvCache, limits, requests } = this.#context;
+    const { kvCache, limits, requests } = this.context;
     const { knownTokens, computedTokens } = requests;
-    const canAdmit = this.#admitsWhileRunning || this.#running.length === 0;
+    const canAdmit = this.#admitsWhileRunning || this.running.length === 0;
     // Those that generate, one token each: there are no more of them than the budget has tokens. Then prompts.
     for (const isDecode of [true, false]) {
-      for (const slot of this.#running) {
+      for (const slot of this.running) {
         const left = knownTokens[slot]! - computedTokens[slot]!;
         if ((left === 1) !== isDecode) continue;
         const tokens = Math.min(left, limits.maxBatchedTokens - step.tokens);
@@ -67,17 +41,6 @@ class Reserving implements BatchingPolicy {
         scheduleTokens(step, requests, slot, tokens);
       }
     }
-    if (!canAdmit) return;
-    while (this.#waiting.size > 0 && step.tokens < limits.maxBatchedTokens && this.#running.length < this.#maxRunning) {
-      const slot = this.#waiting.first;
-      const cached = kvCache.lookup(slot, knownTokens[slot]!);
-      if (!kvCache.fits(this.#reservedTokens, 0)) break;
-      const tokens = Math.min(knownTokens[slot]! - cached, limits.maxBatchedTokens - step.tokens);
-      kvCache.admit(slot, cached + tokens);
-      kvCache.reserve(slot, this.#reservedTokens);
-      this.#waiting.shift();
-      this.#running.push(slot);
-      scheduleTokens(step, requests, slot, tokens, cached);
-    }
+    if (canAdmit) this.admit(step, this.#reservedTokens);
   }
 }

@@ -12,32 +12,19 @@
 //  - to the clock and the statistics: the same additions in the same order, by the same functions as for any other step.
 // The run ends before the first step in which more would happen: somebody's last token, a block too many, the horizon.
 
-import type { BatchingPolicy } from "../batching/batching-policy.ts";
 import { BoundaryWheel } from "../boundary-wheel.ts";
-import type { KvCache } from "../kv-cache/kv-cache.ts";
-import type { StepObserver } from "../metrics/step-observer.ts";
-import type { StepTimer } from "../step.ts";
-import type { RequestTable } from "./request-table.ts";
+import type { ReplicaParts } from "./replica-parts.ts";
 import { checkDuration, type StepInFlight } from "./steps-in-flight.ts";
 
 /** Chosen: below it the books of a run cost what it saves. */
 const FEWEST_STEPS = 3;
 
-export interface RepeatedStepsParts {
-  readonly replica: number;
-  readonly requests: RequestTable;
-  readonly kvCache: KvCache;
-  readonly policy: BatchingPolicy;
-  readonly stepTimer: StepTimer;
-  readonly observer: StepObserver;
-}
-
 export class RepeatedSteps {
-  readonly #parts: RepeatedStepsParts;
+  readonly #parts: ReplicaParts;
   /** When requests go beyond the KV blocks that they have. */
   readonly #blockWheel: BoundaryWheel;
 
-  constructor(parts: RepeatedStepsParts) {
+  constructor(parts: ReplicaParts) {
     this.#parts = parts;
     this.#blockWheel = new BoundaryWheel(parts.kvCache.blockSizeTokens);
   }
@@ -92,7 +79,7 @@ export class RepeatedSteps {
   }
 
   #take(flight: StepInFlight, horizonUs: number, steps: number): number {
-    const { replica, requests, kvCache, policy, stepTimer, observer } = this.#parts;
+    const { index, requests, kvCache, policy, stepTimer, observer } = this.#parts;
     const { batch } = flight;
     const { count, kvLens } = batch;
     const wheel = this.#blockWheel;
@@ -118,7 +105,7 @@ export class RepeatedSteps {
       flight.attentionImbalance = timing.attentionImbalance;
       flight.kvTokens += count;
       flight.pairs += count;
-      observer.stepStarted(replica, flight, timing, undefined, waiting, kvCache.usedBlocks, requests);
+      observer.stepStarted(index, flight, timing, undefined, waiting, kvCache.usedBlocks, requests);
       taken++;
     }
     return taken;

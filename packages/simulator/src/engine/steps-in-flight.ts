@@ -28,6 +28,10 @@ export class StepsInFlight {
   readonly #ring: readonly StepInFlight[];
   #first = 0;
   count = 0;
+  /** Of the step that is decided on next, within the replica. */
+  nextNumber = 0;
+  /** End of the last step that came back. */
+  lastEndUs = -1;
 
   constructor(depth: number, maxRunningRequests: number) {
     this.depth = depth;

@@ -7,6 +7,7 @@ import type { GpuProfile } from "../gpu/profile.ts";
 import { FluidEngine } from "./fluid-engine.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { kernelCosts } from "./kernel-costs.ts";
+import type { LaneTimes } from "./lanes.ts";
 import { runMerges } from "./merge-phase.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
 import { PipelinedEngine } from "./pipelined-engine.ts";
@@ -63,20 +64,15 @@ export class KernelSimulator {
    * Runs one plan and sets the fields above. The lanes that are returned are overwritten by the next call.
    * @throws PlanProfileMismatchError when the plan needs more SMs than the profile has
    */
-  run(
-    plan: Plan,
-    sharing: Sharing = "fluid",
-    recorder: PieceRecorder | null = null,
-  ): Pick<FluidEngine, "laneBusyUs" | "laneLatencyUs" | "laneEndUs" | "l2ServedBytes"> {
+  run(plan: Plan, sharing: Sharing = "fluid", recorder: PieceRecorder | null = null): LaneTimes {
     const costs = this.costsOf(plan);
     const kvIsWarm = this.startsWarm && sharing === "fluid" && kvBytes(plan, costs) <= costs.l2Bytes;
     this.totals.measure(plan, costs, kvIsWarm);
-    let lanes: ReturnType<typeof runUnshared>;
+    let lanes: LaneTimes;
     if (sharing === "fluid") {
       const engine = costs.fillTokens > 0 ? this.pipelined : this.fluid;
       engine.kvIsWarm = kvIsWarm;
-      engine.run(plan, costs, this.totals, recorder);
-      lanes = engine;
+      lanes = engine.run(plan, costs, this.totals, recorder);
     } else {
       lanes = runUnshared(plan, costs, this.totals.bytes, recorder);
     }

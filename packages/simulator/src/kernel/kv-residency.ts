@@ -5,14 +5,26 @@
 // one KV head, members of a prefix group. The first reader pays HBM, even while it is still reading: readers that start
 // together run through the range together, and each line comes from HBM once.
 
+import type { Plan } from "@isochron/planner";
+import { Header } from "@isochron/planner";
+
 export class KvResidency {
   private low: Int32Array = new Int32Array(1024);
   private high: Int32Array = new Int32Array(1024);
   private stampBytes: Float64Array = new Float64Array(1024);
   private l2Bytes = 0;
+  private requestCount = 0;
+  private kvHeads = 0;
+  private headsPerKvHead = 1;
 
-  reset(keys: number, l2Bytes: number): void {
+  /** Empties it, for the KV of a plan. `cellsPerHead`: ranges that are told apart for each KV head. Returns how many in all. */
+  reset(plan: Plan, l2Bytes: number, cellsPerHead = 1): number {
+    const { header, requestCount } = plan;
     this.l2Bytes = l2Bytes;
+    this.requestCount = requestCount;
+    this.kvHeads = header[Header.kvHeads]!;
+    this.headsPerKvHead = headsPerKvHead(plan);
+    const keys = (requestCount + header[Header.groupCount]!) * this.kvHeads * cellsPerHead;
     if (keys > this.low.length) {
       this.low = new Int32Array(keys * 2);
       this.high = new Int32Array(keys * 2);
@@ -20,6 +32,13 @@ export class KvResidency {
     }
     this.low.fill(0, 0, keys);
     this.high.fill(0, 0, keys);
+    return keys;
+  }
+
+  /** Number of the KV that a piece with this head reads, of one KV head; `request` is negative for shared prefixes. */
+  keyOf(request: number, head: number): number {
+    const owner = request >= 0 ? request : this.requestCount - 1 - request;
+    return owner * this.kvHeads + ((head / this.headsPerKvHead) | 0);
   }
 
   /** Tokens of [start, end) that L2 holds when `hbmBytes` have come from HBM so far; the range is then resident. */
@@ -38,4 +57,9 @@ export class KvResidency {
     high[key] = Math.max(residentHigh, end);
     return Math.max(0, Math.min(end, residentHigh) - Math.max(start, residentLow));
   }
+}
+
+/** Heads of pieces that read the same KV: 1 where a piece packs all query heads of a KV head. */
+export function headsPerKvHead({ header }: Plan): number {
+  return header[Header.packedHeads]! === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
 }

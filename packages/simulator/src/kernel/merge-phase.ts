@@ -8,29 +8,24 @@
 
 import type { Plan, PolicyName } from "@isochron/planner";
 import { Header, Merge, MergeLaunch, MergeSource } from "@isochron/planner";
-import type { FluidEngine } from "./fluid-engine.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
+import type { LaneTimes } from "./lanes.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
 
 /** Kernels that put a barrier over the whole grid between attention and merging. */
 const BARRIER_POLICIES: readonly PolicyName[] = ["flashinfer-holistic", "flashinfer-mla"];
 
-/** Runs the merges on the lanes of `engine`, whose lane times it moves on; returns when the last one ends. */
-export function runMerges(
-  plan: Plan,
-  costs: KernelCosts,
-  engine: Pick<FluidEngine, "endUs" | "laneEndUs" | "laneBusyUs" | "slotEndUs">,
-  recorder: PieceRecorder | null,
-): number {
+/** Runs the merges on lanes whose times it moves on; returns when the last one ends. */
+export function runMerges(plan: Plan, costs: KernelCosts, lanes: LaneTimes, recorder: PieceRecorder | null): number {
   const { header, merges, mergeSources, workerMergeIndptr } = plan;
-  const { laneEndUs, laneBusyUs, slotEndUs } = engine;
-  let endUs = engine.endUs;
+  const { laneEndUs, laneBusyUs, slotEndUs } = lanes;
+  let endUs = lanes.endUs;
   if (plan.mergeCount === 0) return endUs;
   const { laneCount, mergeFixedUs, mergeRoundUs, mergePartialUs, mergeRowsAtOnce } = costs;
   fillUnnamedSlots(slotEndUs, plan.partialSlotCount);
 
   if (costs.mergePlaces > 0 && header[Header.mergeLaunch] === MergeLaunch.separate) {
-    return runMergeGrid(plan, costs, engine, recorder);
+    return runMergeGrid(plan, costs, lanes, recorder);
   }
   let notBeforeUs = 0;
   if (header[Header.mergeLaunch] === MergeLaunch.separate) notBeforeUs = endUs + costs.separateLaunchUs;
@@ -62,15 +57,10 @@ export function runMerges(
 }
 
 /** A merge kernel with a CTA for each few rows: they take their places in turn, several on each lane. */
-function runMergeGrid(
-  plan: Plan,
-  costs: KernelCosts,
-  engine: Pick<FluidEngine, "endUs" | "laneEndUs" | "laneBusyUs" | "slotEndUs">,
-  recorder: PieceRecorder | null,
-): number {
+function runMergeGrid(plan: Plan, costs: KernelCosts, lanes: LaneTimes, recorder: PieceRecorder | null): number {
   const { merges, mergeCount } = plan;
   const { laneCount, mergePlaces } = costs;
-  const startUs = engine.endUs + costs.separateLaunchUs;
+  const startUs = lanes.endUs + costs.separateLaunchUs;
   const ctasPerLane = mergePlaces / laneCount;
   let ctas = 0;
   let endUs = startUs;
@@ -84,8 +74,8 @@ function runMergeGrid(
     ctas += Math.ceil(merges[at + Merge.rowCount]! / costs.mergeRowsAtOnce);
     const toUs = startUs + Math.ceil(ctas / mergePlaces) * ctaUs;
     if (recorder !== null) recorder.merge(lane, merge, fromUs, toUs);
-    engine.laneBusyUs[lane]! += (toUs - fromUs) / ctasPerLane;
-    engine.laneEndUs[lane] = toUs;
+    lanes.laneBusyUs[lane]! += (toUs - fromUs) / ctasPerLane;
+    lanes.laneEndUs[lane] = toUs;
     if (toUs > endUs) endUs = toUs;
   }
   return endUs;

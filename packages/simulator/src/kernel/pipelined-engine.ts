@@ -7,11 +7,11 @@
 // gone again, and whoever wants what somebody is just bringing in waits for it. More events a piece, hence an engine apart.
 
 import type { Plan } from "@isochron/planner";
-import { Header, Piece, partialStates, Request } from "@isochron/planner";
-import { placeFirstWave } from "./first-wave.ts";
+import { Header, Piece, Request } from "@isochron/planner";
 import type { KernelCosts } from "./kernel-costs.ts";
 import { computeUs, launchUs as launchUsOf } from "./kernel-costs.ts";
-import { KvResidency } from "./kv-residency.ts";
+import { headsPerKvHead as headsPerKvHeadOf, KvResidency } from "./kv-residency.ts";
+import { Lanes } from "./lanes.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
 import { StartQueue } from "./start-queue.ts";
 import { StreamHeap } from "./stream-heap.ts";
@@ -31,14 +31,8 @@ const PACED = 16;
 const WHOLE: number = Number.MAX_SAFE_INTEGER;
 
 export class PipelinedEngine {
+  readonly lanes: Lanes = new Lanes();
   /** As in FluidEngine. */
-  endUs = 0;
-  hbmBytes = 0;
-  l2ServedBytes = 0;
-  laneEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
-  laneLatencyUs: Float64Array<ArrayBuffer> = new Float64Array(0);
-  laneBusyUs: Float64Array<ArrayBuffer> = new Float64Array(0);
-  slotEndUs: Float64Array<ArrayBuffer> = new Float64Array(0);
   kvIsWarm = false;
 
   private heap = new StreamHeap(0);
@@ -46,14 +40,9 @@ export class PipelinedEngine {
   private paces = new StreamHeap(0);
   private tensor = new TensorShares(1, 0, 1);
   private readonly residency = new KvResidency();
-  private laneRecord = new Int32Array(0);
-  private laneRecordEnd = new Int32Array(0);
-  private laneHead = new Int32Array(0);
-  private laneIdle = new Int32Array(0);
   private laneStage = new Uint8Array(0);
   /** KV token up to which the stretches of the lane's piece go so far. */
   private laneToken = new Int32Array(0);
-  private laneTakenUs = new Float64Array(0);
   private laneHbmShare = new Float64Array(0);
   private lanePaceUs = new Float64Array(0);
   /** Cell of L2 that the lane is bringing in, −1: none; the first lane that follows it, and the next one after each. */
@@ -63,56 +52,42 @@ export class PipelinedEngine {
   /** Lane + 1 of whoever is bringing a cell of L2 in; 0: nobody is. */
   private cellBringer = new Int32Array(0);
 
-  run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): void {
-    const { header, pieces, requests, workerPieceIndptr, workers, requestCount } = plan;
+  run(plan: Plan, costs: KernelCosts, totals: WorkTotals, recorder: PieceRecorder | null): Lanes {
+    const { header, pieces, requests } = plan;
     const { laneCount, streamBytesPerUs, startUs, writeOutUs, l2ByteCost, fillTokens, emptyCtaUs } = costs;
     const launchUs = launchUsOf(costs, plan);
     const { kvIsShared } = totals;
-    const persistent = plan.isPersistent;
-    const nextStartUs = persistent ? costs.nextStartUs : startUs;
-    const latencyUs = startUs + writeOutUs;
+    const nextStartUs = plan.isPersistent ? costs.nextStartUs : startUs;
     const nextLatencyUs = nextStartUs + writeOutUs;
     const packedHeads = header[Header.packedHeads]!;
-    const headsPerKvHead = packedHeads === 1 ? header[Header.queryHeads]! / header[Header.kvHeads]! : 1;
-    const kvHeads = header[Header.kvHeads]!;
+    const headsPerKvHead = headsPerKvHeadOf(plan);
     // What is shared either stays in L2 from its first reader to its last, or is followed stretch by stretch.
     const overflowsL2 = headsPerKvHead > 1 && kvIsShared && !this.kvIsWarm && totals.uniqueBytes > costs.l2Bytes;
     const stretchTokens = overflowsL2 ? costs.stretchTokens : WHOLE;
     const cellsPerKey = overflowsL2 ? Math.ceil(totals.longestKvEnd / stretchTokens) : 1;
-    const cells = kvIsShared ? (requestCount + header[Header.groupCount]!) * kvHeads * cellsPerKey : 0;
-    this.grow(costs, plan.partialSlotCount, cells);
-    const { heap, starts, paces, tensor, residency, cellBringer, kvIsWarm } = this;
-    const { laneRecord, laneRecordEnd, laneHead, laneStage, laneToken, laneTakenUs, laneHbmShare } = this;
-    const { laneEndUs, laneLatencyUs, laneBusyUs, slotEndUs, lanePaceUs } = this;
-    const { laneCell, laneFollower, laneNextFollower } = this;
+    this.grow(costs, kvIsShared ? this.residency.reset(plan, costs.l2Bytes, cellsPerKey) : 0);
+    const { heap, starts, paces, tensor, residency, lanes, cellBringer, kvIsWarm } = this;
+    const { laneStage, laneToken, laneHbmShare, lanePaceUs, laneCell, laneFollower, laneNextFollower } = this;
     const countsFlow = overflowsL2 || recorder !== null;
-    if (kvIsShared) residency.reset(cells, costs.l2Bytes);
 
     // Memory serves the first stretches one after another: lanes that all do the same are not in step from then on.
     const turnBytes = fillTokens * costs.kvBytesPerToken * (totals.uniqueBytes / totals.bytes);
     const turnUs = turnBytes / costs.peakBytesPerUs;
     let turnsUs = 0;
-    const { laneIdle } = this;
-    let nextWorker = placeFirstWave(plan, laneCount, laneRecord, laneIdle);
-    laneEndUs.fill(launchUs, 0, laneCount);
+    lanes.launch(plan, laneCount, launchUs, startUs + writeOutUs);
+    const { record: laneRecord, head: laneHead, takenUs: laneTakenUs, idle: laneIdle } = lanes;
+    const { laneEndUs, laneLatencyUs, laneBusyUs } = lanes;
     // Those that run idle CTAs first come later, also to memory.
     for (let late = 0; late < 2; late++) {
       for (let lane = 0; lane < laneCount; lane++) {
-        const worker = laneRecord[lane]!;
         const idle = laneIdle[lane]!;
-        if (worker < 0 || Math.min(idle, 1) !== late) continue;
-        laneRecord[lane] = workerPieceIndptr[worker]!;
-        laneRecordEnd[lane] = workerPieceIndptr[worker + 1]!;
-        laneHead[lane] = 0;
-        laneTakenUs[lane] = launchUs;
-        laneLatencyUs[lane] = latencyUs;
+        if (laneRecord[lane]! < 0 || Math.min(idle, 1) !== late) continue;
         starts.push(lane, launchUs + startUs + turnsUs + idle * emptyCtaUs);
         turnsUs += turnUs;
       }
     }
 
     let nowUs = launchUs;
-    let endUs = launchUs;
     let virtualBytes = 0;
     let hbmBytes = 0;
     let l2ServedBytes = 0;
@@ -201,9 +176,8 @@ export class PipelinedEngine {
         if (kvIsWarm) {
           hit = kvBytes;
         } else if (isReread && kvBytes > 0) {
-          const owner = request >= 0 ? request : requestCount - 1 - request;
-          const head = ((pieces[at + Piece.head]! + laneHead[lane]!) / headsPerKvHead) | 0;
-          cell = (owner * kvHeads + head) * cellsPerKey + (overflowsL2 ? Math.floor(token / stretchTokens) : 0);
+          const key = residency.keyOf(request, pieces[at + Piece.head]! + laneHead[lane]!);
+          cell = key * cellsPerKey + (overflowsL2 ? Math.floor(token / stretchTokens) : 0);
           hit = residency.touch(cell, token, end, overflowsL2 ? flowedBytes : 0) * costs.kvBytesPerToken;
           if (overflowsL2) leader = cellBringer[cell]! - 1;
         }
@@ -252,73 +226,40 @@ export class PipelinedEngine {
 
       // All of the piece is there: write out, and take the next one.
       const pieceEndUs = nowUs + writeOutUs;
-      if (pieceEndUs > endUs) endUs = pieceEndUs;
-      let record = laneRecord[lane]!;
-      let head = laneHead[lane]!;
-      const slot = pieces[at + Piece.slot]!;
-      if (slot >= 0) slotEndUs[slot + head * partialStates(plan, at)] = pieceEndUs;
-      if (recorder !== null) recorder.piece(lane, record, head, laneTakenUs[lane]!, pieceEndUs);
-      laneBusyUs[lane]! += pieceEndUs - laneTakenUs[lane]!;
-      laneTakenUs[lane] = pieceEndUs;
+      const takenUs = laneTakenUs[lane]!;
+      if (recorder !== null) recorder.piece(lane, laneRecord[lane]!, laneHead[lane]!, takenUs, pieceEndUs);
+      laneBusyUs[lane]! += pieceEndUs - takenUs;
       laneEndUs[lane] = pieceEndUs;
-      let passedOver = 0;
-      if (++head === pieces[at + Piece.headCount]!) {
-        head = 0;
-        record++;
-        let recordEnd = laneRecordEnd[lane]!;
-        if (record === recordEnd && !persistent) {
-          const firstWorker = nextWorker;
-          while (record === recordEnd && nextWorker < workers) {
-            record = workerPieceIndptr[nextWorker]!;
-            recordEnd = workerPieceIndptr[++nextWorker]!;
-          }
-          passedOver = nextWorker - firstWorker - 1;
-          laneRecordEnd[lane] = recordEnd;
-        }
-        if (record === recordEnd) continue;
-        laneRecord[lane] = record;
-      }
-      laneHead[lane] = head;
+      laneTakenUs[lane] = pieceEndUs;
+      const passedOver = lanes.advance(lane);
+      if (passedOver < 0) continue;
       laneLatencyUs[lane]! += nextLatencyUs;
       starts.push(lane, pieceEndUs + nextStartUs + passedOver * emptyCtaUs);
     }
-    this.endUs = endUs;
-    this.hbmBytes = hbmBytes;
-    this.l2ServedBytes = l2ServedBytes;
+    lanes.hbmBytes = hbmBytes;
+    lanes.l2ServedBytes = l2ServedBytes;
+    return lanes;
   }
 
-  private grow({ laneCount, unitCount, leastSharers }: KernelCosts, slots: number, cells: number): void {
-    if (this.laneRecord.length < laneCount) {
+  private grow(costs: KernelCosts, cells: number): void {
+    const { laneCount } = costs;
+    if (this.laneStage.length < laneCount) {
       this.heap = new StreamHeap(laneCount);
       this.starts = new StartQueue(laneCount);
       this.paces = new StreamHeap(laneCount);
-      this.laneRecord = new Int32Array(laneCount);
-      this.laneRecordEnd = new Int32Array(laneCount);
-      this.laneHead = new Int32Array(laneCount);
-      this.laneIdle = new Int32Array(laneCount);
       this.laneStage = new Uint8Array(laneCount);
       this.laneToken = new Int32Array(laneCount);
-      this.laneTakenUs = new Float64Array(laneCount);
       this.laneHbmShare = new Float64Array(laneCount);
       this.lanePaceUs = new Float64Array(laneCount);
       this.laneCell = new Int32Array(laneCount);
       this.laneFollower = new Int32Array(laneCount);
       this.laneNextFollower = new Int32Array(laneCount);
-      this.laneEndUs = new Float64Array(laneCount);
-      this.laneLatencyUs = new Float64Array(laneCount);
-      this.laneBusyUs = new Float64Array(laneCount);
     }
-    if (!this.tensor.fits(unitCount, laneCount, leastSharers)) {
-      this.tensor = new TensorShares(unitCount, laneCount, leastSharers);
-    }
-    if (this.slotEndUs.length < slots) this.slotEndUs = new Float64Array(slots * 2);
+    this.tensor = this.tensor.sizedFor(costs);
     if (this.cellBringer.length < cells) this.cellBringer = new Int32Array(cells * 2);
-    this.slotEndUs.fill(0, 0, slots);
     this.cellBringer.fill(0, 0, cells);
-    this.laneLatencyUs.fill(0);
     this.laneCell.fill(-1);
     this.laneFollower.fill(-1);
-    this.laneBusyUs.fill(0);
   }
 }
 

@@ -5,6 +5,10 @@
 // Work is in µs of a whole SM. A lane's share changes only when a neighbour on its SM starts or ends, so an SM's next
 // completion is a fixed time until then: an indexed heap of SMs by that time gives the first one of the GPU.
 
+import type { KernelCosts } from "./kernel-costs.ts";
+
+type TensorSizes = Pick<KernelCosts, "unitCount" | "laneCount" | "leastSharers">;
+
 export class TensorShares {
   private readonly unitCount: number;
   private readonly laneCount: number;
@@ -31,8 +35,10 @@ export class TensorShares {
     this.place = new Int32Array(unitCount).fill(-1);
   }
 
-  fits(unitCount: number, laneCount: number, leastSharers: number): boolean {
-    return this.unitCount === unitCount && this.laneCount === laneCount && this.leastSharers === leastSharers;
+  /** This one where it is for such a GPU, else a new one. */
+  sizedFor({ unitCount, laneCount, leastSharers }: TensorSizes): TensorShares {
+    const isFor = this.unitCount === unitCount && this.laneCount === laneCount && this.leastSharers === leastSharers;
+    return isFor ? this : new TensorShares(unitCount, laneCount, leastSharers);
   }
 
   /** When the first lane is done; Infinity when none computes. */

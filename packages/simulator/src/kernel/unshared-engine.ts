@@ -4,17 +4,17 @@
 
 import type { Plan } from "@isochron/planner";
 import { Piece, partialStates } from "@isochron/planner";
-import type { FluidEngine } from "./fluid-engine.ts";
 import type { KernelCosts } from "./kernel-costs.ts";
+import type { LaneTimes } from "./lanes.ts";
 import type { PieceRecorder } from "./piece-recorder.ts";
 import { StreamHeap } from "./stream-heap.ts";
 
-type Lanes = Pick<
-  FluidEngine,
-  "endUs" | "laneEndUs" | "laneBusyUs" | "slotEndUs" | "laneLatencyUs" | "hbmBytes" | "l2ServedBytes"
->;
-
-export function runUnshared(plan: Plan, costs: KernelCosts, totalBytes: number, recorder: PieceRecorder | null): Lanes {
+export function runUnshared(
+  plan: Plan,
+  costs: KernelCosts,
+  totalBytes: number,
+  recorder: PieceRecorder | null,
+): LaneTimes {
   const { laneCount, launchUs, kvTileTokens, unsharedPieceUs, unsharedTileUs } = costs;
   const { pieces, workerPieceIndptr } = plan;
   const lanes = {
