@@ -5,12 +5,16 @@ import {
   findModel,
   findProfile,
   findTrace,
+  gpuFacts,
   InvalidProfileError,
   ModelError,
   openTrace,
   plannerDevice,
+  ReplayOptionsError,
+  replay,
   StepTimerError,
   TraceError,
+  traceOf,
 } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 
@@ -33,6 +37,32 @@ describe("the library", () => {
     expect(() => plannerDevice("h100-sxm" as never)).toThrow(/^h100-sxm: is no GPU profile, expected what findProfile/);
     expect(() => findModel(undefined as never)).toThrow(ModelError);
     expect(() => findModel(undefined as never)).toThrow(/undefined: is no name of a model \(llama-3\.1-8b, /);
+  });
+
+  it.each([
+    ["trace is undefined, expected what openTrace() or traceOf() returns", { trace: undefined }],
+    ['trace is "azure-conv-2023", expected what openTrace() or traceOf() returns', { trace: "azure-conv-2023" }],
+    ["deployment.model is undefined, expected what findModel() returns", { deployment: undefined }],
+    [
+      'deployment.model is "llama-3.1-8b", expected what findModel() returns',
+      { deployment: { model: "llama-3.1-8b" } },
+    ],
+    ['deployment.gpu is "h100-sxm", expected what gpuFacts() returns', { deployment: { model, gpu: "h100-sxm" } }],
+    ["deployment.gpu is another object, expected what gpuFacts() returns", { deployment: { model, gpu: profile } }],
+    ["stepTimer is undefined, expected what createStepTimer() returns", { stepTimer: undefined }],
+    [
+      "stepTimer.tensorParallel is 1, expected 2, the deployment's: give createStepTimer() the same",
+      { deployment: { model, gpu: gpuFacts(profile), tensorParallel: 2 } },
+    ],
+  ])("says of a replay: %s", async (message, change) => {
+    const options = {
+      trace: traceOf([]),
+      deployment: { model, gpu: gpuFacts(profile) },
+      stepTimer: createStepTimer({ kind: "kernel", model, profile }),
+      ...change,
+    };
+    await expect(replay(options as never)).rejects.toThrow(ReplayOptionsError);
+    await expect(replay(options as never)).rejects.toThrow(`replay: ${message}`);
   });
 
   it.each([

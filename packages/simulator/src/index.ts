@@ -92,6 +92,7 @@ export {
 export { RandomStream } from "./random.ts";
 export { replay } from "./replay/replay.ts";
 export type { ReplayOptions, ReplayProgress } from "./replay/replay-options.ts";
+export { ReplayOptionsError } from "./replay/require-parts.ts";
 export { ReplayTraceEvents } from "./replay-trace-events.ts";
 export type { CreateRouter, ReplicaSignals, Router } from "./routing/router.ts";
 export type { RouterName } from "./routing/routers.ts";

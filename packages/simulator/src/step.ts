@@ -58,6 +58,8 @@ export interface StepTiming {
 /** A replay does not know which implementation it has: analytic, kernel, or hardware in the loop. */
 export interface StepTimer {
   readonly name: string;
+  /** GPUs that share every layer in its times, where it knows: a replay of another deployment is refused. */
+  readonly tensorParallel?: number;
   /** The returned object is the timer's own and is overwritten by the next call. */
   time(step: Step): StepTiming;
   /**

@@ -5,12 +5,15 @@ import type { Report } from "../documents/report.ts";
 import type { ReplayOptions } from "./replay-options.ts";
 import { reportOf } from "./replay-report.ts";
 import { type ReplayRun, setUp } from "./replay-run.ts";
+import { requireParts } from "./require-parts.ts";
 
 /**
+ * @throws ReplayOptionsError when a part is missing, or times steps of other GPUs
  * @throws DeploymentError when the deployment cannot be
  * @throws TraceError when the trace cannot be read
  */
 export async function replay(options: ReplayOptions): Promise<Report> {
+  requireParts(options);
   const run = setUp(options);
   await goThrough(run);
   if (!run.clock.isStopped) checkEnd(run);

@@ -20,6 +20,7 @@ import type { StepCostOptions } from "./step-costs.ts";
 
 export class AnalyticTimer implements StepTimer {
   readonly name = "analytic";
+  readonly tensorParallel: number;
   private readonly costs: StageCosts;
   private readonly costModel: CostModel;
   private readonly kvHeads: number;
@@ -44,6 +45,7 @@ export class AnalyticTimer implements StepTimer {
     attention: AttentionShape,
     options: StepCostOptions,
   ) {
+    this.tensorParallel = tensorParallel;
     this.costs = new StageCosts(model, profile, tensorParallel, options);
     const { costModel, smCount, ctasPerSm } = plannerDevice(profile, attention);
     this.costModel = costModel;

@@ -16,6 +16,7 @@ export interface AttentionRunner {
 
 export class ExecutorTimer implements StepTimer {
   readonly name = "cuda";
+  readonly tensorParallel: number;
   private readonly runner: AttentionRunner;
   private readonly costs: StageCosts;
   private readonly memo: LaunchMemo;
@@ -30,6 +31,7 @@ export class ExecutorTimer implements StepTimer {
     exactLengths = false,
   ) {
     this.runner = runner;
+    this.tensorParallel = tensorParallel;
     this.costs = new StageCosts(model, profile, tensorParallel, options);
     this.memo = new LaunchMemo(exactLengths);
   }

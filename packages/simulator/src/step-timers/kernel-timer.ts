@@ -15,6 +15,7 @@ import type { StepCostOptions } from "./step-costs.ts";
 
 export class KernelTimer implements StepTimer {
   readonly name = "kernel";
+  readonly tensorParallel: number;
   readonly policy: PolicyName;
   private readonly costs: StageCosts;
   private readonly planner: Planner;
@@ -33,6 +34,7 @@ export class KernelTimer implements StepTimer {
   ) {
     this.policy = policy;
     this.memo = new LaunchMemo(exactLengths);
+    this.tensorParallel = tensorParallel;
     this.costs = new StageCosts(model, profile, tensorParallel, options);
     this.planner = createPlanner({ attention, device: plannerDevice(profile, attention), policy });
     this.simulator = new KernelSimulator(profile);
