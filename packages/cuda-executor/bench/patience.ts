@@ -7,7 +7,7 @@ import { type CheckContext, MODEL } from "./check-context.ts";
 import { between, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
-const REPLAYS = 20;
+const replaysAt = (scale: number): number => Math.max(2, Math.min(20, Math.round(100 * scale)));
 /** Looks for a slot before a worker leaves its merges; the last is more than any launch here takes. */
 const PATIENCES = [1, 2, 5, 1 << 13];
 
@@ -26,7 +26,12 @@ function batches(random: () => number): readonly PrefixedBatch[] {
 }
 
 /** The bits of each replay; tables of a prefix's requests begin with the same pages. */
-async function replayed(executor: CudaExecutor, batch: PrefixedBatch, seed: number): Promise<readonly Buffer[]> {
+async function replayed(
+  executor: CudaExecutor,
+  batch: PrefixedBatch,
+  seed: number,
+  replays: number,
+): Promise<readonly Buffer[]> {
   const tokens = batch.qoLens.reduce((sum, length) => sum + length, 0);
   const shared = batch.prefixTokens / MODEL.pageSize;
   const table: number[] = [];
@@ -42,7 +47,7 @@ async function replayed(executor: CudaExecutor, batch: PrefixedBatch, seed: numb
   await bed.setPages(Int32Array.from(table));
   const graph = executor.capture(plan, [bed.layer, bed.layer], { dependent: true });
   const bits: Buffer[] = [];
-  for (let i = 0; i < REPLAYS; i++) {
+  for (let i = 0; i < replays; i++) {
     bed.poison();
     await graph.replay(plan);
     bits.push(Buffer.from((await bed.outputBits(tokens)).buffer));
@@ -54,33 +59,35 @@ async function replayed(executor: CudaExecutor, batch: PrefixedBatch, seed: numb
 
 export async function patience(context: CheckContext): Promise<void> {
   const { addon, context: handle } = context.executor.native;
+  const replays = replaysAt(context.scale);
   for (const [at, batch] of batches(seededRandom(context.seed + 30)).entries()) {
     let first: Buffer | undefined;
     for (const looks of PATIENCES) {
       addon.setMergePatience(handle, looks);
-      for (const [i, bits] of (await replayed(context.executor, batch, context.seed + at)).entries()) {
+      for (const [i, bits] of (await replayed(context.executor, batch, context.seed + at, replays)).entries()) {
         first ??= bits;
         if (!first.equals(bits)) throw new Error(`batch ${at}, patience ${looks}, replay ${i} differs`);
       }
     }
   }
-  context.report(`patience ${PATIENCES.join(", ")} looks, ${REPLAYS} replays each`);
+  context.report(`patience ${PATIENCES.join(", ")} looks, ${replays} replays each`);
 }
 
 export async function twoExecutors(context: CheckContext): Promise<void> {
   const kinds = batches(seededRandom(context.seed + 31));
-  const alone = await Promise.all(kinds.slice(0, 1).map((batch) => replayed(context.executor, batch, 5)));
+  const each = replaysAt(context.scale);
+  const alone = await Promise.all(kinds.slice(0, 1).map((batch) => replayed(context.executor, batch, 5, each)));
   const other = CudaExecutor.open();
   let replays = 0;
   for (let round = 0; round < Math.max(2, Math.round(20 * context.scale)); round++) {
     const results = await Promise.all([
-      replayed(context.executor, kinds[0]!, 5),
-      replayed(other, kinds[1 + (round % 2)]!, 6),
+      replayed(context.executor, kinds[0]!, 5, each),
+      replayed(other, kinds[1 + (round % 2)]!, 6, each),
     ]);
     for (const bits of results[0]) {
       if (!bits.equals(alone[0]![0]!)) throw new Error(`round ${round} differs from the same batch alone`);
     }
-    replays += 2 * REPLAYS;
+    replays += 2 * each;
   }
   await other.close();
   context.report(`${replays} replays`);

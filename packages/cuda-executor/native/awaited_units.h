@@ -29,7 +29,12 @@ inline int32_t awaitedLanesLog2(int32_t headDim, int32_t sources) {
   return log2;
 }
 
-/** Places of jobs whose merges wait for rows: as many as slots. Says so in the jobs and in their pieces. */
+/** Places: as many as slots, but where a slot feeds many jobs twice as many as workers, whose ends are what is cut else. */
+inline int32_t awaitedPlaces(const int32_t* planHeader) {
+  return std::min(planHeader[header::partialSlotCapacity], 2 * planHeader[header::workerCapacity]);
+}
+
+/** Finds the jobs whose merges wait for rows, as far as there are places, and says so in them and in their pieces. */
 inline void awaitRows(const PlanView& plan, std::vector<MergeJob>& jobs, PieceRecord* pieces, std::vector<int32_t>& pieceOfSlot) {
   pieceOfSlot.assign(plan[header::partialSlotCount], -1);
   for (int i = 0; i < plan[header::pieceRecordCount]; i++) {
@@ -43,7 +48,8 @@ inline void awaitRows(const PlanView& plan, std::vector<MergeJob>& jobs, PieceRe
     const int32_t* m = plan.merge(job.mergeStart);
     const int32_t start = m[merge::sourceStart], end = m[merge::sourceEnd];
     // As many slots as sources: none comes twice.
-    bool isWhole = end - start <= kUnitSources && end - start == job.arrivals && m[merge::rowCount] <= kAwaitedRows;
+    bool isWhole = place + end - start <= awaitedPlaces(plan.words) && end - start <= kUnitSources &&
+                   end - start == job.arrivals && m[merge::rowCount] <= kAwaitedRows;
     for (int s = start; s < end && isWhole; s++) {
       const int32_t* source = plan.source(s);
       const int32_t at = pieceOfSlot[source[merge_source::slot]];

@@ -236,8 +236,8 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->image_ = context->allocate(session->layout_.total);
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
   session->partialState_ = context->allocate(slotRows * 8);
-  // Decode rows of every slot, with a copy of the state for each 8 columns.
-  const int64_t awaitedElements = session->canonical_ ? 0 : int64_t(h[header::partialSlotCapacity]) * kAwaitedRows * h[header::headDim];
+  // With a copy of the state for each 8 columns.
+  const int64_t awaitedElements = session->canonical_ ? 0 : int64_t(awaitedPlaces(h)) * kAwaitedRows * h[header::headDim];
   session->awaitedRows_ = context->allocate(awaitedElements * 5);
   context->check(cudaMemsetAsync(session->awaitedRows_->pointer, 0xff, session->awaitedRows_->bytes, context->stream), "clearing rows");
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);
@@ -375,7 +375,7 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   p.partialOutput = static_cast<float*>(partialOutput_->pointer);
   p.partialState = static_cast<float2*>(partialState_->pointer);
   p.awaitedOutput = static_cast<float*>(awaitedRows_->pointer);
-  p.awaitedState = reinterpret_cast<float2*>(p.awaitedOutput + int64_t(h[header::partialSlotCapacity]) * kAwaitedRows * headDim);
+  p.awaitedState = reinterpret_cast<float2*>(p.awaitedOutput + int64_t(awaitedPlaces(h)) * kAwaitedRows * headDim);
   p.counters = static_cast<int32_t*>(counters_->pointer);
   p.progress = static_cast<uint32_t*>(progress_->pointer);
   p.leftUnits = reinterpret_cast<int32_t*>(p.progress + 1);
