@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "runtime.h"
+#include "context.h"
 
 namespace isochron {
 

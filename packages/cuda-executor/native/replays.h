@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "runtime.h"
+#include "graph.h"
 
 namespace isochron {
 

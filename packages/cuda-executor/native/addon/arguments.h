@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "../runtime.h"
+#include "../graph.h"
 
 namespace isochron {
 

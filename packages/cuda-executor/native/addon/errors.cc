@@ -1,6 +1,6 @@
 #include "errors.h"
 
-#include "../runtime.h"
+#include "../session.h"
 
 namespace isochron {
 

@@ -1,10 +1,10 @@
 // The addon as Node loads it. This folder alone knows JavaScript: it turns handles, typed arrays and promises into
-// runtime.h and back, and C++ exceptions into JavaScript errors.
+// native objects and back, and C++ exceptions into JavaScript errors.
 #include <napi.h>
 
 #include <atomic>
 
-#include "../runtime.h"
+#include "../graph.h"
 #include "errors.h"
 #include "functions.h"
 #include "promises.h"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "../runtime.h"
+#include "../graph.h"
 
 namespace isochron {
 

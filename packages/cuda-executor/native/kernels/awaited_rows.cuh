@@ -6,8 +6,6 @@
 // of a lane hold all sources. So many warps merge a job, and the code, which runs once a launch from cold instruction memory, is short.
 #pragma once
 #include "merge.cuh"
-#include "params.h"
-#include "ptx.cuh"
 
 namespace isochron {
 

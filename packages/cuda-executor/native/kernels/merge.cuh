@@ -3,8 +3,9 @@
 //
 // One warp takes a row, 16 partial rows with their states at a time; rows of many sources spread them over the warps.
 #pragma once
-#include "params.h"
-#include "ptx.cuh"
+#include "log_sum_exp.cuh"
+#include "query_rows.cuh"
+#include "shape.cuh"
 
 namespace isochron {
 

@@ -6,9 +6,9 @@
 //   S(j+1) = Q·K(j+1)ᵀ, O += P(j)·V(j)  →  wait for S  →  softmax  →  wait for O, scale it, P(j+1).
 // So keys are needed a tile earlier than values and given back earlier: each stage has barriers for both.
 #pragma once
+#include "log_sum_exp.cuh"
 #include "mbarrier.cuh"
-#include "params.h"
-#include "ptx.cuh"
+#include "row_block.cuh"
 #include "warpgroup.cuh"
 
 namespace isochron {

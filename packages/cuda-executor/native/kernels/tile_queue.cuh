@@ -4,6 +4,7 @@
 // Tiles follow each other straight across page, head and piece boundaries. A page id is asked for long before it is needed: under
 // load a look-up takes 3 to 5 µs, and a tile 2.8.
 #pragma once
+#include "shape.cuh"
 
 namespace isochron {
 
