@@ -125,13 +125,6 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
   }
 }
 
-/** The end of one of the CTA's workers, by the consumer warpgroup of its number. Out of line: nothing waits for it to begin. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void endCanonicalWorker(const AttentionParams& p, const Canonical<WarpgroupMemory> shared, const UnitRange& units, uint32_t begun,
-                                           uint32_t startCycle) {
-  endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
-}
-
 #endif
 
 /** As tallKernel. */
@@ -141,65 +134,15 @@ __global__ void __launch_bounds__(kTallThreads, 1)
                         const __grid_constant__ CUtensorMap valueMap) {
 #if ISOCHRON_WARPGROUP
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
-  const AttentionParams& p = c.attention;
-  constexpr int stages = TallShape<D>::stages;
-  __shared__ uint64_t barriers[2 * kBarriersPerStage * stages];
-  __shared__ UnitMemory nearbyUnits[2];
-  __shared__ UnitRange ranges[2];  // held here, not in registers, while tiles are consumed
-  uint8_t* const combine = sharedBytes + TallShape<D>::ringBytes;
-  uint8_t* const states = combine + 2 * TallShape<D>::combineBytes;
-  PieceRecord* const nearby = reinterpret_cast<PieceRecord*>(states + 2 * Shape<D>::stateBytes);
-  const uint32_t ring = ptx::sharedAddress(sharedBytes), full = ptx::sharedAddress(barriers), empty = full + stages * kStageBarrierBytes;
-  uint32_t startCycle = 0;
-  if constexpr (kTimed) startCycle = clock();
-  ptx::allowNextLaunch();
-  const WorkerPair pair = WorkerPair::of(p);
-  const auto startOf = [&](uint32_t worker) { return int(worker) < workers ? p.workers[worker].start : 0; };
-  const auto countOf = [&](uint32_t worker) { return int(worker) < workers ? max(0, p.workers[worker].end - p.workers[worker].start) : 0; };
-  const int start = startOf(pair.first), split = countOf(pair.first), recordCount = split + countOf(pair.second);
-  if (recordCount <= 0) return;
-  const RecordTable records{nearby, p.pieces + start, min(recordCount, kTallNearbyRecords), split, startOf(pair.second) - start - split};
-  constexpr int quads = sizeof(PieceRecord) / 16;
-  for (int i = threadIdx.x; i < records.count * quads; i += kTallThreads) {
-    const int from = i < split * quads ? i : i + records.gap * quads;
-    reinterpret_cast<uint4*>(nearby)[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + from);
-  }
-  if (threadIdx.x == 0) {
-    for (int s = 0; s < kBarriersPerStage * stages; s++) {
-      ptx::barrierInit(full + s * 8, boxes ? BoxProducer<D>::arrivals : RowProducer<D>::arrivals);
-      ptx::barrierInit(empty + s * 8, kConsumerThreads);
-    }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-  }
-  __syncthreads();
-  if (threadIdx.x >= kConsumerThreads) {
-    ptx::keepRegisters<kProducerRegisters>();
-    if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
-    else RowProducer<D>(p, records, recordCount, ring, full, empty).copyAll();
-  } else {
-    ptx::takeRegisters<kConsumerRegisters>();
-    const int group = threadIdx.x >> 7;
-    uint8_t* const nodes = sharedBytes + TallShape<D>::sharedBytes + group * kTallStackBytes;
-    Canonical<WarpgroupMemory> shared{{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
-                                       group == 0 ? pair.first : pair.second}, reinterpret_cast<float*>(nodes)};
-    RingReader<D> reader(ring, full, empty);
-    uint32_t begun = 0;
-    const bool hasPieces = group == 0 ? split > 0 : split < recordCount;
-    if (hasPieces) {
-      const UnitRange units = UnitRange::of(p, p.workers[shared.currentWorker]);
-      prefetchUnit(p, shared.units, units, shared.thread());
-      if (shared.thread() == 0) ranges[group] = units;
-      ptx::waitForPreviousLaunch();
-      begun = countBeginning(p, units, shared.thread());
-    }
-    consumeChunks<T, D, kTimed>(c, boxes, shared, nodes, records, recordCount, pair, reader, startCycle);
-    shared.currentWorker = group == 0 ? pair.first : pair.second;
-    if (hasPieces) {
-      shared.sync();
-      endCanonicalWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
-    }
-  }
+  using Shared = Canonical<WarpgroupMemory>;
+  runTallCta<T, D, kTimed>(
+      c.attention, sharedBytes, workers, boxes, &keyMap, &valueMap,
+      [&](const WarpgroupMemory& shared, int group) {
+        return Shared{shared, reinterpret_cast<float*>(sharedBytes + TallShape<D>::sharedBytes + group * kTallStackBytes)};
+      },
+      [&](Shared& shared, const RecordTable& records, int recordCount, const WorkerPair& pair, RingReader<D>& reader, uint32_t startCycle) {
+        consumeChunks<T, D, kTimed>(c, boxes, shared, reinterpret_cast<uint8_t*>(shared.nodes), records, recordCount, pair, reader, startCycle);
+      });
 #endif
 }
 

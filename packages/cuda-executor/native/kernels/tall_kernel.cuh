@@ -131,20 +131,19 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
 }
 
 /** The end of one of the CTA's workers, by the consumer warpgroup of its number. Out of line: nothing waits for it to begin. */
-template <class T, int D, bool kTimed>
-__device__ __noinline__ void endTallWorker(const AttentionParams& p, const WarpgroupMemory shared, const UnitRange& units, uint32_t begun,
+template <class T, int D, bool kTimed, class Shared>
+__device__ __noinline__ void endTallWorker(const AttentionParams& p, const Shared shared, const UnitRange& units, uint32_t begun,
                                            uint32_t startCycle) {
   endWorker<T, D, kTimed>(p, shared, units, begun, (threadIdx.x >> 5) & (kWarps - 1), threadIdx.x & 31, startCycle);
 }
 
-#endif
-
-/** `workers`: rows of the worker table. `boxes`: the copy engine can copy the cache, which the maps describe. */
-template <class T, int D, bool kTimed>
-__global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_constant__ AttentionParams p, int workers, bool boxes,
-                                                              const __grid_constant__ CUtensorMap keyMap, const __grid_constant__ CUtensorMap valueMap) {
-#if ISOCHRON_WARPGROUP
-  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+/**
+ * A CTA of a kernel with a producer and two consumers, from beginning to end. `describe` makes what a consumer warpgroup shares, given
+ * the part that every kernel has; `consume` does all pieces.
+ */
+template <class T, int D, bool kTimed, class Describe, class Consume>
+__device__ __forceinline__ void runTallCta(const AttentionParams& p, uint8_t* sharedBytes, int workers, bool boxes, const CUtensorMap* keyMap,
+                                           const CUtensorMap* valueMap, Describe&& describe, Consume&& consume) {
   constexpr int stages = TallShape<D>::stages;
   __shared__ uint64_t barriers[2 * kBarriersPerStage * stages];
   __shared__ UnitMemory nearbyUnits[2];
@@ -177,14 +176,15 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
   __syncthreads();
   if (threadIdx.x >= kConsumerThreads) {
     ptx::keepRegisters<kProducerRegisters>();
-    if (boxes) BoxProducer<D>(p, records, recordCount, &keyMap, &valueMap, ring, full, empty).copyAll();
+    if (boxes) BoxProducer<D>(p, records, recordCount, keyMap, valueMap, ring, full, empty).copyAll();
     else RowProducer<D>(p, records, recordCount, ring, full, empty).copyAll();
   } else {
     ptx::takeRegisters<kConsumerRegisters>();
     const int group = threadIdx.x >> 7;
-    WarpgroupMemory shared{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
-                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group}, 1 + group,
-                           group == 0 ? pair.first : pair.second};
+    auto shared = describe(WarpgroupMemory{{ring, reinterpret_cast<float*>(combine + group * TallShape<D>::combineBytes),
+                                            reinterpret_cast<float2*>(states + group * Shape<D>::stateBytes), nearby, nearbyUnits + group},
+                                           1 + group, group == 0 ? pair.first : pair.second},
+                           group);
     RingReader<D> reader(ring, full, empty);
     uint32_t begun = 0;
     const bool hasPieces = group == 0 ? split > 0 : split < recordCount;
@@ -195,13 +195,28 @@ __global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_const
       ptx::waitForPreviousLaunch();
       begun = countBeginning(p, units, shared.thread());
     }
-    consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, pair, reader, startCycle);
+    consume(shared, records, recordCount, pair, reader, startCycle);
     shared.currentWorker = group == 0 ? pair.first : pair.second;
     if (hasPieces) {
       shared.sync();
       endTallWorker<T, D, kTimed>(p, shared, ranges[group], begun, startCycle);
     }
   }
+}
+
+#endif
+
+/** `workers`: rows of the worker table. `boxes`: the copy engine can copy the cache, which the maps describe. */
+template <class T, int D, bool kTimed>
+__global__ void __launch_bounds__(kTallThreads, 1) tallKernel(const __grid_constant__ AttentionParams p, int workers, bool boxes,
+                                                              const __grid_constant__ CUtensorMap keyMap, const __grid_constant__ CUtensorMap valueMap) {
+#if ISOCHRON_WARPGROUP
+  extern __shared__ __align__(1024) uint8_t sharedBytes[];
+  runTallCta<T, D, kTimed>(
+      p, sharedBytes, workers, boxes, &keyMap, &valueMap, [](const WarpgroupMemory& shared, int) { return shared; },
+      [&](WarpgroupMemory& shared, const RecordTable& records, int recordCount, const WorkerPair& pair, RingReader<D>& reader, uint32_t startCycle) {
+        consumeTiles<T, D, kTimed>(p, boxes, shared, records, recordCount, pair, reader, startCycle);
+      });
 #endif
 }
 
