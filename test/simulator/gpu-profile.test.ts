@@ -3,13 +3,15 @@ import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createPlanner, H100_SXM } from "@isochron/planner";
+import { createPlanner, H100_SXM, PlanViolation } from "@isochron/planner";
 import {
   findProfile,
+  gpuFacts,
   InvalidProfileError,
   listProfiles,
   parseProfile,
   plannerDevice,
+  simulateKernel,
   UnknownProfileError,
 } from "@isochron/simulator";
 import { describe, expect, test } from "vitest";
@@ -116,4 +118,17 @@ describe("GPU profiles", () => {
     expect(errorOf({ ...h100(), speed: 1 }).message).toContain("speed");
     expect(errorOf([]).file).toBe("broken.json");
   });
+});
+
+test("what is no profile, or no plan, is told so", () => {
+  const plan = createPlanner({ attention: LLAMA_8B_ATTENTION, device: H100_SXM }).plan({ qoLens: [1], kvLens: [100] });
+  for (const nothing of [undefined, null, "h100-sxm", {}] as unknown[]) {
+    const profile = nothing as ReturnType<typeof findProfile>;
+    expect(() => gpuFacts(profile)).toThrow(InvalidProfileError);
+    expect(() => simulateKernel(plan, profile)).toThrow(InvalidProfileError);
+    expect(() => simulateKernel(nothing as typeof plan, findProfile("h100-sxm"))).toThrow(PlanViolation);
+  }
+  expect(() => gpuFacts("h100-sxm" as never)).toThrow(
+    'the GPU profile: found "h100-sxm", expected what findProfile() returns',
+  );
 });

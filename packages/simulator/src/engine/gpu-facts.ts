@@ -1,5 +1,7 @@
 // What a replay needs to know of a GPU, whoever times its steps: how much KV cache fits, and what full use would be.
 
+import { requireProfile } from "../gpu/find-profile.ts";
+
 export interface GpuFacts {
   readonly name: string;
   readonly memoryBytes: number;
@@ -23,7 +25,9 @@ export interface ProfiledGpu {
   readonly tensor: { readonly peakTflops: { readonly bf16: Quantity } };
 }
 
+/** @throws InvalidProfileError where `profile` is none */
 export function gpuFacts(profile: ProfiledGpu): GpuFacts {
+  requireProfile(profile);
   const tflops = profile.tensor.peakTflops.bf16.value;
   return {
     name: profile.name,

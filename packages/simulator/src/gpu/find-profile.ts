@@ -41,6 +41,16 @@ export class InvalidProfileError extends Error {
   }
 }
 
+/**
+ * Programs in JavaScript leave things out, or give a profile's name.
+ * @throws InvalidProfileError unless `profile` has the parts of a GPU profile
+ */
+export function requireProfile(profile: { readonly memory?: unknown; readonly tensor?: unknown }): void {
+  if (typeof profile?.memory === "object" && typeof profile.tensor === "object") return;
+  const found = typeof profile === "object" && profile !== null ? "another object" : JSON.stringify(profile);
+  throw new InvalidProfileError("the GPU profile", "", `found ${found}, expected what findProfile() returns`);
+}
+
 /** Names of the bundled profiles, sorted. */
 export function listProfiles(): string[] {
   return readdirSync(BUNDLED)

@@ -1,7 +1,8 @@
 // How long one plan takes on one GPU, and what every SM does meanwhile.
 
 import type { Generator, Plan, Timeline } from "@isochron/planner";
-import { Header, Request } from "@isochron/planner";
+import { Header, PlanViolation, Request } from "@isochron/planner";
+import { requireProfile } from "../gpu/find-profile.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import type { Sharing } from "./kernel-simulator.ts";
 import { KernelSimulator } from "./kernel-simulator.ts";
@@ -46,9 +47,12 @@ export interface KernelSimulation {
 
 /**
  * Simulates one launch of a plan, from cold L2.
- * @throws PlanProfileMismatchError when the plan needs more SMs than the profile has
+ * @throws PlanProfileMismatchError when the plan needs more SMs than the profile has; PlanViolation or InvalidProfileError for what is
+ * no plan or no profile
  */
 export function simulateKernel(plan: Plan, profile: GpuProfile, options: SimulateKernelOptions = {}): KernelSimulation {
+  if (!(plan?.header instanceof Int32Array)) throw new PlanViolation("header", "the plan", "is none");
+  requireProfile(profile);
   const smCount = plan.header[Header.smCount]!;
   const ctasPerSm = plan.header[Header.ctasPerSm]!;
   const simulator = new KernelSimulator(profile);
