@@ -10,6 +10,8 @@ export interface CheckContext {
   /** A fraction of the full work, for runs under a memory checker. */
   readonly scale: number;
   readonly report: (line: string) => void;
+  /** Says now and then how far a long check has come. */
+  readonly progress: (done: number, all: number) => void;
 }
 
 export const MODEL: AttentionShape = {

@@ -259,6 +259,7 @@ async function oneGraph(context: CheckContext): Promise<void> {
   const replays = Math.max(20, Math.round(1000 * context.scale));
   let worst = 0;
   for (let i = 0; i < replays; i++) {
+    context.progress(i, replays);
     const count = between(random, 0, maxRequests);
     const qoLens: number[] = [];
     const kvLens: number[] = [];
@@ -391,6 +392,7 @@ async function cycles(context: CheckContext): Promise<void> {
   const warmUp = Math.max(Math.floor(count / 5), Math.min(count - 1, 1000));
   let before = memory();
   for (let i = 0; i < count; i++) {
+    context.progress(i, count);
     if (i === warmUp) before = memory();
     const own = CudaExecutor.open();
     const checked = i % 500 === 0;

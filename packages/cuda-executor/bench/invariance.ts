@@ -60,6 +60,7 @@ export async function invariance(context: CheckContext): Promise<void> {
     // The subject's query rows stand first: neighbours come after it in the batch.
     let expected: { output: Uint16Array; lse: Float32Array } | undefined;
     for (let trial = 0; trial < perSubject; trial++) {
+      context.progress(s * perSubject + trial, SUBJECTS.length * perSubject);
       const qoLens = [qoLen];
       const kvLens = [kvLen];
       const table = [...own];
