@@ -17,7 +17,7 @@ describe.skipIf(!hasDevice)("the CUDA executor", () => {
   afterAll(() => executor.close());
   for (const check of CHECKS) {
     it(check.name, { timeout: 600_000 }, () =>
-      check.run({ executor, seed, scale: 1, report: (line) => console.log(line) }),
+      check.run({ executor, seed, scale: 1, progress: () => {}, report: (line) => console.log(line) }),
     );
   }
 });
