@@ -187,8 +187,12 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     const places = new Set(placeOf.values());
     expect(places.size).toBe(workers.reduce((sum, { awaited }) => sum + awaited.length, 0));
     expect(Math.max(-1, ...places)).toBeLessThan(header[Header.partialSlotCapacity]!);
-    const columns = new Map<string, number>();
-    const rows = new Map<number, number>();
+    const rowsOfSlot = new Map<number, number>();
+    for (let at = 0; at < plan.pieceRecordCount * Piece.stride; at += Piece.stride) {
+      rowsOfSlot.set(plan.pieces[at + Piece.slot]!, plan.pieces[at + Piece.rows]! & 0xffff);
+    }
+    const partsRead = new Map<number, number[]>();
+    const partsOf = new Map<number, number>();
     const slotsRead = new Map<number, number>();
     for (const worker of workers) {
       for (const unit of worker.awaitedUnits) {
@@ -203,27 +207,25 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
         for (let s = 0; s < unit.sources; s++) {
           const slot = mergeSources[(field(Merge.sourceStart) + s) * MergeSource.stride + MergeSource.slot]!;
           expect(placeOf.get(slot)).toBe(unit.place + s);
+          // What the piece wrote is what is read.
+          expect(rowsOfSlot.get(slot)).toBe(field(Merge.rowCount));
+          expect(slotsRead.get(slot) ?? unit.merge).toBe(unit.merge);
           slotsRead.set(slot, unit.merge);
         }
         const slices = headDim / (4 << unit.lanesLog2);
-        for (let part = unit.firstPart; part < unit.firstPart + unit.parts; part++) {
-          const key = `${unit.merge} ${part}`;
-          columns.set(key, (columns.get(key) ?? 0) + (4 << unit.lanesLog2));
-          expect(Math.floor(part / slices)).toBeLessThan(field(Merge.rowCount));
-        }
-        rows.set(unit.merge, field(Merge.rowCount));
+        const all = field(Merge.rowCount) * slices;
+        expect(partsOf.get(unit.merge) ?? all).toBe(all);
+        partsOf.set(unit.merge, all);
+        const read = partsRead.get(unit.merge) ?? [];
+        for (let i = 0; i < unit.parts; i++) read.push(unit.firstPart + i);
+        partsRead.set(unit.merge, read);
       }
     }
-    // No part twice, and all columns of all rows.
-    const partColumns = new Map<number, number>();
-    for (const [key, count] of columns) {
-      const merge = Number(key.split(" ")[0]);
-      partColumns.set(merge, (partColumns.get(merge) ?? 0) + count);
-      expect([4, 8, 16, 32, 64, 128]).toContain(count);
+    for (const [merge, all] of partsOf) {
+      expect(partsRead.get(merge)!.toSorted((a, b) => a - b)).toEqual(Array.from({ length: all }, (_, part) => part));
     }
-    for (const [merge, count] of rows) expect(partColumns.get(merge)).toBe(count * headDim);
     expect(new Set(slotsRead.keys())).toEqual(new Set(placeOf.keys()));
-    return new Set(rows.keys());
+    return new Set(partsOf.keys());
   };
 
   const check = (plan: Plan): { units: number; last: number; sliced: number; awaited: number } => {
@@ -345,6 +347,31 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     }
     const single = workersOf(planOf({ qoLens: [1], kvLens: [1024] })).flatMap(({ awaitedUnits }) => awaitedUnits);
     expect(single.map(({ parts }) => parts)).toEqual(single.map(() => 4));
+  });
+
+  it("count the slots of a job whose rows a hostile plan would leave unread, or read twice", () => {
+    const lie: Record<string, (plan: Plan) => void> = {
+      "a row less than was written": ({ merges }) => merges[Merge.rowCount]!--,
+      "rows from the second on": ({ merges, mergeSources }) => {
+        mergeSources[merges[Merge.sourceStart]! * MergeSource.stride + MergeSource.slotRow] = 1;
+      },
+      "a slot twice": ({ merges, mergeSources }) => {
+        const first = merges[Merge.sourceStart]! * MergeSource.stride + MergeSource.slot;
+        mergeSources[first + MergeSource.stride] = mergeSources[first]!;
+      },
+      "another job's slot": ({ merges, mergeSources }) => {
+        const first = (merge: number): number => {
+          return merges[merge * Merge.stride + Merge.sourceStart]! * MergeSource.stride + MergeSource.slot;
+        };
+        mergeSources[first(0)] = mergeSources[first(1)]!;
+      },
+    };
+    for (const [what, tell] of Object.entries(lie)) {
+      const plan = planOf({ qoLens: [1], kvLens: [1024] });
+      tell(plan);
+      const awaited = workersOf(plan).flatMap(({ awaitedUnits }) => awaitedUnits.map(({ merge }) => merge));
+      expect([what, awaited.includes(0), awaited.includes(plan.mergeCount - 1)]).toEqual([what, false, true]);
+    }
   });
 
   it("divide a row of very many sources by its columns, and leave a job of one unit to whoever counts last", () => {

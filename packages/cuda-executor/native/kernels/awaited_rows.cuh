@@ -140,7 +140,7 @@ template <class T, int D, bool kTimed, class Shared>
 __device__ __forceinline__ bool mergeParts(const AttentionParams& p, const Shared& shared, const AwaitedUnit& unit, int patience, int warp,
                                            int lane, uint32_t startCycle) {
   return unit.loads == 8 ? mergeParts<T, D, kTimed, 8>(p, shared, unit, patience, warp, lane, startCycle)
-                            : mergeParts<T, D, kTimed, 4>(p, shared, unit, patience, warp, lane, startCycle);
+                         : mergeParts<T, D, kTimed, 4>(p, shared, unit, patience, warp, lane, startCycle);
 }
 
 }  // namespace isochron
