@@ -59,8 +59,8 @@ __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Sh
         const int64_t tokenHead = locateRow(p, piece, head, row).tokenHead;
         const float sinkFactor = joinSink(p, tokenHead, maximum, sum);
         const float inverse = sum > 0.f ? sinkFactor / sum : 0.f;
-        *reinterpret_cast<uint2*>(static_cast<T*>(p.output) + tokenHead * D + column) =
-            make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse));
+        ptx::storeForNext(static_cast<T*>(p.output) + tokenHead * D + column,
+                          make_uint2(ptx::pack<T>(total.x * inverse, total.y * inverse), ptx::pack<T>(total.z * inverse, total.w * inverse)));
         if (column == 0) p.lse[tokenHead] = naturalLse(maximum, sum);
       }
     }
