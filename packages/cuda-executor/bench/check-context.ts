@@ -1,8 +1,9 @@
-// What checks share: what each is given, the usual attention shape, and when a result is close enough.
+// What checks share: what each is given, the usual attention shape, when a result is close enough, and what batches are called.
 
 import type { CudaExecutor } from "@isochron/cuda-executor";
 import type { AttentionShape } from "@isochron/planner";
 import type { Comparison } from "./bed.ts";
+import type { HostBatch } from "./reference.ts";
 
 export interface CheckContext {
   readonly executor: CudaExecutor;
@@ -36,4 +37,25 @@ export function assertClose(attention: AttentionShape, found: Comparison, what: 
       `${what}: relative error ${found.relativeError}, lse error ${found.lseError}, ${found.unwritten} unwritten`,
     );
   }
+}
+
+/** What is said of a batch that failed. */
+export function describe(attention: AttentionShape, headMajor: boolean, batch: HostBatch): string {
+  const { queryHeads, kvHeads, headDim, dtype, pageSize, mask, softCap, sinks } = attention;
+  const options = [
+    `${queryHeads}/${kvHeads}×${headDim} ${dtype} page ${pageSize} ${mask.kind}`,
+    ...(softCap === undefined ? [] : [`cap ${softCap}`]),
+    ...(sinks === true ? ["sinks"] : []),
+    headMajor ? "HND" : "NHD",
+  ];
+  const lengths = batch.qoLens.map((q, i) => `${q}/${batch.kvLens[i]}`);
+  return `${options.join(" ")}, batch ${lengths.slice(0, 8).join(" ")}${lengths.length > 8 ? " …" : ""}`;
+}
+
+export function tokensOf(batch: HostBatch): number {
+  return batch.qoLens.reduce((sum, length) => sum + length, 0);
+}
+
+export function pagesOf(batch: HostBatch, pageSize: number): number {
+  return batch.kvLens.reduce((sum, length) => sum + Math.ceil(length / pageSize), 0);
 }
