@@ -8,20 +8,24 @@ import { between, seededRandom } from "./random.ts";
 import type { HostBatch } from "./reference.ts";
 
 const replaysAt = (scale: number): number => Math.max(2, Math.min(20, Math.round(100 * scale)));
+/** Under a race checker a launch takes thousands of times as long: there batches are an eighth as long. */
+const lengthsAt = (scale: number): number => (scale < 0.02 ? 8 : 1);
 /** Looks for a slot before a worker leaves its merges; the last is more than any launch here takes. */
 const PATIENCES = [1, 2, 5, 1 << 13];
 
 /** `prefixTokens`: of all requests. */
 type PrefixedBatch = HostBatch & { readonly prefixTokens: number };
 
-/** Batches with many merges: decodes, a chunk beside decodes, a shared prefix. */
-function batches(random: () => number): readonly PrefixedBatch[] {
-  const decodes = Array.from({ length: 9 }, () => between(random, 100, 9000));
-  const prefixed = Array.from({ length: 24 }, () => 2048 + between(random, 1, 300));
+/** Batches with many merges, so many times shorter: decodes, a chunk beside decodes, a shared prefix. */
+function batches(random: () => number, shorter: number): readonly PrefixedBatch[] {
+  const short = (tokens: number): number => Math.ceil(tokens / shorter);
+  const decodes = Array.from({ length: short(9) }, () => short(between(random, 100, 9000)));
+  const prefixTokens = short(2048);
+  const prefixed = Array.from({ length: short(24) }, () => prefixTokens + short(between(random, 1, 300)));
   return [
     { qoLens: decodes.map(() => 1), kvLens: decodes, prefixTokens: 0 },
-    { qoLens: [1, 1, 70, 1, 5], kvLens: [30_000, 700, 2000, 9000, 40], prefixTokens: 0 },
-    { qoLens: prefixed.map(() => 1), kvLens: prefixed, prefixTokens: 2048 },
+    { qoLens: [1, 1, 70, 1, 5], kvLens: [30_000, 700, 2000, 9000, 200].map(short), prefixTokens: 0 },
+    { qoLens: prefixed.map(() => 1), kvLens: prefixed, prefixTokens },
   ];
 }
 
@@ -60,7 +64,7 @@ async function replayed(
 export async function patience(context: CheckContext): Promise<void> {
   const { addon, context: handle } = context.executor.native;
   const replays = replaysAt(context.scale);
-  for (const [at, batch] of batches(seededRandom(context.seed + 30)).entries()) {
+  for (const [at, batch] of batches(seededRandom(context.seed + 30), lengthsAt(context.scale)).entries()) {
     let first: Buffer | undefined;
     for (const looks of PATIENCES) {
       addon.setMergePatience(handle, looks);
@@ -74,7 +78,7 @@ export async function patience(context: CheckContext): Promise<void> {
 }
 
 export async function twoExecutors(context: CheckContext): Promise<void> {
-  const kinds = batches(seededRandom(context.seed + 31));
+  const kinds = batches(seededRandom(context.seed + 31), lengthsAt(context.scale));
   const each = replaysAt(context.scale);
   const alone = await Promise.all(kinds.slice(0, 1).map((batch) => replayed(context.executor, batch, 5, each)));
   const other = CudaExecutor.open();
