@@ -110,23 +110,11 @@ template <class T, int D, class Shared>
 __device__ __forceinline__ void pushCombined(const AttentionParams& p, const Shared& shared, const NodeStack<D>& stack,
                                              const PieceRecord& piece, int head, const Climb& climb, int slot, RowBlock<T, D>& block,
                                              int warp, int lane) {
-  block.finishSums();
-  const int g = lane >> 2, t = lane & 3;
-  if (t == 0) {
-    shared.states[warp * 16 + g] = make_float2(block.maximum[0], block.sum[0]);
-    shared.states[warp * 16 + g + 8] = make_float2(block.maximum[1], block.sum[1]);
-  }
+  shareStates(shared, block, warp, lane);
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     if (half * 8 >= piece.validRows()) break;
-    float* mine = shared.combine + (warp * kCombineRows + g) * D;
-    if (half * 8 + g < piece.validRows()) {
-#pragma unroll
-      for (int j = 0; j < D / 8; j++) {
-        *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
-            make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]);
-      }
-    }
+    shareRows(shared, block, half, piece.validRows(), warp, lane);
     shared.sync();
 #pragma unroll 1
     for (int r = warp; r < kCombineRows && half * 8 + r < piece.validRows(); r += kWarps) {

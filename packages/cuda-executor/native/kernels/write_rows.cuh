@@ -6,27 +6,38 @@
 
 namespace isochron {
 
+/** A warp's states of its 16 rows, for the others of its four. */
+template <class T, int D, class Shared>
+__device__ __forceinline__ void shareStates(const Shared& shared, RowBlock<T, D>& block, int warp, int lane) {
+  block.finishSums();
+  const int g = lane >> 2;
+  if ((lane & 3) == 0) {
+    shared.states[warp * 16 + g] = make_float2(block.maximum[0], block.sum[0]);
+    shared.states[warp * 16 + g + 8] = make_float2(block.maximum[1], block.sum[1]);
+  }
+}
+
+/** A half of its rows, as far as there are some: columns are XORed by row, so that neither side has bank conflicts. */
+template <class T, int D, class Shared>
+__device__ __forceinline__ void shareRows(const Shared& shared, const RowBlock<T, D>& block, int half, int validRows, int warp, int lane) {
+  const int g = lane >> 2, t = lane & 3;
+  float* const mine = shared.combine + (warp * kCombineRows + g) * D;
+  if (half * 8 + g >= validRows) return;
+#pragma unroll
+  for (int j = 0; j < D / 8; j++) {
+    *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) = make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]);
+  }
+}
+
 /** Decode: the four warps hold states of the same rows over different tokens; combines and writes them. */
 template <class T, int D, class Shared>
 __device__ __forceinline__ void writeCombined(const AttentionParams& p, const Shared& shared, const PieceRecord& piece,
                                               int head, int slot, RowBlock<T, D>& block, int warp, int lane) {
-  block.finishSums();
-  const int g = lane >> 2, t = lane & 3;
-  if (t == 0) {
-    shared.states[warp * 16 + g] = make_float2(block.maximum[0], block.sum[0]);
-    shared.states[warp * 16 + g + 8] = make_float2(block.maximum[1], block.sum[1]);
-  }
+  shareStates(shared, block, warp, lane);
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     if (half * 8 >= piece.validRows()) break;
-    float* mine = shared.combine + (warp * kCombineRows + g) * D;
-    if (half * 8 + g < piece.validRows()) {
-#pragma unroll
-      for (int j = 0; j < D / 8; j++) {
-        *reinterpret_cast<float2*>(mine + ((j * 8 + 2 * t) ^ ((g & 3) << 3))) =
-            make_float2(block.o[j][2 * half], block.o[j][2 * half + 1]);
-      }
-    }
+    shareRows(shared, block, half, piece.validRows(), warp, lane);
     shared.sync();
     constexpr int quads = D / 4;
     for (int f = shared.thread(); f < kCombineRows * quads; f += kThreads) {
