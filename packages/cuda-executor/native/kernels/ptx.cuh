@@ -26,7 +26,7 @@ __device__ __forceinline__ uint64_t policyEvictNormal() {
 
 /**
  * Writes 8 bytes that the next kernel reads: they stay in L2 before anything else. While KV streams through L2, outputs were else
- * evicted and written to memory between its reads, at 1 to 2 % of a large decode with 64 query heads.
+ * evicted and written to memory between its reads, at 1 to 2 % of a decode of many short requests with 64 query heads.
  */
 __device__ __forceinline__ void storeForNext(void* target, uint2 value) {
   uint64_t policy;
