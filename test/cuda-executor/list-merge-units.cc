@@ -1,5 +1,5 @@
 // Reads plans from standard input, each behind its length in bytes (little-endian, 4 bytes), and writes a line of numbers for
-// each worker: starters, pieces, the job of the last, slot, place and job of those whose rows are waited for; then for each of its units
+// each worker: starters, pieces, the job of the last, slot, place and job of each state whose rows are waited for; then for each of its units
 // the fields that the test asks for.
 #include <cstdio>
 #include <cstring>
@@ -29,14 +29,16 @@ int main() {
       if (worker.start < worker.end && std::memcmp(&worker.first, &pieces[worker.start], sizeof(PieceRecord)) != 0) return 2;
       for (int i = worker.start; i < worker.end; i++) {
         const PieceRecord& piece = pieces[i];
-        if (piece.isAwaited()) std::printf(" %d %d %d", piece.slot, piece.awaitedPlace(), jobOf(piece));
+        for (int s = 0; piece.isAwaited() && s < statesOf(plan, piece); s++) {
+          std::printf(" %d %d %d", piece.slot + s, piece.awaitedPlace() + s, jobOf(piece));
+        }
       }
       for (int u = worker.unitStart; u < worker.unitEnd; u++) {
         const bool isInRange = int64_t(at.units + u * sizeof(UnitRecord)) >= use.start;
         if (u >= worker.awaitedStart) {
           const AwaitedUnit& unit = units[u].awaited;
-          std::printf(";-1 %d %d %d %d %d %d %d %d %d", unit.merge, isInRange, unit.place, unit.sources, unit.loads, unit.lanesLog2,
-                      unit.rowStart, unit.firstPart, unit.parts);
+          std::printf(";-1 %d %d %d %d %d %d %d %d %d %u", unit.merge, isInRange, unit.place, unit.sources, unit.loads, unit.lanesLog2,
+                      unit.rowStart, unit.firstPart, unit.parts, unit.leaves);
           continue;
         }
         const MergeUnit& unit = units[u].counted;

@@ -40,13 +40,15 @@ interface AwaitedUnit {
   readonly rowStart: number;
   readonly firstPart: number;
   readonly parts: number;
+  /** Canonical trees: the leaves that the sources are, as bits. */
+  readonly leaves: number;
 }
 
 interface Worker {
   readonly starters: number;
   readonly pieces: number;
   readonly lastJob: number;
-  /** Of its pieces whose rows are waited for: slot, place and job. */
+  /** Of the states whose rows are waited for: slot, place and job. */
   readonly awaited: readonly (readonly [slot: number, place: number, job: number])[];
   readonly units: readonly Unit[];
   readonly awaitedUnits: readonly AwaitedUnit[];
@@ -55,6 +57,8 @@ interface Worker {
 interface Node {
   readonly unit: number;
   readonly size: number;
+  /** The first slot of its piece and head. */
+  readonly first: number;
 }
 
 const nameOf = ({ unit, size }: Node): string => `${unit}+${size}`;
@@ -71,9 +75,10 @@ function nodesOfSlots(plan: Plan): Map<number, Node> {
     const [kvStart, kvEnd] = [pieces[at + Piece.kvStart]!, pieces[at + Piece.kvEnd]!];
     const [from, to] = unitRange(kvStart, kvEnd, header[Header.mergeGridTokens]!, rows);
     for (let head = 0; head < pieces[at + Piece.headCount]!; head++) {
+      const first = slot;
       for (let unit = from; unit < to; slot++) {
         const size = canonicalNodeSize(unit, to, rows);
-        nodes.set(slot, { unit, size });
+        nodes.set(slot, { unit, size, first });
         unit += size;
       }
     }
@@ -93,15 +98,49 @@ function canonical(nodes: readonly Node[]): string {
   return `(${canonical(nodes.filter(isLeft))} ${canonical(nodes.filter((node) => !isLeft(node)))})`;
 }
 
+/** Merges two nodes, of which a missing one is empty. */
+function merged(left: string, right: string): string {
+  return left === "" ? right : right === "" ? left : `(${left} ${right})`;
+}
+
+/** What the kernel makes of a part's sources, leaf by leaf (awaited_rows.cuh): groups of lanes merge first, then loads. */
+function foldedByPart({ leaves, loads, lanesLog2 }: AwaitedUnit, sources: readonly string[]): string {
+  const groups = 32 >> lanesLog2;
+  let values = Array.from({ length: loads }, (_, load) =>
+    Array.from({ length: groups }, (_, group) => {
+      const leaf = groups * load + group;
+      return leaf < 32 && (leaves >>> leaf) & 1 ? sources[popCount(leaves, leaf)]! : "";
+    }),
+  );
+  for (let step = 1; step < groups; step *= 2) {
+    values = values.map((held) =>
+      held.map((own, group) => (group & step ? merged(held[group ^ step]!, own) : merged(own, held[group ^ step]!))),
+    );
+  }
+  const held = values.map((groupsOf) => {
+    expect(new Set(groupsOf).size).toBe(1);
+    return groupsOf[0]!;
+  });
+  for (let step = 1; step < loads; step *= 2) {
+    for (let load = 0; load < loads; load += 2 * step) held[load] = merged(held[load]!, held[load + step]!);
+  }
+  return held[0]!;
+}
+
+/** Leaves before one. */
+function popCount(leaves: number, before: number): number {
+  let count = 0;
+  for (let leaf = 0; leaf < before; leaf++) count += (leaves >>> leaf) & 1;
+  return count;
+}
+
 /** What the kernel makes of a unit's sources (invariant_merge.cuh). */
 function foldedBy({ leaves, folds }: Unit, sources: readonly string[]): string {
-  const join = (left: string, right: string): string =>
-    left === "" ? right : right === "" ? left : `(${left} ${right})`;
   if (leaves === 0) {
     const stack: string[] = [];
     sources.forEach((source, s) => {
       let node = source;
-      for (let fold = 0; fold < folds[s]!; fold++) node = join(stack.pop()!, node);
+      for (let fold = 0; fold < folds[s]!; fold++) node = merged(stack.pop()!, node);
       stack.push(node);
     });
     expect(stack.length).toBe(1);
@@ -110,7 +149,7 @@ function foldedBy({ leaves, folds }: Unit, sources: readonly string[]): string {
   let next = 0;
   let level = Array.from({ length: 32 }, (_, leaf) => ((leaves >>> leaf) & 1 ? sources[next++]! : ""));
   expect(next).toBe(sources.length);
-  while (level.length > 1) level = level.flatMap((node, i) => (i % 2 === 0 ? [join(node, level[i + 1]!)] : []));
+  while (level.length > 1) level = level.flatMap((node, i) => (i % 2 === 0 ? [merged(node, level[i + 1]!)] : []));
   return level[0]!;
 }
 
@@ -139,19 +178,22 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       const isAwaited = (unit: readonly number[]): boolean => unit[0] === -1;
       const awaitedUnits = rest
         .filter(isAwaited)
-        .map(([, merge, isCopied, place, sources, loads, lanesLog2, rowStart, firstPart, parts]): AwaitedUnit => {
-          return {
-            merge: merge!,
-            isCopied: isCopied === 1,
-            place: place!,
-            sources: sources!,
-            loads: loads!,
-            lanesLog2: lanesLog2!,
-            rowStart: rowStart!,
-            firstPart: firstPart!,
-            parts: parts!,
-          };
-        });
+        .map(
+          ([, merge, isCopied, place, sources, loads, lanesLog2, rowStart, firstPart, parts, leaves]): AwaitedUnit => {
+            return {
+              merge: merge!,
+              isCopied: isCopied === 1,
+              place: place!,
+              sources: sources!,
+              loads: loads!,
+              lanesLog2: lanesLog2!,
+              rowStart: rowStart!,
+              firstPart: firstPart!,
+              parts: parts!,
+              leaves: leaves!,
+            };
+          },
+        );
       const counted = rest.filter((unit) => !isAwaited(unit));
       const units = counted.map(
         ([merge, arrivals, units, rowOffset, rowCount, slice, sources, isCopied, leaves, ...perSource]): Unit => {
@@ -187,9 +229,13 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     const places = new Set(placeOf.values());
     expect(places.size).toBe(workers.reduce((sum, { awaited }) => sum + awaited.length, 0));
     expect(Math.max(-1, ...places)).toBeLessThan(header[Header.partialSlotCapacity]!);
+    const nodes = header[Header.mergeGridTokens]! > 0 ? nodesOfSlots(plan) : undefined;
     const rowsOfSlot = new Map<number, number>();
     for (let at = 0; at < plan.pieceRecordCount * Piece.stride; at += Piece.stride) {
-      rowsOfSlot.set(plan.pieces[at + Piece.slot]!, plan.pieces[at + Piece.rows]! & 0xffff);
+      const slot = plan.pieces[at + Piece.slot]!;
+      for (let s = slot; s === slot || nodes?.get(s)?.first === slot; s++) {
+        rowsOfSlot.set(s, plan.pieces[at + Piece.rows]! & 0xffff);
+      }
     }
     const partsRead = new Map<number, number[]>();
     const partsOf = new Map<number, number>();
@@ -202,7 +248,16 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
           field(Merge.rowStart),
           field(Merge.sourceEnd) - field(Merge.sourceStart),
         ]);
-        expect(unit.loads * (32 >> unit.lanesLog2)).toBeGreaterThanOrEqual(unit.sources);
+        expect(unit.loads * (32 >> unit.lanesLog2)).toBeGreaterThanOrEqual(
+          nodes ? 32 - Math.clz32(unit.leaves) : unit.sources,
+        );
+        if (nodes !== undefined) {
+          const sources = Array.from({ length: unit.sources }, (_, s) => {
+            const at = (field(Merge.sourceStart) + s) * MergeSource.stride;
+            return nodes.get(mergeSources[at + MergeSource.slot]!)!;
+          });
+          expect(foldedByPart(unit, sources.map(nameOf))).toBe(canonical(sources));
+        }
         expect(4 << unit.lanesLog2).toBeGreaterThanOrEqual(8); // the columns of a copy of the state
         for (let s = 0; s < unit.sources; s++) {
           const slot = mergeSources[(field(Merge.sourceStart) + s) * MergeSource.stride + MergeSource.slot]!;
@@ -313,12 +368,14 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       fc.tuple(fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 600 })), fc.integer({ min: 0, max: 60_000 })),
       { minLength: 1, maxLength: 12 },
     );
-    const seen = { leaves: 0, lists: 0 };
+    const seen = { leaves: 0, lists: 0, awaited: 0 };
     fc.assert(
       fc.property(batches, (rows) => {
         const plan = planOf({ qoLens: rows.map((r) => r[0]), kvLens: rows.map((r) => r[1]) }, ATTENTION, "invariant");
         const nodes = nodesOfSlots(plan);
-        for (const unit of workersOf(plan).flatMap(({ units }) => units)) {
+        const workers = workersOf(plan);
+        seen.awaited += checkAwaited(plan, workers).size;
+        for (const unit of workers.flatMap(({ units }) => units)) {
           const slotRows = plan.header[Header.slotRows]!;
           const sources = unit.rows.map((row) => nodes.get(Math.floor(row / slotRows))!);
           expect(foldedBy(unit, sources.map(nameOf))).toBe(canonical(sources));
@@ -327,7 +384,7 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       }),
       { numRuns: 100 },
     );
-    expect(Math.min(seen.leaves, seen.lists)).toBeGreaterThan(100);
+    expect(Math.min(seen.leaves, seen.lists, seen.awaited)).toBeGreaterThan(100);
   });
 
   it("are a shared prefix's too, whose slots feed a job of every member", () => {
@@ -377,10 +434,12 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
   it("divide a row of very many sources by its columns, and leave a job of one unit to whoever counts last", () => {
     const oneHead = { ...ATTENTION, queryHeads: 4, kvHeads: 1 };
     expect(check(planOf({ qoLens: [1], kvLens: [60_000] }, oneHead)).sliced).toBe(16);
-    const single = workersOf(planOf({ qoLens: [1], kvLens: [1024] }, ATTENTION, "invariant")).flatMap(
-      ({ units }) => units,
-    );
-    expect(single.filter(({ units }) => units === 0)).toEqual(single);
+    // Nodes of this batch's parts are more than there are places for rows that are waited for.
+    const kvLens = Array.from({ length: 24 }, (_, i) => 1000 + 411 * i);
+    const plan = planOf({ qoLens: kvLens.map(() => 1), kvLens }, ATTENTION, "invariant");
+    const workers = workersOf(plan);
+    const single = workers.flatMap(({ units }) => units.filter(({ units }) => units === 0));
+    expect(checkAwaited(plan, workers).size).toBeGreaterThan(8);
     expect(single.length).toBeGreaterThan(8);
   });
 });

@@ -137,7 +137,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
     needsLists |= group || (slot >= 0 && record.job < 0);
     firstPiece += record.headCount;
   }
-  if (!isCanonical) awaitRows(plan, jobs, pieces, scratch.pieceOfSlot);
+  awaitRows(plan, isCanonical ? &scratch.nodes : nullptr, jobs, pieces, scratch.pieceOfSlot);
   const int32_t* workerPieces = plan.workerPieceIndptr();
   for (int w = 0; w < workerCapacity; w++) {
     const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;

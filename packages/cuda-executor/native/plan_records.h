@@ -68,7 +68,9 @@ struct ISOCHRON_DEVICE_ALIGN(16) AwaitedUnit {
   int32_t merge, queryStart, head, rowStart;
   int32_t place, sources;  // the first source's place; they are side by side
   int32_t loads, lanesLog2;
-  int32_t firstPart, parts, reserved[6];
+  int32_t firstPart, parts;
+  uint32_t leaves;  // canonical trees: as MergeUnit::leaves
+  int32_t reserved[5];
 };
 
 /** A worker's units lie side by side, those that are counted first. */

@@ -54,7 +54,7 @@ std::shared_ptr<Session> Session::create(std::shared_ptr<Context> context, const
   session->partialOutput_ = context->allocate(slotRows * h[header::headDim] * 4);
   session->partialState_ = context->allocate(slotRows * 8);
   // With a copy of the state for each 8 columns.
-  const int64_t awaitedElements = session->canonical_ ? 0 : int64_t(awaitedPlaces(h)) * kAwaitedRows * h[header::headDim];
+  const int64_t awaitedElements = int64_t(awaitedPlaces(h)) * kAwaitedRows * h[header::headDim];
   session->awaitedRows_ = context->allocate(awaitedElements * 5);
   context->check(cudaMemsetAsync(session->awaitedRows_->pointer, 0xff, session->awaitedRows_->bytes, context->stream), "clearing rows");
   session->counters_ = context->allocate(int64_t(h[header::mergeCapacity]) * 4);

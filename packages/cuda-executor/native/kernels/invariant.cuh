@@ -148,6 +148,8 @@ __device__ __forceinline__ void pushCombined(const AttentionParams& p, const Sha
         storeLaneRow<D>(node, stack.row(climb.left() - 1, row), lane);
         if (lane == 0) *stack.state(climb.left() - 1, row) = state;
         __syncwarp();
+      } else if (slot >= 0 && piece.isAwaited()) {
+        writeAwaited<D>(p, int64_t(piece.awaitedPlace() + slot - piece.slot) * kAwaitedRows + row, node, state, lane);
       } else if (slot >= 0) {
         const int64_t slotRow = int64_t(slot) * p.slotRows + row;
         storeLaneRow<D>(node, p.partialOutput + slotRow * D, lane);
@@ -347,9 +349,9 @@ __global__ void __launch_bounds__(kThreads, 2) canonicalMergeKernel(const __grid
   const WorkerRecord& worker = p.workers[blockIdx.x];
   uint32_t startCycle = 0;
   if constexpr (kTimed) startCycle = clock();
-  if (worker.unitStart >= worker.unitEnd) return;
-  mergeUnits<T, D, kTimed>(p, shared, p.units[worker.unitStart].counted, worker.unitStart, worker.unitEnd, INT_MAX, threadIdx.x >> 5,
-                           threadIdx.x & 31, startCycle);
+  const int start = worker.unitStart, awaited = worker.awaitedStart, end = worker.unitEnd, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  if (start < awaited) mergeUnits<T, D, kTimed>(p, shared, p.units[start].counted, start, awaited, INT_MAX, warp, lane, startCycle);
+  for (int u = awaited; u < end; u++) mergeParts<T, D, kTimed>(p, shared, p.units[u].awaited, INT_MAX, warp, lane, startCycle);
 }
 
 }  // namespace isochron

@@ -1,35 +1,22 @@
-// Finishing canonical trees: what a worker of a batch-invariant launch does with a merge unit (merge_units.cuh hands them out).
+// Finishing canonical trees: what a worker of a batch-invariant launch does with a merge unit whose slots are counted (merge_units.cuh
+// hands them out; rows that are waited for: awaited_rows.cuh).
 //
-// Two states merge with the same three instructions an element wherever they meet. Sources that are leaves of a small perfect
+// Sources that are leaves of a small perfect
 // tree (MergeUnit::leaves) are folded level by level in registers: a lane for each leaf's state, and partial rows side by
 // side. A missing leaf is (−∞, 0) with elements −0, which changes no bit of its sibling. Other trees are folded along the list of
 // their sources with a stack. Up to 16 leaves a warp takes rows of its own, else a quarter of a row's columns.
 #pragma once
 #include "../canonical_units.h"
 #include "attention.cuh"
+#include "canonical_arithmetic.cuh"
 
 namespace isochron {
 
 /** What warps share in launches whose merges are canonical trees: mergeUnits then calls mergeUnit below. */
 template <class Base>
 struct Canonical : Base {
-  static constexpr bool awaitsRows = false;
+  static constexpr bool mergesTrees = true;
   float* nodes;  // [warp][kStackEntries − kCombineRows][D], where the worker's own nodes have been; may be null
-};
-
-/** left ⊕ right of one element, given the factors of both states. Written out: no compiler may contract it otherwise. */
-__device__ __forceinline__ float mergeElement(float left, float leftFactor, float right, float rightFactor) {
-  return __fmaf_rn(left, leftFactor, __fmul_rn(right, rightFactor));
-}
-
-struct MergeFactors {
-  float maximum, left, right;
-  __device__ __forceinline__ MergeFactors(float leftMaximum, float rightMaximum) {
-    maximum = fmaxf(leftMaximum, rightMaximum);
-    const float reference = maximum == -INFINITY ? 0.f : maximum;
-    left = ptx::exp2Fast(leftMaximum - reference);
-    right = ptx::exp2Fast(rightMaximum - reference);
-  }
 };
 
 /** The elements of a row that a lane holds: of all columns, or of the quarter `part`. Lanes beyond them repeat the first. */

@@ -216,9 +216,7 @@ template <class T, int D, bool kTimed, class Shared>
 __device__ __noinline__ void takeAllLeftUnits(const AttentionParams& p, const Shared shared, uint32_t startCycle) {
   for (int w = 0; w < p.workerCount; w++) {
     takeLeftUnits<T, D, kTimed>(p, shared, w, startCycle);
-    if constexpr (Shared::awaitsRows) {
-      takeLeftParts<T, D, kTimed>(p, shared, w, shared.thread() >> 5, shared.thread() & 31, startCycle);
-    }
+    takeLeftParts<T, D, kTimed>(p, shared, w, shared.thread() >> 5, shared.thread() & 31, startCycle);
   }
 }
 
@@ -234,7 +232,7 @@ __device__ __forceinline__ void endWorker(const AttentionParams& p, const Shared
           mergeUnits<T, D, kTimed>(p, shared, shared.units->first.counted, units.start, units.awaited, p.mergePatience, warp, lane, startCycle);
       if (next < units.awaited) leaveUnits<T, D, kTimed>(p, shared, next, units.starters, startCycle);
     }
-    if constexpr (Shared::awaitsRows) mergeAwaited<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
+    mergeAwaited<T, D, kTimed>(p, shared, units, warp, lane, startCycle);
   }
   if (units.starters == 0) return;
   const bool isLast = shared.thread() == 0 && begun % kOneLeaver + 1 == units.starters;

@@ -51,7 +51,7 @@ struct SharedMemory {
   PieceRecord* records;  // [warp][kNearbyRecords]
   UnitMemory* units;
   int32_t* pageIds;      // [warp][kIdTiles][kWarpTokens], of TileQueue
-  static constexpr bool awaitsRows = true;  // merge units may: merge_units.cuh
+  static constexpr bool mergesTrees = false;  // canonical ones, of nodes: invariant_merge.cuh
 
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
