@@ -12,8 +12,7 @@
 // Bytes: every KV row once (decode). Shared memory rows are 128 bytes with 16-byte units XORed by row: no bank conflicts.
 #pragma once
 #include "merge_units.cuh"
-#include "row_block.cuh"
-#include "tile_queue.cuh"
+#include "worker_begin.cuh"
 #include "write_rows.cuh"
 
 namespace isochron {
@@ -29,63 +28,11 @@ __device__ __forceinline__ uint32_t walkPieces(const AttentionParams& p, const S
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
   TileQueue<D> cursor;
-  cursor.record = 0;
-  cursor.recordCount = recordCount;
-  cursor.ids = ptx::sharedAddress(shared.pageIds + warp * kIdTiles * kWarpTokens);
-  cursor.enter(worker.first);
-  const bool startsEmpty = cursor.token >= cursor.kvEnd;
-  cursor.ahead[0] = cursor.locate(p, warp, lane);
-  int page = cursor.lookUp(p, 0);
-  constexpr int quads = sizeof(PieceRecord) / 16;
-  uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
-  if (lane < quads) table[lane] = __ldg(reinterpret_cast<const uint4*>(&worker.first) + lane);
-  for (int i = quads + lane; i < records.count * quads; i += 32) {
-    table[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
-  }
-  __syncwarp();
-  const PieceRecord* piece = records.nearby;
-  if (startsEmpty) {
-    cursor.skipEmpty(records);
-    cursor.ahead[0] = cursor.locate(p, warp, lane);
-    page = cursor.lookUp(p, 0);
-  }
   RowBlock<T, D> block;
-  block.prefetchQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
-  // KV tokens before a request's new ones were written by earlier steps; tiles of those alone may come ahead of the wait. Where a
-  // worker has more tiles than the ring holds, it is filled; the next tile is brought to L2.
-  bool waited = p.historyIsReady == 0 || !cursor.ahead[0].onlyHistory;
-  if (waited) ptx::waitForPreviousLaunch();
-  if (cursor.ahead[0].live) {
-    copyRows<D>(p, shared.ring, 0, cursor.offsetOf(p, page), warp, lane, cursor.ahead[0].streaming ? policyOnce : policyShared);
-  }
-#pragma unroll 1
-  for (int i = 0; i <= stages; i++) {
-    cursor.advance(records);
-    cursor.append(p, warp, lane);
-  }
-  cursor.fetchIds(p, stages - 1, lane);
-  ptx::copyAsyncCommit();
+  bool isFull;
+  const uint32_t begun = beginWorker<kTall>(p, shared, worker, records, recordCount, units, policyOnce, policyShared, warp, lane, cursor, block, isFull);
+  const PieceRecord* piece = records.nearby;
   int stage = 0;
-  bool isFull = false;
-#pragma unroll 1
-  for (int filled = 1; filled < stages; filled++) {
-    // Looked up behind the copies of the tile before, which so come first on all SMs.
-    cursor.keep(cursor.lookUp(p, 0), lane);
-    if (filled == lookahead) {
-      isFull = !kTall && cursor.ahead[1].live;
-      if (!isFull) break;
-    }
-    if (!waited && !cursor.ahead[0].onlyHistory) {
-      ptx::waitForPreviousLaunch();
-      waited = true;
-    }
-    cursor.issue(p, records, shared.ring, filled, warp, lane, policyOnce, policyShared);
-  }
-  if (!waited) cursor.prefetch(p, lane);
-  prefetchUnit(p, shared.units, units, shared.thread());
-  if (!waited) ptx::waitForPreviousLaunch();
-  const uint32_t begun = countBeginning(p, units, shared.thread());
-  block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0;;) {
     const bool tall = kTall && piece->tall();
@@ -159,12 +106,7 @@ template <class T, int D, bool kTimed, bool kTall>
 __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) attentionKernel(const __grid_constant__ AttentionParams p) {
   extern __shared__ __align__(1024) uint8_t sharedBytes[];
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  uint8_t* const states = combine + Shape<D>::combineBytes;
-  uint8_t* const nearby = states + Shape<D>::stateBytes;
-  const SharedMemory shared{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                            reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes),
-                            reinterpret_cast<int32_t*>(nearby + Shape<D>::recordBytes + sizeof(UnitMemory))};
+  const SharedMemory shared = SharedMemory::in<D>(sharedBytes);
   // The plan and the page table were uploaded before the previous launch began, so they may be read before it ends.
   ptx::allowNextLaunch();
   uint64_t beginNs = 0;

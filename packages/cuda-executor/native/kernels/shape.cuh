@@ -53,6 +53,16 @@ struct SharedMemory {
   int32_t* pageIds;      // [warp][kIdTiles][kWarpTokens], of TileQueue
   static constexpr bool mergesTrees = false;  // canonical ones, of nodes: invariant_merge.cuh
 
+  /** In a CTA's dynamic shared memory, Shape<D>::sharedBytes of it. */
+  template <int D>
+  static __device__ __forceinline__ SharedMemory in(uint8_t* bytes) {
+    uint8_t* const combine = bytes + Shape<D>::ringBytes;
+    uint8_t* const states = combine + Shape<D>::combineBytes;
+    uint8_t* const nearby = states + Shape<D>::stateBytes;
+    uint8_t* const units = nearby + Shape<D>::recordBytes;
+    return {ptx::sharedAddress(bytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states), reinterpret_cast<PieceRecord*>(nearby),
+            reinterpret_cast<UnitMemory*>(units), reinterpret_cast<int32_t*>(units + sizeof(UnitMemory))};
+  }
   static __device__ __forceinline__ void sync() { __syncthreads(); }
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
   /** This thread among the 128. */
