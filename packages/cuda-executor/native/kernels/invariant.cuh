@@ -210,13 +210,8 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) canonicalKernel
   const AttentionParams& p = c.attention;
   constexpr int stages = Shape<D>::stages, lookahead = Shape<D>::lookahead;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  uint8_t* const combine = sharedBytes + Shape<D>::ringBytes;
-  uint8_t* const states = combine + Shape<D>::combineBytes;
-  uint8_t* const nearby = states + Shape<D>::stateBytes;
   uint8_t* const nodes = sharedBytes + Shape<D>::sharedBytes;
-  const Canonical<SharedMemory> shared{{ptx::sharedAddress(sharedBytes), reinterpret_cast<float*>(combine), reinterpret_cast<float2*>(states),
-                                        reinterpret_cast<PieceRecord*>(nearby), reinterpret_cast<UnitMemory*>(nearby + Shape<D>::recordBytes)},
-                                       reinterpret_cast<float*>(nodes)};
+  const Canonical<SharedMemory> shared{SharedMemory::in<D>(sharedBytes), reinterpret_cast<float*>(nodes)};
   ptx::allowNextLaunch();
   uint32_t startCycle = 0, cycles[4] = {};
   if constexpr (kTimed) startCycle = clock();
@@ -227,44 +222,12 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) canonicalKernel
   const RecordTable records{shared.records + warp * kNearbyRecords, p.pieces + worker.start, min(recordCount, kNearbyRecords)};
   const uint64_t policyOnce = ptx::policyEvictFirst(), policyShared = ptx::policyEvictNormal();
 
-  LoadCursor<D> cursor;
-  cursor.record = 0;
-  cursor.recordCount = recordCount;
-  cursor.enter(worker.first);
-  const bool startsEmpty = cursor.token >= cursor.kvEnd;
-  cursor.next = cursor.lookUp(p, warp, lane);
-  constexpr int quads = sizeof(PieceRecord) / 16;
-  uint4* table = reinterpret_cast<uint4*>(shared.records + warp * kNearbyRecords);
-  if (lane < quads) table[lane] = __ldg(reinterpret_cast<const uint4*>(&worker.first) + lane);
-  for (int i = quads + lane; i < records.count * quads; i += 32) table[i] = __ldg(reinterpret_cast<const uint4*>(records.all) + i);
-  __syncwarp();
-  const PieceRecord* piece = records.nearby;
-  if (startsEmpty) {
-    cursor.skipEmpty(records);
-    cursor.next = cursor.lookUp(p, warp, lane);
-  }
+  TileQueue<D> cursor;
   RowBlock<T, D> block;
-  block.prefetchQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
-  bool waited = p.historyIsReady == 0;
-  if (waited) ptx::waitForPreviousLaunch();
+  bool isFull;
+  const uint32_t begun = beginWorker<kTall>(p, shared, worker, records, recordCount, units, policyOnce, policyShared, warp, lane, cursor, block, isFull);
+  const PieceRecord* piece = records.nearby;
   int stage = 0;
-#pragma unroll 1
-  for (int filled = 0; filled < lookahead; filled++) {
-    if (!waited && !cursor.next.onlyHistory) {
-      ptx::waitForPreviousLaunch();
-      waited = true;
-    }
-    cursor.copy(p, shared.ring, filled, warp, lane, policyOnce, policyShared);
-    if (filled == 0) cursor.advance(p, records, warp, lane);
-    if (cursor.next.live) {
-      cursor.next = cursor.afterNext;
-      cursor.advance(p, records, warp, lane);
-    }
-  }
-  prefetchUnit(p, shared.units, units, shared.thread());
-  if (!waited) ptx::waitForPreviousLaunch();
-  const uint32_t begun = countBeginning(p, units, shared.thread());
-  block.loadQuery(p, *piece, piece->head, kTall && piece->tall() ? warp * 16 : 0, lane);
 
   for (int record = 0; record < recordCount;) {
     const bool tall = kTall && piece->tall();
@@ -288,7 +251,8 @@ __global__ void __launch_bounds__(kThreads, Shape<D>::ctasPerSm) canonicalKernel
             ptx::copyAsyncWait<lookahead - 1>();
             __syncthreads();
           }
-          cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
+          if (isFull) isFull = false;
+          else cursor.issue(p, records, shared.ring, refill, warp, lane, policyOnce, policyShared);
           if (!tall) {
             ptx::copyAsyncWait<lookahead>();
             __syncwarp();

@@ -103,9 +103,8 @@ __device__ __forceinline__ void writeMerged(const AttentionParams& p, int queryS
   } else {
 #pragma unroll
     for (int i = 0; i < D / 128; i++) {
-      reinterpret_cast<uint2*>(target)[i] =
-          make_uint2(ptx::pack<T>(total.v[4 * i] * inverse, total.v[4 * i + 1] * inverse),
-                     ptx::pack<T>(total.v[4 * i + 2] * inverse, total.v[4 * i + 3] * inverse));
+      ptx::storeForNext(reinterpret_cast<uint2*>(target) + i, make_uint2(ptx::pack<T>(total.v[4 * i] * inverse, total.v[4 * i + 1] * inverse),
+                                                                         ptx::pack<T>(total.v[4 * i + 2] * inverse, total.v[4 * i + 3] * inverse)));
     }
   }
   if (lane == 0) p.lse[tokenHead] = naturalLse(maximum, sum);

@@ -94,44 +94,9 @@ __device__ __forceinline__ void copyRows(const AttentionParams& p, uint32_t ring
   }
 }
 
-/** Which KV tile a warp copies next. Page ids are looked up two tiles ahead of their use, into registers. */
-template <int D>
-struct LoadCursor : TileWalk {
-  TileAddress next, afterNext;
-
-  /** Addresses of the tile at the cursor; the page ids arrive later. */
-  __device__ __forceinline__ TileAddress lookUp(const AttentionParams& p, int warp, int lane) const {
-    TileAddress tile = locate(p, warp, lane);
-    if (tile.inner >= 0) tile.page = __ldg(p.pageIndices + tile.page);
-    return tile;
-  }
-  /** Takes the next tile into `afterNext`. */
-  __device__ __forceinline__ void advance(const AttentionParams& p, const RecordTable& records, int warp, int lane) {
-    TileWalk::advance(records);
-    afterNext = lookUp(p, warp, lane);
-  }
-  /** Queues this warp's 16 tokens of the next tile into ring stage `stage`. */
-  __device__ __forceinline__ void copy(const AttentionParams& p, uint32_t ring, int stage, int warp, int lane,
-                                       uint64_t policyOnce, uint64_t policyShared) const {
-    if (next.live) {
-      const int64_t offset = next.inner < 0 ? -1 : next.page * p.pageStride + next.inner;
-      copyRows<D>(p, ring, stage, offset, warp, lane, next.streaming ? policyOnce : policyShared);
-    }
-    ptx::copyAsyncCommit();
-  }
-  __device__ __forceinline__ void issue(const AttentionParams& p, const RecordTable& records, uint32_t ring, int stage,
-                                        int warp, int lane, uint64_t policyOnce, uint64_t policyShared) {
-    copy(p, ring, stage, warp, lane, policyOnce, policyShared);
-    if (next.live) {
-      next = afterNext;
-      advance(p, records, warp, lane);
-    }
-  }
-};
-
 /**
- * The same for kernels in which a warp waits for its own copies. Page ids travel with the tiles to shared memory: a register
- * that waits for a load cannot move up a queue without waiting for it. The ids of tile t + stages come with tile t, ahead of it.
+ * Which KV tile a warp copies next. Page ids travel with the tiles to shared memory: a register that waits for a load cannot move up a
+ * queue without waiting for it. The ids of tile t + stages come with tile t, ahead of it.
  */
 template <int D>
 struct TileQueue : TileWalk {
