@@ -1,9 +1,10 @@
 // Which jobs' merges wait for the rows themselves (kernels/awaited_rows.cuh), and in which units.
 //
-// Such a job is a decode's, or nearly: one merge of all rows of all its slots, at most 16 rows of at most 64 sources, or of 32 leaves of a
-// canonical tree, and nothing else reads them. Then every word that its pieces write is read once, which keeps the promise that all words are unwritten between
-// launches, whatever a hostile plan says. Sources of a job get places side by side. Unit: a part for each of an owner's four warps.
-// Few owners and not all the workers that the job ends: who owns nothing leaves at once, and the next launch fills its ring.
+// Such a job is a decode's, or nearly: one merge of all rows of all its slots, at most 16 rows of at most 64 sources, or of 32 leaves of
+// a canonical tree, and nothing else reads them. Then every word that its pieces write is read once, which keeps the promise that all
+// words are unwritten between launches, whatever a hostile plan says. Sources of a job get places side by side. Unit: a part for each of
+// an owner's four warps. Few owners and not all the workers that the job ends: who owns nothing leaves at once, and the next launch
+// fills its ring.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -21,7 +22,10 @@ struct MergeJob {
   uint32_t leaves = 0;        // then, of a canonical tree: as MergeUnit::leaves
 };
 
-/** Sources, or leaves of a tree with gaps between them, that a lane loads at once. More than 16: 8, so that fewer parts read small pieces of many rows. Measured. */
+/**
+ * Sources, or leaves of a tree with gaps between them, that a lane loads at once. More than 16: 8, so that fewer parts read small pieces
+ * of many rows. Measured.
+ */
 inline int32_t awaitedLoads(int32_t width) { return width <= 16 ? 4 : 8; }
 
 /** log₂ of the lanes that hold a part's columns, 4 each: a row's, or so many that all sources or leaves have room in the loads of 32 lanes. */
