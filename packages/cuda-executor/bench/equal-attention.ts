@@ -66,6 +66,16 @@ function batchKinds(random: () => number): readonly HostBatch[] {
       () => 2,
       () => 129,
     ),
+    many(
+      9,
+      () => 4,
+      (i) => (i === 2 ? 5000 : between(random, 0, 900)),
+    ),
+    many(
+      14,
+      (i) => [2, 3, 1, 2][i % 4]!,
+      () => between(random, 1, 3000),
+    ),
   ];
 }
 

@@ -5,19 +5,36 @@ import { Bed, replayAndCompare, sampleRows } from "./bed.ts";
 import { assertClose, type CheckContext, describe, MODEL, pagesOf, tokensOf } from "./check-context.ts";
 import { between, seededRandom } from "./random.ts";
 
+/** Batches that one graph is to serve, and how many of them at full scale. */
+interface Replays {
+  readonly maxQueryTokens: number;
+  readonly maxQueryTokensPerRequest: number;
+  readonly replays: number;
+  readonly seed: number;
+}
+
 export async function oneGraph(context: CheckContext): Promise<void> {
+  await replayRandomBatches(context, { maxQueryTokens: 256, maxQueryTokensPerRequest: 256, replays: 1000, seed: 2 });
+}
+
+/** Speculative decoding: a few new tokens in every request. */
+export async function oneGraphOfFewTokens(context: CheckContext): Promise<void> {
+  await replayRandomBatches(context, { maxQueryTokens: 192, maxQueryTokensPerRequest: 8, replays: 250, seed: 32 });
+}
+
+async function replayRandomBatches(context: CheckContext, kind: Replays): Promise<void> {
   const { executor } = context;
-  const random = seededRandom(context.seed + 2);
+  const { maxQueryTokens, maxQueryTokensPerRequest } = kind;
+  const random = seededRandom(context.seed + kind.seed);
   const maxRequests = 24;
-  const maxQueryTokens = 256;
   const planner = createPlanner({
     attention: MODEL,
     device: executor.plannerDevice(MODEL),
-    budget: { maxRequests, maxQueryTokens },
+    budget: { maxRequests, maxQueryTokens, maxQueryTokensPerRequest },
   });
   const bed = await Bed.create(executor, MODEL, 3000, maxQueryTokens, false, context.seed);
   const graph = executor.capture(planner.plan({ qoLens: [], kvLens: [] }), [bed.layer]);
-  const replays = Math.max(20, Math.round(1000 * context.scale));
+  const replays = Math.max(20, Math.round(kind.replays * context.scale));
   let worst = 0;
   for (let i = 0; i < replays; i++) {
     context.progress(i, replays);
@@ -27,7 +44,8 @@ export async function oneGraph(context: CheckContext): Promise<void> {
     let tokens = 0;
     let pages = 0;
     for (let r = 0; r < count; r++) {
-      const qoLen = Math.min(maxQueryTokens - tokens, random() < 0.8 ? 1 : between(random, 0, 60));
+      const most = Math.min(60, maxQueryTokensPerRequest);
+      const qoLen = Math.min(maxQueryTokens - tokens, random() < 0.8 && most > 8 ? 1 : between(random, 0, most));
       const kvLen = Math.min(
         (2990 - pages) * 16,
         random() < 0.1 ? between(random, 0, 16_000) : between(random, 0, 600),

@@ -8,13 +8,14 @@ import type { AttentionShape, CostModel } from "@isochron/planner";
  * Tiles of 16 rows are bound by memory: 264 CTAs that each read t tiles of 32 KiB take 1.5 + 2.83 t µs (microbenchmark
  * `piece_time`). Tiles of 128 rows take 1.0 µs of an SM by themselves, 1.35 where other SMs stream KV for decodes at 1.16 µs a
  * tile, and a piece 3.5 µs; an SM has two workers, so that is doubled, and rounded up to what planned mixed batches and shared
- * prefixes best (docs/performance.md). Tiles of 64 rows leave half of an SM's warps idle.
+ * prefixes best (docs/performance.md). Pieces of 17 to 64 rows are done by half of an SM's warps, in turn, as fast as memory brings
+ * their tiles; of 4 to 22 µs a piece, 15 and 18 planned batches of four new tokens best.
  */
 const HOPPER_COSTS: CostModel = {
   kvTileTokens: 64,
   queryTiles: [
     { rows: 16, pieceNs: 4000, kvTileNs: 2830 },
-    { rows: 64, pieceNs: 11_000, kvTileNs: 3600 },
+    { rows: 64, pieceNs: 15_000, kvTileNs: 2830 },
     { rows: 128, pieceNs: 12_000, kvTileNs: 4000 },
   ],
   mergeNs: 1500,

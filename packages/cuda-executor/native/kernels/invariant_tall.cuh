@@ -22,7 +22,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
   const int group = threadIdx.x >> 7, warp = (threadIdx.x >> 5) & (kWarps - 1), lane = threadIdx.x & 31;
   uint32_t cycles[4] = {};
   RowBlock<T, D> block;
-  PieceWalk at{0, 0, 0};
+  PieceWalk at(records);
   const auto isMine = [&](const PieceWalk& walk) { return records[walk.record].tall() || int(walk.ordinal & 1) == group; };
   const auto tilesOf = [](const PieceRecord& piece) { return (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens; };
   const uint32_t queryTile = ptx::broadcast(ptx::sharedAddress(shared.combine) + warp * 16 * D * 2);
@@ -36,7 +36,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
   };
   ptx::waitForPreviousLaunch();
   PieceWalk first = at;
-  if (!isMine(first)) first.step(records);
+  if (!isMine(first)) first.step(records, recordCount);
   loadQuery(first);
   if (isTall(first)) copyQuery(first);
 #pragma unroll 1
@@ -44,7 +44,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
     const PieceRecord& piece = records[at.record];
     if (!isMine(at)) {
       reader.pass(tilesOf(piece));
-      at.step(records);
+      at.step(records, recordCount);
       continue;
     }
     const ChunkRange chunks(c, piece);
@@ -53,8 +53,8 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
     uint64_t startNs = 0, endNs = 0;
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = cycles[1] = clock() - startCycle;
     PieceWalk next = at;
-    next.step(records);
-    if (next.record < recordCount && !isMine(next)) next.step(records);
+    next.step(records, recordCount);
+    if (next.record < recordCount && !isMine(next)) next.step(records, recordCount);
     const bool tall = piece.tall(), nextIsTall = isTall(next);
     // The next query is on its way a piece ahead, unless a short piece combines where it will lie.
     const bool copiesEarly = tall && nextIsTall;
@@ -121,7 +121,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
         p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
     }
-    at.step(records);
+    at.step(records, recordCount);
   }
 }
 

@@ -4,8 +4,8 @@
 // two workers are half a line apart: neighbours work at the same time, and what one reads the others find in L2; and every SM
 // gets a like share of tall and of short pieces. Some CTAs begin with the second worker, so that some multiply while others read.
 // A producer warpgroup copies KV tiles into a ring, straight across pieces; two consumer warpgroups take them (tall.cuh).
-// Tall pieces: both, 64 rows each. 16-row pieces: in turn, each alone and exactly as the kernel for short pieces does it, so
-// one's combining, writing and merging hide behind the other's tiles.
+// Pieces of more than 64 rows: both, 64 each. Others in turn, each alone, so that one's beginning, writing and merging hide behind the
+// other's tiles: tall ones as above, those of 16-row tiles exactly as the kernel for short pieces does it.
 #pragma once
 #include "attention.cuh"
 #include "tall.cuh"
@@ -35,16 +35,23 @@ struct WorkerPair {
   }
 };
 
-/** A piece in the order of both workers' records. */
+/** A piece in the order of both workers' records, of which there are `recordCount`. */
 struct PieceWalk {
-  int record, head;  // head: of the record's
-  uint32_t ordinal;  // pieces before it
+  const PieceRecord* piece;  // null behind the last
+  int record = 0, head = 0;  // head: of the record's
+  uint32_t ordinal = 0;      // pieces before it
 
-  __device__ __forceinline__ void step(const RecordTable& records) {
+  explicit __device__ __forceinline__ PieceWalk(const RecordTable& records) : piece(&records[0]) {}
+  __device__ __forceinline__ void step(const RecordTable& records, int recordCount) {
     ordinal++;
-    if (++head == records[record].headCount) head = 0, record++;
+    if (++head < piece->headCount) return;
+    head = 0, record++;
+    piece = record < recordCount ? &records[record] : nullptr;
   }
 };
+
+/** Whether both consumer warpgroups do a piece: it has rows for each. */
+__device__ __forceinline__ bool forBoth(const PieceRecord& piece) { return piece.validRows() > 64; }
 
 /** Consumers: all pieces. */
 template <class T, int D, bool kTimed>
@@ -54,28 +61,30 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
   uint32_t cycles[4] = {};
   RowBlock<T, D> block;
   const uint32_t queryTile = ptx::broadcast(ptx::sharedAddress(shared.combine) + warp * 16 * D * 2);
-  const int rowBase = group * 64 + warp * 16;
-  const auto isTall = [&](const PieceWalk& walk) { return walk.record < recordCount && records[walk.record].tall(); };
-  const auto isMine = [&](const PieceWalk& walk) { return int(walk.ordinal & 1) == group; };  // of short pieces
+  const auto isMine = [&](const PieceWalk& walk) { return forBoth(*walk.piece) || int(walk.ordinal & 1) == group; };
+  const auto rowBaseOf = [&](const PieceRecord& piece) { return (forBoth(piece) ? group * 64 : 0) + warp * 16; };
+  // A tall piece's, a piece ahead: whether it is on its way.
   const auto copyQuery = [&](const PieceWalk& walk) {
-    copyTallQuery<T, D>(p, records[walk.record], records[walk.record].head + walk.head, rowBase, lane, queryTile);
+    if (walk.piece == nullptr || !isMine(walk)) return true;
+    if (!walk.piece->tall()) return false;
+    copyTallQuery<T, D>(p, *walk.piece, walk.piece->head + walk.head, rowBaseOf(*walk.piece), lane, queryTile);
+    return true;
   };
   const auto fetchQuery = [&](const PieceWalk& walk) {
-    if (isTall(walk)) copyQuery(walk);
-    else if (isMine(walk) && walk.record < recordCount) block.loadQuery(p, records[walk.record], records[walk.record].head + walk.head, 0, lane);
+    if (!copyQuery(walk)) block.loadQuery(p, *walk.piece, walk.piece->head + walk.head, 0, lane);
   };
-  PieceWalk at{0, 0, 0};
+  PieceWalk at(records);
   ptx::waitForPreviousLaunch();
   fetchQuery(at);
 #pragma unroll 1
-  while (at.record < recordCount) {
-    const PieceRecord& piece = records[at.record];
+  while (at.piece != nullptr) {
+    const PieceRecord& piece = *at.piece;
     const int tiles = (piece.kvEnd - piece.kvStart + kTileTokens - 1) / kTileTokens;
     const int head = piece.head + at.head, slot = piece.slot < 0 ? -1 : piece.slot + at.head;
-    const bool tall = piece.tall();
+    const bool tall = piece.tall(), both = forBoth(piece);
     PieceWalk next = at;
-    next.step(records);
-    if (!tall && !isMine(at)) {
+    next.step(records, recordCount);
+    if (!isMine(at)) {
       fetchQuery(next);
       reader.pass(tiles);
       at = next;
@@ -86,19 +95,15 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
     if constexpr (kTimed) startNs = ptx::globalTimerNs(), cycles[0] = clock() - startCycle;
     block.reset();
     if (tall) {
-      int mine = 0;
-      const int rows = min(piece.validRows(), group * 64 + 64);
-      if (rows > group * 64) {
-        const int last = p.causal ? positionOf(p, piece, rows - 1) + 1 : piece.kvEnd;
-        mine = max(0, (min(last, piece.kvEnd) - piece.kvStart + kTileTokens - 1) / kTileTokens);
-      }
+      const int rowBase = rowBaseOf(piece), rows = min(piece.validRows(), rowBase - warp * 16 + 64);
+      const int last = p.causal ? positionOf(p, piece, rows - 1) + 1 : piece.kvEnd;
+      const int mine = max(0, (min(last, piece.kvEnd) - piece.kvStart + kTileTokens - 1) / kTileTokens);
       takeTallQuery(p, piece, rowBase, lane, queryTile, block);
-      const bool nextIsTall = isTall(next);
-      if (nextIsTall) copyQuery(next);  // on its way a piece ahead
+      const bool isFetched = copyQuery(next);
       const int fenceFrom = boxes && piece.kvStart % kBoxTokens == 0 ? piece.kvLen : 0;
       takeTallTiles(p, block, reader, shared.barrier, fenceFrom, piece.kvStart, mine, tiles, lane);
       if constexpr (kTimed) cycles[1] = clock() - startCycle;
-      if (!nextIsTall) fetchQuery(next);
+      if (!isFetched) fetchQuery(next);
       if (slot >= 0) writeRows<T, D>(p, piece, head, slot, block.o, block.maximum, block.sum, rowBase, lane);
       else writeTallRows(p, piece, head, block, rowBase, lane);
     } else {
@@ -117,11 +122,12 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
     }
     if constexpr (kTimed) endNs = ptx::globalTimerNs(), cycles[2] = clock() - startCycle;
     if (slot >= 0) {
-      if (tall) ptx::syncThreads(kBothGroups, kConsumerThreads);
-      if (!tall || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
+      if (both) ptx::syncThreads(kBothGroups, kConsumerThreads);
+      else if (tall) shared.sync();
+      if (!both || group == 0) announceSlot(p, piece, slot, at.head, shared.thread());
     }
     if constexpr (kTimed) {
-      if (shared.thread() == 0 && (!tall || group == 0)) {
+      if (shared.thread() == 0 && (!both || group == 0)) {
         cycles[3] = clock() - startCycle;
         p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
