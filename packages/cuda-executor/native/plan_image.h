@@ -11,6 +11,7 @@
 
 #include "canonical_units.h"
 #include "merge_units.h"
+#include "pair_order.h"
 #include "plan_records.h"
 #include "plan_view.h"
 
@@ -46,6 +47,7 @@ struct ImageScratch {
   std::vector<int32_t> slotLastJob, slotJobCount, pieceOfSlot;
   NodePlaces nodes;  // of canonical trees
   UnitScratch units;
+  PairScratch pairs;
 };
 
 /** What to copy: units, workers and pieces in one range, and the lists where some piece or unit needs them (else empty). */
@@ -53,8 +55,11 @@ struct ImageUse {
   int64_t start, bytes, listStart, listBytes;
 };
 
-/** Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `lastMerges`: see listMergeUnits. */
-inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool lastMerges, ImageScratch& scratch, uint8_t* out) {
+/**
+ * Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `pairs`: of workers that share a CTA; 0 where each has its
+ * own, and whoever writes its last piece also ends it.
+ */
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, int32_t pairs, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* indptr = reinterpret_cast<int32_t*>(out + at.slotJobIndptr);
@@ -143,6 +148,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
     const int32_t start = w < workers ? workerPieces[w] : 0, end = w < workers ? workerPieces[w + 1] : 0;
     table[w].start = start;
     table[w].end = end;
+    table[w].worker = w;
     table[w].unitStart = table[w].awaitedStart = table[w].unitEnd = table[w].starters = 0;
     if (start < end) table[w].first = pieces[start];
   }
@@ -152,7 +158,8 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool las
     describeSources(plan, m, unit);
     if (isCanonical) describeTree(plan, scratch.nodes, m, sources, unit);
   };
-  const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, describe, needsLists);
+  const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, pairs == 0, table, scratch.units, units, describe, needsLists);
+  if (2 * pairs <= workerCapacity) orderPairs(plan, pieces, pairs, scratch.pairs, table);
   const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(UnitRecord));
   const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));
   return {start, end - start, at.slotJobIndptr, needsLists ? at.total - at.slotJobIndptr : 0};

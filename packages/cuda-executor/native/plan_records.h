@@ -39,7 +39,8 @@ struct ISOCHRON_DEVICE_ALIGN(16) WorkerRecord {
   int32_t start, end, unitStart, unitEnd;
   int32_t starters;      // workers of the plan that have pieces, where one of them may wait for another's; else 0
   int32_t awaitedStart;  // units from here on are AwaitedUnits
-  int32_t reserved[2];
+  int32_t worker;        // of the plan: pair_order.h moves rows
+  int32_t reserved;
   PieceRecord first;
 };
 

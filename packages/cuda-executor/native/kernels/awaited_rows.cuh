@@ -195,7 +195,7 @@ __device__ __forceinline__ bool mergeParts(const AttentionParams& p, const Share
     if constexpr (kTimed) {
       // A merge of several parts is shown as its first.
       if (lane == 0 && at == 0) {
-        p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
+        p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), workerOf(p, shared), {cycle, uint32_t(clock()) - startCycle, 0, 0}};
       }
     }
   }

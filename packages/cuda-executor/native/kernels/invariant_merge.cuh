@@ -225,7 +225,7 @@ __device__ __forceinline__ void mergeUnit(const AttentionParams& p, const Canoni
   if constexpr (kTimed) {
     shared.sync();
     if (shared.thread() == 0 && unit.rowOffset == 0 && unit.slice <= 0) {
-      p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
+      p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), workerOf(p, shared),
                                   {cycle, uint32_t(clock()) - startCycle, 0, 0}};
     }
   }

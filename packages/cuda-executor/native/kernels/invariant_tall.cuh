@@ -118,7 +118,7 @@ __device__ __forceinline__ void consumeChunks(const CanonicalParams& c, bool box
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!tall || group == 0)) {
         cycles[3] = clock() - startCycle;
-        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), workerOf(p, shared), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
     }
     at.step(records, recordCount);

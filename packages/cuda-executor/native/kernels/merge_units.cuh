@@ -84,7 +84,7 @@ __device__ __forceinline__ void mergeUnit(const AttentionParams& p, const Shared
     shared.sync();
     // A merge of several units is shown as its first.
     if (shared.thread() == 0 && unit.rowOffset == 0 && unit.slice <= 0) {
-      p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), shared.worker(),
+      p.mergeTrace[unit.merge] = {startNs, ptx::globalTimerNs(), ptx::smId(), workerOf(p, shared),
                                   {cycle, uint32_t(clock()) - startCycle, 0, 0}};
     }
   }

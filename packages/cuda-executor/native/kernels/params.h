@@ -48,7 +48,7 @@ struct AttentionParams {
   int32_t pageShift;           // log₂ of the page size; −1 where that is no whole number
   int32_t causal, window;      // window 0: no window
   int32_t pages;               // of the cache
-  int32_t pairs;               // tallKernel: CTA c of so many does workers c and c + pairs
+  int32_t pairs;               // tallKernel: CTA c of so many does rows c and c + pairs of `workers`
   int32_t workerCount;         // of this launch and every other of the session
   int32_t mergePatience;       // looks for a slot before a worker leaves its units; 0: a launch of its own does all units
   int32_t historyIsReady;      // KV tokens before a request's query tokens were written before the previous launch began

@@ -67,7 +67,7 @@ struct SharedMemory {
   static __device__ __forceinline__ bool syncOr(bool value) { return __syncthreads_or(value); }
   /** This thread among the 128. */
   static __device__ __forceinline__ int thread() { return threadIdx.x; }
-  /** The worker that the current piece belongs to. */
+  /** Row of the worker table that the current piece belongs to. */
   static __device__ __forceinline__ uint32_t worker() { return blockIdx.x; }
 };
 
@@ -81,5 +81,11 @@ struct WarpgroupMemory : SharedMemory {
   static __device__ __forceinline__ int thread() { return threadIdx.x & (kThreads - 1); }
   __device__ __forceinline__ uint32_t worker() const { return currentWorker; }
 };
+
+/** The plan's worker to which the current piece belongs, for traces. */
+template <class Shared>
+__device__ __forceinline__ uint32_t workerOf(const AttentionParams& p, const Shared& shared) {
+  return uint32_t(p.workers[shared.worker()].worker);
+}
 
 }  // namespace isochron

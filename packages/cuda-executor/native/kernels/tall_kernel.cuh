@@ -21,17 +21,13 @@ constexpr int kProducerRegisters = 56, kConsumerRegisters = 224;
 
 #if ISOCHRON_WARPGROUP
 
-/** CTAs with this bit in their number begin with the second worker of their pair. Measured: docs/performance.md. */
-constexpr uint32_t kOrderBit = 8;
-
-/** The workers of a CTA, in its order; those beyond the pairs are neighbours. */
+/** The workers of a CTA, rows of the table, in its order (pair_order.h); those beyond the pairs are neighbours. */
 struct WorkerPair {
   uint32_t first, second;
 
   static __device__ __forceinline__ WorkerPair of(const AttentionParams& p) {
     const uint32_t c = blockIdx.x, pairs = p.pairs;
-    if (c >= pairs) return {2 * c, 2 * c + 1};
-    return (c & kOrderBit) == 0 ? WorkerPair{c, c + pairs} : WorkerPair{c + pairs, c};
+    return c < pairs ? WorkerPair{c, c + pairs} : WorkerPair{2 * c, 2 * c + 1};
   }
 };
 
@@ -129,7 +125,7 @@ __device__ __forceinline__ void consumeTiles(const AttentionParams& p, bool boxe
     if constexpr (kTimed) {
       if (shared.thread() == 0 && (!both || group == 0)) {
         cycles[3] = clock() - startCycle;
-        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), shared.worker(), {cycles[0], cycles[1], cycles[2], cycles[3]}};
+        p.pieceTrace[piece.firstPiece + at.head] = {startNs, endNs, ptx::smId(), workerOf(p, shared), {cycles[0], cycles[1], cycles[2], cycles[3]}};
       }
     }
     at = next;
