@@ -10,8 +10,8 @@ import type { HostBatch } from "./reference.ts";
 const replaysAt = (scale: number): number => Math.max(2, Math.min(20, Math.round(100 * scale)));
 /** Under a race checker a launch takes thousands of times as long: there batches are an eighth as long. */
 const lengthsAt = (scale: number): number => (scale < 0.02 ? 8 : 1);
-/** Looks for a slot before a worker leaves its merges; the last is more than any launch here takes. */
-const PATIENCES = [1, 2, 5, 1 << 13];
+/** Looks for a slot before a worker leaves its merges; the last is more than any launch here takes, but for a race checker's. */
+const patiencesAt = (scale: number): readonly number[] => [1, 2, 5, scale < 0.02 ? 64 : 1 << 13];
 
 /** `prefixTokens`: of all requests. */
 type PrefixedBatch = HostBatch & { readonly prefixTokens: number };
@@ -64,9 +64,10 @@ async function replayed(
 export async function patience(context: CheckContext): Promise<void> {
   const { addon, context: handle } = context.executor.native;
   const replays = replaysAt(context.scale);
+  const patiences = patiencesAt(context.scale);
   for (const [at, batch] of batches(seededRandom(context.seed + 30), lengthsAt(context.scale)).entries()) {
     let first: Buffer | undefined;
-    for (const looks of PATIENCES) {
+    for (const looks of patiences) {
       addon.setMergePatience(handle, looks);
       for (const [i, bits] of (await replayed(context.executor, batch, context.seed + at, replays)).entries()) {
         first ??= bits;
@@ -74,7 +75,7 @@ export async function patience(context: CheckContext): Promise<void> {
       }
     }
   }
-  context.report(`patience ${PATIENCES.join(", ")} looks, ${replays} replays each`);
+  context.report(`patience ${patiences.join(", ")} looks, ${replays} replays each`);
 }
 
 export async function twoExecutors(context: CheckContext): Promise<void> {

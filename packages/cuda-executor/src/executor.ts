@@ -28,6 +28,7 @@ import { awaiting, calling, UnsupportedPlanError } from "./errors.ts";
 import { CapturedGraph, type CaptureOptions, type LayerTensors } from "./graph.ts";
 import { DeviceTensor, fromBits, toBits } from "./tensors.ts";
 import { measuredTimeline } from "./timeline.ts";
+import { WeakMembers } from "./weak-members.ts";
 
 export interface CudaExecutorOptions {
   /** Index of the device; 0 unless given. */
@@ -51,8 +52,8 @@ export class CudaExecutor implements Executor {
   readonly properties: NativeDeviceInfo;
   private readonly addon: NativeAddon;
   private context: ContextHandle | undefined;
-  private readonly tensors: Set<WeakRef<DeviceTensor>> = new Set();
-  private readonly graphs: Set<WeakRef<CapturedGraph>> = new Set();
+  private readonly tensors: WeakMembers<DeviceTensor> = new WeakMembers();
+  private readonly graphs: WeakMembers<CapturedGraph> = new WeakMembers();
   private readonly sessions: Map<string, SessionHandle> = new Map();
 
   private constructor(addon: NativeAddon, context: ContextHandle) {
@@ -96,7 +97,7 @@ export class CudaExecutor implements Executor {
       calling(() => addon.allocate(handle, byteLength)),
       byteLength,
     );
-    this.tensors.add(new WeakRef(tensor));
+    this.tensors.add(tensor);
     return tensor;
   }
 
@@ -138,7 +139,7 @@ export class CudaExecutor implements Executor {
     const session = calling(() => addon.createSession(handle, new Uint8Array(plan.buffer)));
     const graph = calling(() => addon.capture(session, layers.map(nativeBinding), options.dependent ?? true));
     const captured = new CapturedGraph(addon, session, graph);
-    this.graphs.add(new WeakRef(captured));
+    this.graphs.add(captured);
     return captured;
   }
 
@@ -176,9 +177,9 @@ export class CudaExecutor implements Executor {
     try {
       await awaiting(calling(() => addon.drain(context)));
     } finally {
-      for (const graph of this.graphs) graph.deref()?.close();
+      for (const graph of this.graphs) graph.close();
       for (const session of this.sessions.values()) addon.releaseSession(session);
-      for (const tensor of this.tensors) tensor.deref()?.close();
+      for (const tensor of this.tensors) tensor.close();
       this.sessions.clear();
       addon.closeContext(context);
     }
