@@ -118,3 +118,41 @@ export async function bitwise(context: CheckContext): Promise<void> {
   graph.close();
   bed.close();
 }
+
+/** What an engine does when it captures anew: an older graph is closed, tensors are copied and a replay runs meanwhile. */
+export async function captureBeside(context: CheckContext): Promise<void> {
+  const { executor } = context;
+  const batch = { qoLens: [1, 70, 1], kvLens: [9000, 2000, 700] };
+  const plan = createPlanner({ attention: MODEL, device: executor.plannerDevice(MODEL) }).plan(batch);
+  const bed = await Bed.create(executor, MODEL, pagesOf(batch, 16), tokensOf(batch), false, context.seed + 5);
+  await bed.shufflePages(seededRandom(context.seed + 5));
+  const written = Uint32Array.from({ length: 1 << 18 }, (_, i) => i);
+  const tensor = executor.tensor(written.byteLength);
+  const rounds = Math.max(20, Math.round(400 * context.scale));
+  let older: ReturnType<typeof executor.capture> | undefined;
+  let first: Uint16Array | undefined;
+  for (let round = 0; round < rounds; round++) {
+    written[round] = ~round;
+    const writing = tensor.write(written);
+    older?.close();
+    const graph = executor.capture(plan, [bed.layer, bed.layer]);
+    await writing;
+    const copied = await tensor.read(new Uint32Array(written.length));
+    if (Buffer.compare(Buffer.from(copied.buffer), Buffer.from(written.buffer)) !== 0)
+      throw new Error(`round ${round}: what was copied beside a capture is not there`);
+    bed.poison();
+    await graph.replay(plan);
+    const bits = await bed.outputBits(tokensOf(batch));
+    first ??= bits;
+    if (Buffer.compare(Buffer.from(first.buffer), Buffer.from(bits.buffer)) !== 0)
+      throw new Error(`round ${round}: the graph differs from the first`);
+    older = graph;
+    // Runs while the next graph is captured and this one is closed.
+    void graph.replay(plan);
+  }
+  await executor.drain();
+  older?.close();
+  tensor.close();
+  bed.close();
+  context.report(`${rounds} captures`);
+}

@@ -63,15 +63,15 @@ Cublas::Cublas(std::shared_ptr<Context> context) : context_(std::move(context)) 
   context_->makeCurrent();
   require(cublas().create(&handle_), "opening cuBLAS");
   workspace_ = context_->allocate(kWorkspaceBytes);
-  require(cublas().setStream(handle_, context_->stream), "giving cuBLAS a stream");
-  require(cublas().setWorkspace(handle_, workspace_->pointer, kWorkspaceBytes), "giving cuBLAS a workspace");
 }
 
 Cublas::~Cublas() {
   if (handle_ != nullptr) cublas().destroy(handle_);
 }
 
-void Cublas::queue(const Gemm& g) {
+void Cublas::queue(const Gemm& g, cudaStream_t stream) {
+  require(cublas().setStream(handle_, stream), "giving cuBLAS a stream");  // which takes its workspace away
+  require(cublas().setWorkspace(handle_, workspace_->pointer, kWorkspaceBytes), "giving cuBLAS a workspace");
   const float one = 1.f, zero = 0.f;
   const int type = g.isHalf ? kFloat16 : kBfloat16;
   // Column-major: yᵀ of n × rows is W, transposed as it lies, times xᵀ.

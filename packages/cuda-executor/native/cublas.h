@@ -21,8 +21,8 @@ class Cublas {
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
 
-  /** Queues one product on the context's stream; can be captured. */
-  void queue(const Gemm& gemm);
+  /** Queues one product; can be recorded. */
+  void queue(const Gemm& gemm, cudaStream_t stream);
 
  private:
   std::shared_ptr<Context> context_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "recording.h"
+
 namespace isochron {
 
 std::shared_ptr<Graph> Graph::capture(std::shared_ptr<Session> session, std::vector<Binding> bindings, bool dependent) {
@@ -17,23 +19,13 @@ std::shared_ptr<Graph> Graph::capture(std::shared_ptr<Session> session, std::vec
     graph->limits_.queryTokens = std::min(graph->limits_.queryTokens, binding.queryTokens);
   }
   graph->bindings_ = std::move(bindings);
-  context.check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
-  cudaGraph_t recorded = nullptr;
-  try {
+  graph->exec_ = recordGraph(context, [&](cudaStream_t stream) {
     bool first = true;
     for (const Binding& binding : graph->bindings_) {
-      session->launch(binding, dependent && !first, false);
+      session->launch(binding, dependent && !first, false, stream);
       first = false;
     }
-  } catch (...) {
-    cudaStreamEndCapture(context.stream, &recorded);
-    if (recorded != nullptr) cudaGraphDestroy(recorded);
-    throw;
-  }
-  context.check(cudaStreamEndCapture(context.stream, &recorded), "ending a capture");
-  const cudaError_t error = cudaGraphInstantiate(&graph->exec_, recorded, 0);
-  cudaGraphDestroy(recorded);
-  context.check(error, "instantiating a graph");
+  });
   context.check(cudaGraphUpload(graph->exec_, context.stream), "uploading a graph");
   return graph;
 }

@@ -1,5 +1,7 @@
 #include "replays.h"
 
+#include "recording.h"
+
 namespace isochron {
 
 std::vector<double> timeLaunches(std::shared_ptr<Context> context, int warmUps, int repetitions, const std::function<void()>& launch) {
@@ -17,28 +19,14 @@ std::vector<double> timeLaunches(std::shared_ptr<Context> context, int warmUps, 
 
 namespace {
 struct RecordedGraph {
-  cudaGraphExec_t exec = nullptr;
-  ~RecordedGraph() {
-    if (exec != nullptr) cudaGraphExecDestroy(exec);
-  }
+  cudaGraphExec_t exec;
+  ~RecordedGraph() { cudaGraphExecDestroy(exec); }
 };
 }  // namespace
 
-std::vector<double> timeRecorded(std::shared_ptr<Context> context, int warmUps, int repetitions, const std::function<void()>& record) {
-  cudaGraph_t recorded = nullptr;
-  context->check(cudaStreamBeginCapture(context->stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
-  try {
-    record();
-  } catch (...) {
-    cudaStreamEndCapture(context->stream, &recorded);
-    if (recorded != nullptr) cudaGraphDestroy(recorded);
-    throw;
-  }
-  context->check(cudaStreamEndCapture(context->stream, &recorded), "ending a capture");
-  RecordedGraph graph;
-  const cudaError_t error = cudaGraphInstantiate(&graph.exec, recorded, 0);
-  cudaGraphDestroy(recorded);
-  context->check(error, "instantiating a graph");
+std::vector<double> timeRecorded(std::shared_ptr<Context> context, int warmUps, int repetitions,
+                                 const std::function<void(cudaStream_t)>& record) {
+  const RecordedGraph graph{recordGraph(*context, record)};
   return timeLaunches(context, warmUps, repetitions,
                       [&] { context->check(cudaGraphLaunch(graph.exec, context->stream), "launching a graph"); });
 }

@@ -167,7 +167,7 @@ void Session::requireBinding(const Binding& b) const {
   if (header_[header::sinks] == 1) require("sinks", b.sinks, int64_t(header_[header::queryHeads]) * 4);
 }
 
-void Session::launch(const Binding& b, bool dependent, bool timed) {
+void Session::launch(const Binding& b, bool dependent, bool timed, cudaStream_t stream) {
   context->requireUsable();
   context->makeCurrent();
   const int32_t* h = header_;
@@ -225,11 +225,11 @@ void Session::launch(const Binding& b, bool dependent, bool timed) {
   const int workers = workers_, dtype = h[header::dtype];
   if (canonical_) {
     const CanonicalParams c{p, static_cast<float*>(nodes_->pointer), h[header::mergeGridTokens], tall_ ? kTallSpilledRows : kSpilledRows};
-    context->check(launchCanonical(int(headDim), dtype, tall_, timed, dependent, workers, c, context->stream),
+    context->check(launchCanonical(int(headDim), dtype, tall_, timed, dependent, workers, c, stream),
                    "launching the attention kernel");
     return;
   }
-  context->check(launchAttention(int(headDim), dtype, tall_, timed, dependent, workers, p, context->stream),
+  context->check(launchAttention(int(headDim), dtype, tall_, timed, dependent, workers, p, stream),
                  "launching the attention kernel");
 }
 

@@ -46,8 +46,8 @@ class Session : public std::enable_shared_from_this<Session> {
 
   /** Checks the plan, copies its image to the device. Throws PlanRejected. False where all staging slots are in flight. */
   bool upload(const int32_t* plan, size_t bytes, const PlanLimits& limits);
-  /** Queues one launch of the plan that was uploaded last. */
-  void launch(const Binding& binding, bool dependent, bool timed);
+  /** Queues one launch of the plan that was uploaded last, on the context's stream or on one that is recorded. */
+  void launch(const Binding& binding, bool dependent, bool timed, cudaStream_t stream);
   void requireBinding(const Binding& binding) const;
   void prepareTrace(const int32_t* plan);
   Trace readTrace();

@@ -23,11 +23,11 @@ Napi::Value timeGather(const Napi::CallbackInfo& info) {
   const int warmUps = int32Of(info[10]), repetitions = int32Of(info[11]);
   return runAsync(info.Env(), context, [=]() -> Finish {
     Memory sink = context->allocate(16);
-    return durations(timeRecorded(context, warmUps, repetitions, [&] {
+    return durations(timeRecorded(context, warmUps, repetitions, [&](cudaStream_t stream) {
       for (int c = 0; c < copies; c++) {
         launchGatherRead(key->pointer, value->pointer, static_cast<int32_t*>(pages->pointer) + int64_t(c) * entries,
                          static_cast<uint16_t*>(tokens->pointer), entries, pageSize, bytesPerToken, ctas,
-                         static_cast<uint32_t*>(sink->pointer), context->stream);
+                         static_cast<uint32_t*>(sink->pointer), stream);
       }
     }));
   });
@@ -56,9 +56,9 @@ Napi::Value timeGemm(const Napi::CallbackInfo& info) {
     auto product = [&](int64_t copy) {
       return Gemm{x->pointer, static_cast<uint16_t*>(w->pointer) + copy * n * k, y->pointer, int(rows), int(n), int(k), isHalf};
     };
-    cublas.queue(product(0));  // cuBLAS loads its kernels at first use, which a capture may not
-    return durations(timeRecorded(context, warmUps, repetitions, [&] {
-      for (int64_t c = 0; c < copies; c++) cublas.queue(product(c));
+    cublas.queue(product(0), context->stream);  // cuBLAS loads its kernels at first use, which a capture may not
+    return durations(timeRecorded(context, warmUps, repetitions, [&](cudaStream_t stream) {
+      for (int64_t c = 0; c < copies; c++) cublas.queue(product(c), stream);
     }));
   });
 }

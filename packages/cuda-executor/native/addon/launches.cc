@@ -67,7 +67,7 @@ Napi::Value launch(const Napi::CallbackInfo& info) {
   if (isTraced) session->prepareTrace(plan.words);
   auto watch = std::make_shared<Stopwatch>(session->context);
   watch->start();
-  session->launch(*binding, false, isTraced);
+  session->launch(*binding, false, isTraced, session->context->stream);
   watch->stop();
   if (!isTraced) return promiseDuration(info.Env(), session->context, watch, session, binding);
   return runAsync(info.Env(), session->context, [watch, session, binding]() -> Finish {
