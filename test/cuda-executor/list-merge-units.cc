@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
     const ImageLayout at = imageLayout(words.data());
     std::vector<uint8_t> image(at.total);
     ImageScratch scratch;
-    const ImageUse use = buildImage(plan, at, pairs, scratch, image.data());
+    const ImageUse use = buildImage(plan, at, pairs == 0, pairs, scratch, image.data());
     const auto* table = reinterpret_cast<const WorkerRecord*>(image.data() + at.workers);
     const auto* units = reinterpret_cast<const UnitRecord*>(image.data() + at.units);
     const auto* pieces = reinterpret_cast<const PieceRecord*>(image.data() + at.pieces);

@@ -7,7 +7,7 @@ import { grid, policies, prefixes } from "./equal-attention.ts";
 import { hugeCache } from "./huge-cache.ts";
 import { invariance } from "./invariance.ts";
 import { patience, twoExecutors } from "./patience.ts";
-import { bitwise, captureBeside, oneGraph, oneGraphOfFewTokens } from "./replays.ts";
+import { bitwise, captureBeside, oneGraph, oneGraphOfEachPolicy, oneGraphOfFewTokens } from "./replays.ts";
 import { steepScores } from "./steep-scores.ts";
 
 export interface Check {
@@ -22,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   { name: "scores that outgrow all before them by hundreds equal float64 attention", run: steepScores },
   { name: "one captured graph replays random batches, each equal to the reference", run: oneGraph },
   { name: "one captured graph for few new tokens replays random batches of them", run: oneGraphOfFewTokens },
+  { name: "one captured graph of each policy, and of few workers, replays random batches", run: oneGraphOfEachPolicy },
   { name: "graph and eager launches, and repeated launches, are bitwise equal", run: bitwise },
   { name: "graphs are captured while others are closed, tensors are copied and replays run", run: captureBeside },
   { name: "workers that leave their merges to others change no bit", run: patience },

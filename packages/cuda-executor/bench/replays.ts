@@ -1,16 +1,21 @@
 // Replays of captured graphs: one graph for a thousand batches, and the same bits from every way to launch a plan.
 
-import { createPlanner } from "@isochron/planner";
+import { createPlanner, type PolicyName } from "@isochron/planner";
 import { Bed, replayAndCompare, sampleRows } from "./bed.ts";
 import { assertClose, type CheckContext, describe, MODEL, pagesOf, tokensOf } from "./check-context.ts";
 import { between, seededRandom } from "./random.ts";
 
-/** Batches that one graph is to serve, and how many of them at full scale. */
+const MAX_KV_TOKENS = 16_000;
+
+/** Batches that one graph is to serve, how many of them at full scale, and how they are planned. */
 interface Replays {
   readonly maxQueryTokens: number;
   readonly maxQueryTokensPerRequest: number;
   readonly replays: number;
   readonly seed: number;
+  readonly policy?: PolicyName;
+  /** Of the whole device unless given. */
+  readonly workers?: number;
 }
 
 export async function oneGraph(context: CheckContext): Promise<void> {
@@ -22,15 +27,27 @@ export async function oneGraphOfFewTokens(context: CheckContext): Promise<void> 
   await replayRandomBatches(context, { maxQueryTokens: 192, maxQueryTokensPerRequest: 8, replays: 250, seed: 32 });
 }
 
+/** Policies whose plans have merges of other kinds and other numbers of workers, captured with an empty one; and one worker alone. */
+export async function oneGraphOfEachPolicy(context: CheckContext): Promise<void> {
+  const any = { maxQueryTokens: 256, maxQueryTokensPerRequest: 256, replays: 50 };
+  for (const [i, policy] of (["tight", "auto", "none", "invariant"] as const).entries()) {
+    await replayRandomBatches(context, { ...any, seed: 40 + i, policy });
+  }
+  await replayRandomBatches(context, { ...any, seed: 50, workers: 1 });
+  await replayRandomBatches(context, { ...any, seed: 51, workers: 3 });
+}
+
 async function replayRandomBatches(context: CheckContext, kind: Replays): Promise<void> {
   const { executor } = context;
-  const { maxQueryTokens, maxQueryTokensPerRequest } = kind;
+  const { maxQueryTokens, maxQueryTokensPerRequest, policy = "balanced", workers } = kind;
   const random = seededRandom(context.seed + kind.seed);
   const maxRequests = 24;
+  const whole = executor.plannerDevice(MODEL);
   const planner = createPlanner({
     attention: MODEL,
-    device: executor.plannerDevice(MODEL),
-    budget: { maxRequests, maxQueryTokens, maxQueryTokensPerRequest },
+    device: workers === undefined ? whole : { ...whole, smCount: workers, ctasPerSm: 1 },
+    budget: { maxRequests, maxQueryTokens, maxQueryTokensPerRequest, maxKvTokens: MAX_KV_TOKENS },
+    policy,
   });
   const bed = await Bed.create(executor, MODEL, 3000, maxQueryTokens, false, context.seed);
   const graph = executor.capture(planner.plan({ qoLens: [], kvLens: [] }), [bed.layer]);
@@ -48,7 +65,7 @@ async function replayRandomBatches(context: CheckContext, kind: Replays): Promis
       const qoLen = Math.min(maxQueryTokens - tokens, random() < 0.8 && most > 8 ? 1 : between(random, 0, most));
       const kvLen = Math.min(
         (2990 - pages) * 16,
-        random() < 0.1 ? between(random, 0, 16_000) : between(random, 0, 600),
+        random() < 0.1 ? between(random, 0, MAX_KV_TOKENS) : between(random, 0, 600),
       );
       tokens += qoLen;
       pages += Math.ceil(kvLen / 16);
@@ -63,8 +80,9 @@ async function replayRandomBatches(context: CheckContext, kind: Replays): Promis
     assertClose(MODEL, found, `replay ${i}, ${describe(MODEL, false, batch)}`);
     worst = Math.max(worst, found.relativeError);
   }
+  const planned = workers === undefined ? policy : `${policy} for ${workers} workers`;
   context.report(
-    `${replays} replays, worst ${worst.toExponential(2)}, workspace ${(graph.workspaceBytes / 2 ** 20).toFixed(2)} MiB`,
+    `${planned}, ${replays} replays, worst ${worst.toExponential(2)}, workspace ${(graph.workspaceBytes / 2 ** 20).toFixed(2)} MiB`,
   );
   graph.close();
   bed.close();

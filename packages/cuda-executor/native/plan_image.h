@@ -56,10 +56,10 @@ struct ImageUse {
 };
 
 /**
- * Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `pairs`: of workers that share a CTA; 0 where each has its
- * own, and whoever writes its last piece also ends it.
+ * Writes the image of a checked plan into `out` (imageLayout(…).total bytes). `lastMerges`: see listMergeUnits; `pairs`: of workers that
+ * share a CTA, as orderPairs has it, 0 where each has its own.
  */
-inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, int32_t pairs, ImageScratch& scratch, uint8_t* out) {
+inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, bool lastMerges, int32_t pairs, ImageScratch& scratch, uint8_t* out) {
   const int32_t workerCapacity = plan[header::workerCapacity], workers = plan[header::workers];
   const int32_t packed = plan[header::packedHeads], slots = plan[header::partialSlotCount];
   auto* indptr = reinterpret_cast<int32_t*>(out + at.slotJobIndptr);
@@ -158,7 +158,7 @@ inline ImageUse buildImage(const PlanView& plan, const ImageLayout& at, int32_t 
     describeSources(plan, m, unit);
     if (isCanonical) describeTree(plan, scratch.nodes, m, sources, unit);
   };
-  const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, pairs == 0, table, scratch.units, units, describe, needsLists);
+  const int32_t unitCount = listMergeUnits(plan, jobs, pieces, capacity, lastMerges, table, scratch.units, units, describe, needsLists);
   if (2 * pairs <= workerCapacity) orderPairs(plan, pieces, pairs, scratch.pairs, table);
   const int64_t start = at.units + int64_t(capacity - unitCount) * int64_t(sizeof(UnitRecord));
   const int64_t end = at.pieces + int64_t(plan[header::pieceRecordCount]) * int64_t(sizeof(PieceRecord));

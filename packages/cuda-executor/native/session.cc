@@ -135,7 +135,8 @@ bool Session::upload(const int32_t* plan, size_t bytes, const PlanLimits& limits
   context->check(ready, "checking a staging slot");
   nextSlot_ = (nextSlot_ + 1) % kSlots;
   context->makeCurrent();
-  const ImageUse use = buildImage(PlanView{plan}, layout_, workersPerCta_ == 1 ? 0 : header_[header::workers] / 2, imageScratch_, slot.staging);
+  const bool alone = workersPerCta_ == 1;
+  const ImageUse use = buildImage(PlanView{plan}, layout_, alone, alone ? 0 : header_[header::workers] / 2, imageScratch_, slot.staging);
   lastImageBytes = use.bytes + use.listBytes;
   auto copy = [&](int64_t start, int64_t count) {
     uint8_t* target = static_cast<uint8_t*>(image_->pointer) + start;

@@ -41,7 +41,7 @@ Napi::Value check(const Napi::CallbackInfo& info) {
   const ImageLayout layout = imageLayout(plan.words);
   std::vector<uint8_t> image(layout.total);
   ImageScratch imageScratch;
-  return Napi::Number::New(info.Env(), double(buildImage(PlanView{plan.words}, layout, true, imageScratch, image.data()).bytes));
+  return Napi::Number::New(info.Env(), double(buildImage(PlanView{plan.words}, layout, true, 0, imageScratch, image.data()).bytes));
 }
 
 }  // namespace
