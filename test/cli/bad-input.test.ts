@@ -11,7 +11,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { binary, isochron, repository, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, repository, spawnIsochron } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const small = join(repository, "docs/examples/small.json");
 const replay = ["replay", "azure-conv-2023", "--limit", "5"];

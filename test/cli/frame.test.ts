@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Column, table } from "../../packages/cli/src/terminal/table.ts";
-import { isochron, temporaryFolder } from "../support/command.ts";
+import { isochron } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("the frame of all commands", () => {
   it("shows an example before anything else in every help", async () => {

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("what there is", () => {
   it("lists GPU profiles and says which rest on measurements", async () => {

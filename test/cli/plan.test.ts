@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { decodePlan, verifyPlan } from "@isochron/planner";
 import { describe, expect, it } from "vitest";
 import { attention, skewedDecode, writeDocument } from "../support/batches.ts";
-import { binary, isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { binary, isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 interface PolicyRow {
   readonly policy: string;

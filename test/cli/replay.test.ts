@@ -4,7 +4,8 @@ import { gunzipSync } from "node:zlib";
 import { type Report, reportSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { badTraces, unsortedTrace, writeBadTrace } from "../support/bad-traces.ts";
-import { isochron, isochronJson, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson, spawnIsochron } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { SAMPLES, samplesDirectory } from "../support/trace-samples.ts";
 
 /** A report without what is allowed to differ from run to run. */

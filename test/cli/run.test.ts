@@ -1,7 +1,8 @@
 import { ReferenceExecutor, runPlan } from "@isochron/planner";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { skewedDecode, smallMixed, writeDocument } from "../support/batches.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("isochron run", () => {
   it.each(["balanced", "tight", "invariant", "auto", "none"])(

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { timelineSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("isochron simulate", () => {
   it("reports makespan, busy share, bandwidth and every SM", async () => {

@@ -10,7 +10,8 @@ import type { SweepRow } from "@isochron/simulator";
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { openQueue, shownUrl } from "../../packages/cli/src/sweep/queue.ts";
 import { workOnQueue } from "../../packages/cli/src/sweep/queue-worker.ts";
-import { isochron, isochronJson, spawnIsochron, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson, spawnIsochron } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
 

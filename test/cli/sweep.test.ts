@@ -14,14 +14,8 @@ import { createProgram } from "../../packages/cli/src/program.ts";
 import { checkFields, commandOf, quietContext, replayOf } from "../../packages/cli/src/sweep/replay-fields.ts";
 import type { Finished } from "../../packages/cli/src/sweep/task.ts";
 import { startThreads } from "../../packages/cli/src/sweep/threads.ts";
-import {
-  isochron,
-  isochronJson,
-  type Result,
-  type RunOptions,
-  repository,
-  temporaryFolder,
-} from "../support/command.ts";
+import { isochron, isochronJson, type Result, type RunOptions, repository } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** Twelve configurations: eight that run, two that do not fit, two that cannot be. */
 const SWEEP = {

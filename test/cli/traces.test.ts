@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { badTraces, unsortedTrace, unsortedTraceGzip, writeBadTrace } from "../support/bad-traces.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("isochron traces", () => {
   it("lists the bundled traces with their licences", async () => {

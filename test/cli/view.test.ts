@@ -4,7 +4,8 @@ import { decodeBinaryDocument, isBinaryDocument } from "@isochron/viz";
 import { describe, expect, it } from "vitest";
 import { toJson } from "../../packages/cli/src/documents/to-json.ts";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
-import { isochron, isochronJson, temporaryFolder } from "../support/command.ts";
+import { isochron, isochronJson } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** The documents that a served page would fetch. */
 interface Served {

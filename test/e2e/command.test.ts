@@ -7,7 +7,8 @@ import { setTimeout } from "node:timers/promises";
 import { reportSchema } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
-import { binary, repository, temporaryFolder } from "../support/command.ts";
+import { binary, repository } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 interface Finished {
   readonly status: number | null;

@@ -6,7 +6,8 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { skewedDecode, writeDocument } from "../support/batches.ts";
 import { launchChromium } from "../support/browser.ts";
-import { isochron, temporaryFolder } from "../support/command.ts";
+import { isochron } from "../support/command.ts";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 let browser: Browser;
 

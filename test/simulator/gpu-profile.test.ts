@@ -1,6 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createPlanner, H100_SXM, PlanViolation } from "@isochron/planner";
@@ -15,6 +14,7 @@ import {
   UnknownProfileError,
 } from "@isochron/simulator";
 import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { LLAMA_8B_ATTENTION } from "./hand-made-plans.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests break a document wherever they like
@@ -88,7 +88,7 @@ describe("GPU profiles", () => {
   });
 
   test("a file is found by its path", () => {
-    const folder = mkdtempSync(join(tmpdir(), "profile-"));
+    const folder = temporaryFolder();
     const file = join(folder, "mine.json");
     writeFileSync(file, JSON.stringify({ ...h100(), name: "mine" }));
     expect(findProfile(file).name).toBe("mine");

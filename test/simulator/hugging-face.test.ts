@@ -1,8 +1,7 @@
 // The config.json files that engineers have: the fields of published models that decide what serving costs, with what the
 // publishers say of their size.
 
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   findModel,
@@ -14,6 +13,7 @@ import {
   rankWeightBytes,
 } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 /** Hidden size, layers, query and KV heads, MLP, vocabulary, context. */
 function fields(...[hidden, layers, heads, kvHeads, mlp, vocabulary, context]: number[]): Record<string, unknown> {
@@ -239,7 +239,7 @@ describe("config.json of a published model", () => {
   });
 
   it("is asked for by the folder it lies in, even where a bundled model has that name", () => {
-    const folder = join(mkdtempSync(join(tmpdir(), "isochron-model-")), "llama-3.1-8b");
+    const folder = join(temporaryFolder(), "llama-3.1-8b");
     mkdirSync(folder);
     writeFileSync(
       join(folder, "config.json"),

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { replay, reportSchema, traceOf, writeReport } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { gpu, timerOf, tinyModel } from "./helpers.ts";
 
 /**
@@ -125,7 +125,7 @@ describe("a replay of which only metrics are wanted", () => {
 
 describe("a report on disk", () => {
   it("is the document and one line per request, and leaves nothing else behind", async () => {
-    const folder = join(mkdtempSync(join(tmpdir(), "isochron-report-")), "deep");
+    const folder = join(temporaryFolder(), "deep");
     const report = await run();
     await writeReport(report, folder);
     expect(readdirSync(folder).sort()).toEqual(["report.json", "requests.jsonl"]);
@@ -141,7 +141,7 @@ describe("a report on disk", () => {
   });
 
   it("keeps no records of an earlier one, and both files where one cannot be written", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "isochron-report-"));
+    const folder = temporaryFolder();
     const report = await run();
     await writeReport(report, folder);
     const { requests: _, ...without } = report;

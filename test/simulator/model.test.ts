@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   findModel,
@@ -14,6 +13,7 @@ import {
   withPrecision,
 } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 describe("bundled models", () => {
   // Totals that the publishers' safetensors indices state.
@@ -94,7 +94,7 @@ describe("a config.json of one's own", () => {
   };
 
   it("is read from its file or its folder", () => {
-    const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
+    const folder = temporaryFolder();
     writeFileSync(join(folder, "config.json"), JSON.stringify(minimal));
     expect(findModel(folder)).toEqual(findModel(join(folder, "config.json")));
     expect(findModel(folder)).toMatchObject({ layers: 2, kvHeads: 4, headDim: 16, dtype: "bf16" });
@@ -141,7 +141,7 @@ describe("a config.json of one's own", () => {
 
   it("that does not exist or is no JSON is refused", () => {
     expect(() => findModel("gpt-5")).toThrow(ModelError);
-    const folder = mkdtempSync(join(tmpdir(), "isochron-model-"));
+    const folder = temporaryFolder();
     writeFileSync(join(folder, "config.json"), "{");
     const file = join(folder, "config.json");
     expect(() => findModel(folder)).toThrow(`${file}: is not JSON`);

@@ -1,14 +1,14 @@
 // A log whose columns are named by its owner: it must read as the same requests whatever it is written as.
 
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ARRIVAL_COLUMNS, openTrace, type TraceColumns, TraceError, type TraceOptions } from "@isochron/simulator";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "isochron-columns-"));
+const folder = temporaryFolder();
 let files = 0;
 
 function write(content: string | Buffer): string {

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
@@ -11,6 +10,7 @@ import {
   readLayerTimes,
 } from "@isochron/simulator";
 import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
 const folder = new URL("../../packages/simulator/validation/", import.meta.url);
 const tables = fileURLToPath(new URL("data/llmservingsim/RTXPRO6000_meta-llama_Llama-3.1-8B_bf16_tp1", folder));
@@ -98,7 +98,7 @@ describe("the measured timer", () => {
 
 describe("tables of layer times", () => {
   test("that lack a file, a column or a number say where", () => {
-    const empty = mkdtempSync(join(tmpdir(), "layers-"));
+    const empty = temporaryFolder();
     expect(() => readLayerTimes(empty)).toThrow(LayerTimesError);
     expect(() => readLayerTimes(empty)).toThrow(/dense\.csv: does not exist/);
     writeFileSync(join(empty, "dense.csv"), "layer,tokens,time_us\nqkv_proj,1,10\nqkv_proj,2,ten\n");

@@ -1,14 +1,14 @@
 // Every trace format × everything that can be wrong with a file, from samples of what their publishers wrote.
 
-import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { openTrace, TRACE_FORMAT_NAMES, TraceError, type TraceOptions, type TraceRequest } from "@isochron/simulator";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 import { SAMPLES, SampleLines, samplesDirectory } from "../support/trace-samples.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "isochron-formats-"));
+const folder = temporaryFolder();
 let files = 0;
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);

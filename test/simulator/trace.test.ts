@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import {
@@ -17,8 +16,9 @@ import {
 } from "@isochron/simulator";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../support/temporary-folder.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "isochron-trace-"));
+const folder = temporaryFolder();
 let files = 0;
 
 function file(content: string | Buffer, name = "trace"): string {

@@ -1,11 +1,8 @@
 // Runs the isochron command: in this process (from sources, fast) or as a process of its own (from the build).
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { main } from "isochron";
-import { onTestFinished } from "vitest";
 
 export const repository = resolve(import.meta.dirname, "../..");
 export const binary = join(repository, "packages/cli/bin/isochron.js");
@@ -66,11 +63,4 @@ export async function isochronJson(args: readonly string[]): Promise<Record<stri
 /** Starts the built command. */
 export function spawnIsochron(args: readonly string[]): ChildProcess {
   return spawn(process.execPath, [binary, ...args], { cwd: repository, stdio: ["ignore", "pipe", "pipe"] });
-}
-
-/** A folder that lives as long as the test. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "isochron-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
