@@ -2,16 +2,13 @@
 // each worker: starters, pieces, the job of the last, slot, place and job of each state whose rows are waited for; then for each of its units
 // the fields that the test asks for.
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "plan_image.h"
 
 using namespace isochron;
 
-int main(int argc, char** argv) {
-  // With an argument: pairs of workers that share a CTA; then rows are printed in their order, with the plan's worker first.
-  const int pairs = argc > 1 ? std::atoi(argv[1]) : 0;
+int main() {
   uint32_t bytes = 0;
   while (std::fread(&bytes, 4, 1, stdin) == 1) {
     std::vector<int32_t> words(bytes / 4);
@@ -20,7 +17,7 @@ int main(int argc, char** argv) {
     const ImageLayout at = imageLayout(words.data());
     std::vector<uint8_t> image(at.total);
     ImageScratch scratch;
-    const ImageUse use = buildImage(plan, at, pairs == 0, pairs, scratch, image.data());
+    const ImageUse use = buildImage(plan, at, true, 0, scratch, image.data());
     const auto* table = reinterpret_cast<const WorkerRecord*>(image.data() + at.workers);
     const auto* units = reinterpret_cast<const UnitRecord*>(image.data() + at.units);
     const auto* pieces = reinterpret_cast<const PieceRecord*>(image.data() + at.pieces);
@@ -28,10 +25,6 @@ int main(int argc, char** argv) {
     for (int w = 0; w < words[header::workers]; w++) {
       const WorkerRecord& worker = table[w];
       const int lastJob = worker.start < worker.end ? pieces[worker.end - 1].job : -1;
-      if (pairs > 0) {
-        std::printf("%d\n", worker.worker);
-        continue;
-      }
       std::printf("%d %d %d", worker.starters, worker.end - worker.start, lastJob);
       if (worker.start < worker.end && std::memcmp(&worker.first, &pieces[worker.start], sizeof(PieceRecord)) != 0) return 2;
       for (int i = worker.start; i < worker.end; i++) {

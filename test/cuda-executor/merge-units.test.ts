@@ -1,16 +1,9 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Header, Merge, MergeSource, Piece, type Plan, type PolicyName, Request } from "@isochron/planner";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { canonicalNodeSize, unitRange } from "../../packages/planner/src/canonical-tree.ts";
+import { hasCompiler, nativeProgram } from "./native-program.ts";
 import { ATTENTION, planOf } from "./support.ts";
-
-const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const hasCompiler = spawnSync("c++", ["--version"]).status === 0;
 
 interface Unit {
   readonly worker: number;
@@ -154,29 +147,7 @@ function foldedBy({ leaves, folds }: Unit, sources: readonly string[]): string {
 }
 
 describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
-  const folder = mkdtempSync(join(tmpdir(), "isochron-units-"));
-  const program = join(folder, "list-merge-units");
-
-  beforeAll(() => {
-    const native = path("../../packages/cuda-executor/native");
-    const built = spawnSync("c++", ["-std=c++17", "-O1", `-I${native}`, "-o", program, path("list-merge-units.cc")]);
-    expect(built.stderr.toString()).toBe("");
-  }, 60_000);
-  afterAll(() => {
-    rmSync(folder, { recursive: true });
-  });
-
-  const linesOf = (plan: Plan, ...options: readonly string[]): readonly string[] => {
-    const bytes = Buffer.from(plan.buffer);
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(bytes.length);
-    const run = spawnSync(program, options, { input: Buffer.concat([length, bytes]), maxBuffer: 1 << 28 });
-    expect(run.status).toBe(0);
-    return run.stdout.toString().split("\n").slice(0, -1);
-  };
-
-  /** The plan's worker in each row of the table, where CTAs do two: rows c and c + pairs. */
-  const rowsOf = (plan: Plan, pairs: number): readonly number[] => linesOf(plan, String(pairs)).map(Number);
+  const linesOf = nativeProgram("list-merge-units.cc");
 
   const workersOf = (plan: Plan): readonly Worker[] => {
     return linesOf(plan).map((line, worker) => {
@@ -435,44 +406,6 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       tell(plan);
       const awaited = workersOf(plan).flatMap(({ awaitedUnits }) => awaitedUnits.map(({ merge }) => merge));
       expect([what, awaited.includes(0), awaited.includes(plan.mergeCount - 1)]).toEqual([what, false, true]);
-    }
-  });
-
-  it("let workers that begin with the same KV of a prefix be first in their CTAs, or second, where nothing speaks against it", () => {
-    const kvLens = Array.from({ length: 64 }, (_, i) => 8192 + 100 + i);
-    const prefixes = [{ requests: kvLens.map((_, i) => i), kvLen: 8192 }];
-    const plan = planOf({ qoLens: kvLens.map(() => 1), kvLens, prefixes });
-    const pairs = plan.workers / 2;
-    const classes: string[] = [];
-    const classOf = (worker: number): number => {
-      for (let i = plan.workerPieceIndptr[worker]!; i < plan.workerPieceIndptr[worker + 1]!; i++) {
-        const field = (name: number): number => plan.pieces[i * Piece.stride + name]!;
-        if (field(Piece.rows) >> 16 <= 16) continue;
-        const key = [field(Piece.request), field(Piece.head), Math.floor(field(Piece.kvStart) / 1024)].join();
-        if (!classes.includes(key)) classes.push(key);
-        return classes.indexOf(key);
-      }
-      return -1;
-    };
-    const byWorker = Array.from({ length: plan.workers }, (_, worker) => classOf(worker));
-    const rows = rowsOf(plan, pairs);
-    expect(classes.length).toBeGreaterThan(8);
-    for (let c = 0; c < pairs; c++) {
-      const isSwapped = rows[c] === c + pairs;
-      expect([rows[c], rows[c + pairs]]).toEqual(isSwapped ? [c + pairs, c] : [c, c + pairs]);
-      const [first, second] = [byWorker[c]!, byWorker[c + pairs]!];
-      expect(isSwapped).toBe(first >= 0 ? first % 2 === 1 : second >= 0 && second % 2 === 0);
-    }
-  });
-
-  it("let eight of sixteen CTAs that share no prefix begin with the second of their workers", () => {
-    for (const plan of [
-      planOf({ qoLens: [2048, 512, 1], kvLens: [8192, 4096, 900] }),
-      planOf({ qoLens: [1], kvLens: [5000] }),
-    ]) {
-      const pairs = plan.workers / 2;
-      const first = Array.from({ length: pairs }, (_, c) => (c % 16 < 8 ? c : c + pairs));
-      expect(rowsOf(plan, pairs)).toEqual([...first, ...first.map((worker) => (worker + pairs) % plan.workers)]);
     }
   });
 

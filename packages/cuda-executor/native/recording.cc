@@ -9,9 +9,9 @@ struct OwnStream {
     if (stream != nullptr) cudaStreamDestroy(stream);
   }
 };
-struct RecordedGraph {
+struct OwnGraph {
   cudaGraph_t graph = nullptr;
-  ~RecordedGraph() {
+  ~OwnGraph() {
     if (graph != nullptr) cudaGraphDestroy(graph);
   }
 };
@@ -21,7 +21,7 @@ cudaGraphExec_t recordGraph(Context& context, const std::function<void(cudaStrea
   OwnStream own;
   context.check(cudaStreamCreateWithFlags(&own.stream, cudaStreamNonBlocking), "creating a stream");
   context.check(cudaStreamBeginCapture(own.stream, cudaStreamCaptureModeThreadLocal), "beginning a capture");
-  RecordedGraph recorded;
+  OwnGraph recorded;
   try {
     record(own.stream);
   } catch (...) {

@@ -1,10 +1,10 @@
 // Finishing canonical trees: what a worker of a batch-invariant launch does with a merge unit whose slots are counted (merge_units.cuh
 // hands them out; rows that are waited for: awaited_rows.cuh).
 //
-// Sources that are leaves of a small perfect
-// tree (MergeUnit::leaves) are folded level by level in registers: a lane for each leaf's state, and partial rows side by
-// side. A missing leaf is (−∞, 0) with elements −0, which changes no bit of its sibling. Other trees are folded along the list of
-// their sources with a stack. Up to 16 leaves a warp takes rows of its own, else a quarter of a row's columns.
+// Sources that are leaves of a small perfect tree (MergeUnit::leaves) are folded level by level in registers: a lane for each leaf's
+// state, and partial rows side by side. A missing leaf is (−∞, 0) with elements −0, which changes no bit of its sibling. Other trees
+// are folded along the list of their sources with a stack. Up to 16 leaves a warp takes rows of its own, else a quarter of a row's
+// columns.
 #pragma once
 #include "../canonical_units.h"
 #include "attention.cuh"
