@@ -6,7 +6,7 @@
 
 import { renameSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { CudaExecutor, CudaOutOfMemoryError } from "@isochron/cuda-executor";
+import { CudaExecutor } from "@isochron/cuda-executor";
 import type { AttentionShape, PolicyName } from "@isochron/planner";
 import { readCases, type Section } from "./case-file.ts";
 import { withCosts } from "./costs.ts";
@@ -14,7 +14,7 @@ import { machine } from "./machine.ts";
 import { createPool } from "./pool.ts";
 import { isRecordedDevice, readRecorded } from "./recorded.ts";
 import { compareWithTargets, printTargets } from "./targets.ts";
-import { printRow, ROW_TITLES, type Row, type Timing, timeCase } from "./timed-case.ts";
+import { printRow, ROW_TITLES, type Row, type Timing, timeCases } from "./timed-case.ts";
 
 const { values } = parseArgs({
   options: {
@@ -90,28 +90,23 @@ for (const { name, file, section, heads, pages } of parts) {
       const mask = { kind: "causal" } as const;
       const dtype = "bf16";
       const attention: AttentionShape = { queryHeads, kvHeads, headDim: 128, dtype, kvDtype: dtype, pageSize, mask };
-      for (const one of cases) {
-        const timing: Timing = {
-          executor,
-          pool,
-          attention,
-          device: withCosts(executor.plannerDevice(attention), values),
-          policy: values.policy as PolicyName,
-          repetitions: Number(values.repetitions),
-          dependent: !values.independent,
-          recorded: (isRecorded ? recorded.get(`${one.id}|${pair}|${pageSize}`) : undefined) ?? new Map(),
-        };
-        try {
-          const row = await timeCase(name, one, timing);
-          rows.push(row);
-          printRow(row);
-        } catch (error) {
-          // A case that is too large must not cost the others.
-          if (!(error instanceof RangeError || error instanceof CudaOutOfMemoryError)) throw error;
-          notRun.push({ case: one.id, heads: pair, pageSize, reason: error.message });
-          console.log(`${one.id} ${pair} ${pageSize}: not run: ${error.message}`);
-          process.exitCode = 1;
-        }
+      const timing: Timing = {
+        executor,
+        pool,
+        attention,
+        device: withCosts(executor.plannerDevice(attention), values),
+        policy: values.policy as PolicyName,
+        repetitions: Number(values.repetitions),
+        dependent: !values.independent,
+        recordedOf: (id) => (isRecorded ? recorded.get(`${id}|${pair}|${pageSize}`) : undefined) ?? new Map(),
+      };
+      const timed = await timeCases(name, cases, timing);
+      timed.rows.forEach(printRow);
+      rows.push(...timed.rows);
+      for (const one of timed.notRun) {
+        notRun.push({ case: one.case, heads: pair, pageSize, reason: one.reason });
+        console.log(`${one.case} ${pair} ${pageSize}: not run: ${one.reason}`);
+        process.exitCode = 1;
       }
     }
   }

@@ -1,12 +1,15 @@
-// One case, timed: planned, captured as a graph of cold copies, replayed; with the floor, the roofline and what was recorded.
+// Cases, timed: planned, captured as a graph of cold copies, replayed; with the floor, the roofline and what was recorded.
+//
+// All cases of one attention shape take turns, and in each turn a case's kernel and its floor follow each other: a GPU that is slower for
+// a tenth of a second slows one sample of many, and both sides of a ratio alike.
 
-import type { CudaExecutor } from "@isochron/cuda-executor";
+import { type CapturedGraph, type CudaExecutor, CudaOutOfMemoryError } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, type Device, type Plan, type PolicyName } from "@isochron/planner";
 import type { Case, Section } from "./case-file.ts";
-import { batchOf, coldCase, type Pool, timeFloor } from "./pool.ts";
+import { batchOf, type ColdCase, coldCase, type Pool, timeFloor } from "./pool.ts";
 import { bestOf } from "./recorded.ts";
 
-/** What a row of results says. Times of one launch, medians of `repetitions` replays. */
+/** What a row of results says. Times of one launch, medians of `repetitions` replays in TURNS turns. */
 export interface Row {
   readonly section: Section | "trace_steps" | "small_heads";
   readonly case: string;
@@ -36,11 +39,18 @@ export interface Timing {
   readonly attention: AttentionShape;
   readonly device: Device;
   readonly policy: PolicyName;
+  /** Replays of each case, in all turns together. */
   readonly repetitions: number;
   /** Layers start while the one before drains. */
   readonly dependent: boolean;
-  /** Of this case, heads and page size, by kernel. */
-  readonly recorded: ReadonlyMap<string, number>;
+  /** µs of a case with these heads and page size, by kernel. */
+  recordedOf(caseId: string): ReadonlyMap<string, number>;
+}
+
+/** A case that the device has no room for. */
+export interface CaseNotRun {
+  readonly case: string;
+  readonly reason: string;
 }
 
 /** Ceilings of data/NOTICE.md: paged gather in GB/s, sustained bf16 in TFLOP/s. */
@@ -48,52 +58,138 @@ const CEILING = { bandwidthGBps: 3000, tflops: 690 };
 /** Copies in one graph at most, as recorded. */
 const MAX_COPIES = { decode: 128, prefill: 3, mixed: 128, shared_prefix: 16, trace_steps: 128, small_heads: 128 };
 const HAS_FLOOR: readonly Row["section"][] = ["decode", "mixed", "trace_steps", "small_heads"];
-const WARM_UPS = 8;
-const FLOOR_WARM_UPS = 4;
+/** Chosen: apart by what all other cases of the shape take, about a second for decodes. */
+const TURNS = 5;
+const WARM_UPS = 4;
 /** CTAs on an SM with which the gather is fastest, the one or the other. */
 const FLOOR_CTAS_PER_SM = [2, 3];
 
-export async function timeCase(section: Row["section"], one: Case, timing: Timing): Promise<Row> {
-  const { executor, pool, attention, device, policy, repetitions, dependent, recorded } = timing;
-  const { id, qoLens, kvLens } = one;
-  const plan = createPlanner({ attention, device, policy }).plan(batchOf(one, attention.pageSize));
-  const cold = await coldCase(executor, pool, attention, one, MAX_COPIES[section]);
-  const graph = executor.capture(plan, cold.layers, { dependent });
-  const times = (await graph.time(plan, WARM_UPS, repetitions)).map((us) => us / cold.copies).sort();
-  const at = (q: number): number => times[Math.min(times.length - 1, Math.floor(q * times.length))]!;
-  const floors: number[] = [];
-  for (const ctas of HAS_FLOOR.includes(section) ? FLOOR_CTAS_PER_SM : []) {
-    const workers = ctas * executor.device.smCount;
-    const floor = await timeFloor(executor, pool, attention, cold, workers, FLOOR_WARM_UPS, repetitions);
-    floors.push(floor.sort()[floor.length >> 1]!);
-  }
-  const { queryHeads, kvHeads, headDim } = attention;
-  const pairs = qoLens.reduce((sum, qoLen, i) => sum + visiblePairs(qoLen, kvLens[i]!), 0);
-  const flops = 4 * headDim * queryHeads * pairs;
-  const best = bestOf(section, recorded);
-  const row: Row = {
-    section,
-    case: id,
-    heads: `${queryHeads}/${kvHeads}`,
-    pageSize: attention.pageSize,
-    policy,
-    us: at(0.5),
-    p10Us: at(0.1),
-    p90Us: at(0.9),
-    ...(floors.length > 0 ? { floorUs: Math.min(...floors) } : {}),
-    boundUs: Math.max(cold.kvBytes / CEILING.bandwidthGBps / 1e3, flops / CEILING.tflops / 1e6),
-    ...(best === undefined ? {} : { bestFlashInferUs: best }),
-    recordedUs: Object.fromEntries(recorded),
-    kvBytes: cold.kvBytes,
-    flops,
-    copies: cold.copies,
-    repetitions,
-    stats: plan.stats,
-    workspaceBytes: graph.workspaceBytes,
+/** Times all cases of one attention shape; as many at once as the device has room for. */
+export async function timeCases(
+  section: Row["section"],
+  cases: readonly Case[],
+  timing: Timing,
+): Promise<{ rows: Row[]; notRun: CaseNotRun[] }> {
+  const rows: Row[] = [];
+  const notRun: CaseNotRun[] = [];
+  const open: TimedCase[] = [];
+  const finish = async (): Promise<void> => {
+    for (let turn = 0; turn < TURNS; turn++) for (const one of open) await one.takeTurn();
+    for (const one of open) {
+      rows.push(one.row());
+      one.close();
+    }
+    open.length = 0;
   };
-  graph.close();
-  cold.close();
-  return row;
+  for (const one of cases) {
+    try {
+      try {
+        open.push(await TimedCase.open(section, one, timing));
+      } catch (error) {
+        // The others may have taken the room.
+        if (!(error instanceof CudaOutOfMemoryError) || open.length === 0) throw error;
+        await finish();
+        open.push(await TimedCase.open(section, one, timing));
+      }
+    } catch (error) {
+      // A case that is too large must not cost the others.
+      if (!(error instanceof RangeError || error instanceof CudaOutOfMemoryError)) throw error;
+      notRun.push({ case: one.id, reason: error.message });
+    }
+  }
+  await finish();
+  return { rows, notRun };
+}
+
+/** One case, captured, and the samples of the turns that it had. */
+class TimedCase {
+  private readonly times: number[] = [];
+  /** By FLOOR_CTAS_PER_SM. */
+  private readonly floorTimes: readonly number[][];
+  private readonly section: Row["section"];
+  private readonly one: Case;
+  private readonly timing: Timing;
+  private readonly plan: Plan;
+  private readonly cold: ColdCase;
+  private readonly graph: CapturedGraph;
+
+  private constructor(
+    section: Row["section"],
+    one: Case,
+    timing: Timing,
+    plan: Plan,
+    cold: ColdCase,
+    graph: CapturedGraph,
+  ) {
+    this.section = section;
+    this.one = one;
+    this.timing = timing;
+    this.plan = plan;
+    this.cold = cold;
+    this.graph = graph;
+    this.floorTimes = HAS_FLOOR.includes(section) ? FLOOR_CTAS_PER_SM.map(() => []) : [];
+  }
+
+  /** Throws a RangeError or a CudaOutOfMemoryError where there is no room for the case, and leaves nothing behind. */
+  static async open(section: Row["section"], one: Case, timing: Timing): Promise<TimedCase> {
+    const { executor, pool, attention, device, policy, dependent } = timing;
+    const plan = createPlanner({ attention, device, policy }).plan(batchOf(one, attention.pageSize));
+    const cold = await coldCase(executor, pool, attention, one, MAX_COPIES[section]);
+    try {
+      const graph = executor.capture(plan, cold.layers, { dependent });
+      return new TimedCase(section, one, timing, plan, cold, graph);
+    } catch (error) {
+      cold.close();
+      throw error;
+    }
+  }
+
+  async takeTurn(): Promise<void> {
+    const { executor, pool, attention, repetitions } = this.timing;
+    const { plan, cold, graph } = this;
+    const replays = Math.ceil(repetitions / TURNS);
+    for (const us of await graph.time(plan, WARM_UPS, replays)) this.times.push(us / cold.copies);
+    for (const [i, samples] of this.floorTimes.entries()) {
+      const ctas = FLOOR_CTAS_PER_SM[i]! * executor.device.smCount;
+      samples.push(...(await timeFloor(executor, pool, attention, cold, ctas, WARM_UPS, replays)));
+    }
+  }
+
+  row(): Row {
+    const { section, plan, cold, graph } = this;
+    const { attention, policy } = this.timing;
+    const { id, qoLens, kvLens } = this.one;
+    const { queryHeads, kvHeads, headDim, pageSize } = attention;
+    const recorded = this.timing.recordedOf(id);
+    const pairs = qoLens.reduce((sum, qoLen, i) => sum + visiblePairs(qoLen, kvLens[i]!), 0);
+    const flops = 4 * headDim * queryHeads * pairs;
+    const best = bestOf(section, recorded);
+    return {
+      section,
+      case: id,
+      heads: `${queryHeads}/${kvHeads}`,
+      pageSize,
+      policy,
+      us: quantile(this.times, 0.5),
+      p10Us: quantile(this.times, 0.1),
+      p90Us: quantile(this.times, 0.9),
+      ...(this.floorTimes.length > 0 ? { floorUs: Math.min(...this.floorTimes.map((us) => quantile(us, 0.5))) } : {}),
+      boundUs: Math.max(cold.kvBytes / CEILING.bandwidthGBps / 1e3, flops / CEILING.tflops / 1e6),
+      ...(best === undefined ? {} : { bestFlashInferUs: best }),
+      recordedUs: Object.fromEntries(recorded),
+      kvBytes: cold.kvBytes,
+      flops,
+      copies: cold.copies,
+      repetitions: this.times.length,
+      stats: plan.stats,
+      workspaceBytes: graph.workspaceBytes,
+    };
+  }
+
+  close(): void {
+    this.graph.close();
+    this.cold.close();
+  }
 }
 
 export const ROW_TITLES =
@@ -121,6 +217,12 @@ export function printRow(row: Row): void {
       String(stats.partialSlots).padStart(6),
     ].join(" "),
   );
+}
+
+/** The sample that a share q of them lies below. */
+function quantile(samples: readonly number[], q: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
 }
 
 /** Pairs of query and KV token that a causal mask lets through. */
