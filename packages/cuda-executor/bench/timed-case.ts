@@ -1,7 +1,8 @@
 // Cases, timed: planned, captured as a graph of cold copies, replayed; with the floor, the roofline and what was recorded.
 //
-// All cases of one attention shape take turns, and in each turn a case's kernel and its floor follow each other: a GPU that is slower for
-// a tenth of a second slows one sample of many, and both sides of a ratio alike.
+// Cases with a floor take turns, all of one attention shape, and in each turn a case's kernel and its floor follow each other: a GPU that
+// is slower for a tenth of a second slows one sample of many, and both sides of a ratio alike. The others, compared with times that were
+// recorded one case at a time, are timed one at a time: without the pauses of planning and capturing prefill took 2 % longer.
 
 import { type CapturedGraph, type CudaExecutor, CudaOutOfMemoryError } from "@isochron/cuda-executor";
 import { type AttentionShape, createPlanner, type Device, type Plan, type PolicyName } from "@isochron/planner";
@@ -58,13 +59,13 @@ const CEILING = { bandwidthGBps: 3000, tflops: 690 };
 /** Copies in one graph at most, as recorded. */
 const MAX_COPIES = { decode: 128, prefill: 3, mixed: 128, shared_prefix: 16, trace_steps: 128, small_heads: 128 };
 const HAS_FLOOR: readonly Row["section"][] = ["decode", "mixed", "trace_steps", "small_heads"];
-/** Chosen: apart by what all other cases of the shape take, about a second for decodes. */
+/** Of cases with a floor. Chosen: a second apart for decodes. */
 const TURNS = 5;
-const WARM_UPS = 4;
+const WARM_UPS = 8;
 /** CTAs on an SM with which the gather is fastest, the one or the other. */
 const FLOOR_CTAS_PER_SM = [2, 3];
 
-/** Times all cases of one attention shape; as many at once as the device has room for. */
+/** Times all cases of one attention shape; those that take turns, as many at once as the device has room for. */
 export async function timeCases(
   section: Row["section"],
   cases: readonly Case[],
@@ -72,9 +73,13 @@ export async function timeCases(
 ): Promise<{ rows: Row[]; notRun: CaseNotRun[] }> {
   const rows: Row[] = [];
   const notRun: CaseNotRun[] = [];
+  const hasFloor = HAS_FLOOR.includes(section);
+  const turns = hasFloor ? TURNS : 1;
   const open: TimedCase[] = [];
   const finish = async (): Promise<void> => {
-    for (let turn = 0; turn < TURNS; turn++) for (const one of open) await one.takeTurn();
+    for (let turn = 0; turn < turns; turn++) {
+      for (const one of open) await one.takeTurn(Math.ceil(timing.repetitions / turns));
+    }
     for (const one of open) {
       rows.push(one.row());
       one.close();
@@ -96,6 +101,7 @@ export async function timeCases(
       if (!(error instanceof RangeError || error instanceof CudaOutOfMemoryError)) throw error;
       notRun.push({ case: one.id, reason: error.message });
     }
+    if (!hasFloor) await finish();
   }
   await finish();
   return { rows, notRun };
@@ -144,10 +150,9 @@ class TimedCase {
     }
   }
 
-  async takeTurn(): Promise<void> {
-    const { executor, pool, attention, repetitions } = this.timing;
+  async takeTurn(replays: number): Promise<void> {
+    const { executor, pool, attention } = this.timing;
     const { plan, cold, graph } = this;
-    const replays = Math.ceil(repetitions / TURNS);
     for (const us of await graph.time(plan, WARM_UPS, replays)) this.times.push(us / cold.copies);
     for (const [i, samples] of this.floorTimes.entries()) {
       const ctas = FLOOR_CTAS_PER_SM[i]! * executor.device.smCount;
