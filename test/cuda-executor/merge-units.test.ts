@@ -398,7 +398,7 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
       return sum;
     });
     const longest = Math.max(...tokens);
-    expect(tokens.filter((sum) => sum > 0 && sum < longest / 2 + 64).length).toBe(8);
+    expect(tokens.filter((sum) => sum > 0 && sum <= longest - 1024).length).toBe(8);
     for (const [w, { awaitedUnits }] of workers.entries()) {
       if (awaitedUnits.length > 0) expect([w, tokens[w]]).toEqual([w, longest]);
     }

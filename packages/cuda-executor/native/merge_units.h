@@ -91,12 +91,14 @@ inline int32_t coarsenessOf(const PlanView& plan) {
   return int32_t(std::min<int64_t>(std::max<int64_t>((divisions + room - 1) / room, 1), 1 << 15));
 }
 
+/** Tokens that a worker reads in some 45 µs while all read: who would wait so much longer than others should not. */
+constexpr int64_t kLongWaitTokens = 1024;
+
 /**
- * Finds the workers that each job ends: those whose last piece feeds that job alone. Workers with less than kLate of the tokens of the
- * job's longest one come last: who waits reads slots all the time, beside a worker of the same SM that still reads KV. Measured.
+ * Finds the workers that each job ends: those whose last piece feeds that job alone. Those that would wait long for the job's longest
+ * one come last: who waits reads slots all the time, beside a worker of the same SM that still reads KV.
  */
 inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const WorkerRecord* table, UnitScratch& scratch) {
-  constexpr double kLate = 7.0 / 8;
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
   const auto lastJob = [&](int w) { return table[w].start < table[w].end ? jobOf(pieces[table[w].end - 1]) : -1; };
   auto& [indptr, finishers, next, owners, tokens, longest, units] = scratch;
@@ -116,7 +118,7 @@ inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const
   for (const bool late : {true, false}) {
     for (int w = 0; w < workers; w++) {
       const int32_t job = lastJob(w);
-      if (job >= 0 && (double(tokens[w]) >= kLate * double(longest[job])) == late) finishers[next[job]++] = w;
+      if (job >= 0 && (tokens[w] + kLongWaitTokens > longest[job]) == late) finishers[next[job]++] = w;
     }
   }
 }
