@@ -384,28 +384,6 @@ describe.skipIf(!hasCompiler)("the merge units of a plan", () => {
     expect(single.map(({ parts }) => parts)).toEqual(single.map(() => 4));
   });
 
-  it("are not those of workers that would wait long, where others end with the job's last parts", () => {
-    // Parts of 63 tiles, and of each head one that is half as long, on the first workers.
-    const plan = planOf({ qoLens: [1], kvLens: [131_072] }, ATTENTION, "tight");
-    const { pieces, workerPieceIndptr } = plan;
-    const workers = workersOf(plan);
-    const tokens = workers.map((_, w) => {
-      let sum = 0;
-      for (let i = workerPieceIndptr[w]!; i < workerPieceIndptr[w + 1]!; i++) {
-        const field = (name: number): number => pieces[i * Piece.stride + name]!;
-        sum += field(Piece.headCount) * (field(Piece.kvEnd) - field(Piece.kvStart));
-      }
-      return sum;
-    });
-    const longest = Math.max(...tokens);
-    expect(tokens.filter((sum) => sum > 0 && sum <= longest - 1024).length).toBe(8);
-    for (const [w, { awaitedUnits }] of workers.entries()) {
-      if (awaitedUnits.length > 0) expect([w, tokens[w]]).toEqual([w, longest]);
-    }
-    expect(workers.flatMap(({ awaitedUnits }) => awaitedUnits).length).toBeGreaterThanOrEqual(8);
-    check(plan);
-  });
-
   it("count the slots of a job whose rows a hostile plan would leave unread, or read twice", () => {
     const lie: Record<string, (plan: Plan) => void> = {
       "a row less than was written": ({ merges }) => merges[Merge.rowCount]!--,

@@ -27,7 +27,6 @@ inline int64_t unitCapacity(const int32_t* planHeader) {
 /** Kept between plans so that listing units allocates nothing. */
 struct UnitScratch {
   std::vector<int32_t> finisherIndptr, finishers, next, owners;
-  std::vector<int64_t> tokens, longest;  // of each worker; of each job's finishers the most
   std::vector<UnitRecord> units;
 };
 
@@ -91,35 +90,20 @@ inline int32_t coarsenessOf(const PlanView& plan) {
   return int32_t(std::min<int64_t>(std::max<int64_t>((divisions + room - 1) / room, 1), 1 << 15));
 }
 
-/** Tokens that a worker reads in some 45 µs while all read: who would wait so much longer than others should not. */
-constexpr int64_t kLongWaitTokens = 1024;
-
-/**
- * Finds the workers that each job ends: those whose last piece feeds that job alone. Those that would wait long for the job's longest
- * one come last: who waits reads slots all the time, beside a worker of the same SM that still reads KV.
- */
+/** Finds the workers that each job ends: those whose last piece feeds that job alone. */
 inline void findFinishers(const PlanView& plan, const PieceRecord* pieces, const WorkerRecord* table, UnitScratch& scratch) {
   const int32_t workers = plan[header::workers], jobCount = plan[header::splitJobCount];
   const auto lastJob = [&](int w) { return table[w].start < table[w].end ? jobOf(pieces[table[w].end - 1]) : -1; };
-  auto& [indptr, finishers, next, owners, tokens, longest, units] = scratch;
+  auto& indptr = scratch.finisherIndptr;
   indptr.assign(jobCount + 1, 0);
-  tokens.assign(workers, 0);
-  longest.assign(jobCount, 0);
   for (int w = 0; w < workers; w++) {
-    const int32_t job = lastJob(w);
-    if (job < 0) continue;
-    indptr[job + 1]++;
-    for (int i = table[w].start; i < table[w].end; i++) tokens[w] += int64_t(pieces[i].headCount) * (pieces[i].kvEnd - pieces[i].kvStart);
-    longest[job] = std::max(longest[job], tokens[w]);
+    if (lastJob(w) >= 0) indptr[lastJob(w) + 1]++;
   }
   for (int j = 0; j < jobCount; j++) indptr[j + 1] += indptr[j];
-  finishers.resize(indptr[jobCount]);
-  next.assign(indptr.begin(), indptr.end());
-  for (const bool late : {true, false}) {
-    for (int w = 0; w < workers; w++) {
-      const int32_t job = lastJob(w);
-      if (job >= 0 && (tokens[w] + kLongWaitTokens > longest[job]) == late) finishers[next[job]++] = w;
-    }
+  scratch.finishers.resize(indptr[jobCount]);
+  scratch.next.assign(indptr.begin(), indptr.end());
+  for (int w = 0; w < workers; w++) {
+    if (lastJob(w) >= 0) scratch.finishers[scratch.next[lastJob(w)]++] = w;
   }
 }
 
