@@ -1,13 +1,15 @@
-import type { AttentionBatch, PolicyName } from "@isochron/planner";
+import type { AttentionBatch, AttentionShape, PolicyName } from "@isochron/planner";
 import {
   BudgetExceededError,
   budgetFor,
   createPlanner,
   H100_SXM,
+  Header,
   InvalidOptionsError,
   POLICIES,
   UnboundedPolicyError,
   verifyPlan,
+  workspaceBytes,
 } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -105,6 +107,46 @@ describe("a budget", () => {
     }
     const budget = budgetFor({ ...own, ...limits });
     expect(() => createPlanner({ ...own, policy: "flashmla", budget })).toThrow(UnboundedPolicyError);
+  });
+
+  test("is refused where its slots have too few rows or bytes for the attention shape, and kept where they are enough", () => {
+    const limits = { maxRequests: 8, maxQueryTokens: 8, maxQueryTokensPerRequest: 1 };
+    const shape = (change: Partial<AttentionShape>) => ({ ...LLAMA_8B, ...change });
+    const budgetOf = (made: Partial<AttentionShape>) =>
+      budgetFor({ attention: shape(made), device: H100_SXM, ...limits });
+    const make = (made: Partial<AttentionShape>, planned: Partial<AttentionShape>) =>
+      createPlanner({ attention: shape(planned), device: H100_SXM, budget: budgetOf(made) });
+    expect(() => make({ queryHeads: 8 }, {})).toThrow(/^budget\.slotRows is 1, expected at least 4, as budgetFor\(\)/);
+    for (const [made, planned] of [
+      [{ headDim: 64 }, { headDim: 256 }],
+      [{ valueHeadDim: 64 }, {}],
+      // More rows, but of a quarter of the size.
+      [{ headDim: 64 }, { queryHeads: 8, headDim: 256 }],
+    ] as const) {
+      expect(() => make(made, planned)).toThrow(InvalidOptionsError);
+      expect(() => make(made, planned)).toThrow(/^budget\.workspaceBytes is \d+, expected at least \d+/);
+    }
+    const batch = { qoLens: [1, 1], kvLens: [100_000, 10] };
+    for (const [made, planned] of [
+      [{}, { queryHeads: 8 }],
+      [{}, { headDim: 64 }],
+      [{ headDim: 576 }, { headDim: 576, valueHeadDim: 512 }],
+    ] as const) {
+      const planner = make(made, planned);
+      const plan = planner.plan(batch);
+      verifyPlan(plan, batch, H100_SXM);
+      const { partialSlots } = plan.layout.capacities;
+      const slotRows = plan.header[Header.slotRows]!;
+      expect(workspaceBytes(plan.attention, partialSlots, slotRows)).toBeLessThanOrEqual(
+        planner.budget!.workspaceBytes,
+      );
+    }
+    const { capacities: _, ...gone } = budgetOf({});
+    for (const budget of [gone, { ...gone, capacities: {} }, { ...budgetOf({}), slotRows: undefined }]) {
+      expect(() => createPlanner({ attention: LLAMA_8B, device: H100_SXM, budget: budget as never })).toThrow(
+        InvalidOptionsError,
+      );
+    }
   });
 
   test("refuses limits that are no counts, and policies whose room depends on lengths", () => {

@@ -5,10 +5,10 @@ import { validateAttentionShape, validateBatch } from "./batch.ts";
 import type { LowerBound } from "./bounds.ts";
 import { lowerBound } from "./bounds.ts";
 import type { BatchLimits, Budget, BudgetOptions } from "./budget.ts";
-import { budgetFor, checkLimits } from "./budget.ts";
+import { budgetFor, checkLimits, workspaceBytes } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
-import { isObject } from "./field-error.ts";
+import { requireObject } from "./field-error.ts";
 import { InvalidOptionsError, requireOptions } from "./invalid-options.ts";
 import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
@@ -89,10 +89,7 @@ export function createPlanner(options: PlannerOptions): Planner {
   validateAttentionShape(attention);
   validateDevice(device);
   const policy = requirePolicy(options.policy ?? balanced);
-  if (options.budget !== undefined && !isObject(options.budget)) {
-    throw new InvalidOptionsError("budget", options.budget, "an object with maxRequests and maxQueryTokens");
-  }
-  const budget = options.budget && budgetWithin(options.budget, { attention, device, policy });
+  const budget = options.budget === undefined ? undefined : budgetWithin(options.budget, { attention, device, policy });
   const sharedPrefixes = options.sharedPrefixes ?? "explicit";
   if (!SHARED_PREFIXES.includes(sharedPrefixes)) {
     throw new InvalidOptionsError("sharedPrefixes", sharedPrefixes, `one of ${SHARED_PREFIXES.join(", ")}`);
@@ -107,14 +104,24 @@ function budgetWithin(
   given: Budget | BatchLimits,
   planned: Required<Pick<BudgetOptions, "attention" | "device" | "policy">>,
 ): Budget {
+  requireObject(InvalidOptionsError, "budget", given, "an object with maxRequests and maxQueryTokens");
   const own = budgetFor({ ...given, ...planned });
   if (!("layout" in given)) return own;
-  for (const name of CAPACITY_NAMES) {
-    if (given.capacities[name] < own.capacities[name]) {
-      const expected = `at least ${own.capacities[name]}, as budgetFor() of these options`;
-      throw new InvalidOptionsError(`budget.capacities.${name}`, given.capacities[name], expected);
-    }
-  }
+  const { capacities, slotRows } = given;
+  requireObject(InvalidOptionsError, "budget.capacities", capacities, "an object, as budgetFor() makes it");
+  const requireRoom = (name: string, has: number, needed: number): void => {
+    // Not a number is no room.
+    if (has >= needed) return;
+    throw new InvalidOptionsError(`budget.${name}`, has, `at least ${needed}, as budgetFor() of these options`);
+  };
+  for (const name of CAPACITY_NAMES) requireRoom(`capacities.${name}`, capacities[name], own.capacities[name]);
+  requireRoom("slotRows", slotRows, own.slotRows);
+  // Plans lay the partial states out by the given slots and rows, even where fewer would do.
+  requireRoom(
+    "workspaceBytes",
+    given.workspaceBytes,
+    workspaceBytes(planned.attention, capacities.partialSlots, slotRows),
+  );
   return given;
 }
 
