@@ -1,5 +1,6 @@
 import type { AttentionBatch, PolicyName, StepAction } from "@isochron/planner";
 import {
+  BudgetExceededError,
   clonePlan,
   createPlanner,
   H100_SXM,
@@ -160,6 +161,97 @@ describe("stepping", () => {
     expect(plan.stats).toEqual(before.stats);
     expect(plan.workerPieceIndptr).toEqual(before.workerPieceIndptr);
     verifyPlan(plan, longer, H100_SXM);
+  });
+
+  describe("refuses what plan refuses, and leaves the last plan whole:", () => {
+    const named = (requests: number[], kvLen: number) => ({ prefixes: [{ requests, kvLen }] });
+    const both = [1, 1];
+    test.each<[string, AttentionBatch]>([
+      ["a prefix of a request that is not there", { qoLens: both, kvLens: [1001, 1001], ...named([0, 99], 16) }],
+      ["the same where the batch needs a new plan", { qoLens: both, kvLens: [1000, 200_000], ...named([0, 99], 16) }],
+      ["a prefix that ends inside a page", { qoLens: both, kvLens: [1001, 1001], ...named([0, 1], 17) }],
+      ["a request above MAX_TOKENS", { qoLens: both, kvLens: [1000, 2 ** 31 - 1] }],
+      ["lengths of 64 bits", { qoLens: both, kvLens: BigInt64Array.of(1001n, 1001n) } as never],
+      ["a fraction", { qoLens: both, kvLens: [1001, 1001.5] }],
+      ["no batch", undefined as never],
+      ["a request over the budget", { qoLens: [1, 2], kvLens: [1001, 1001] }],
+    ])("%s", (_, bad) => {
+      const budget = { maxRequests: 4, maxQueryTokens: 4, maxQueryTokensPerRequest: 1 };
+      const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM, budget });
+      const good = { qoLens: both, kvLens: [1000, 1000] };
+      const plan = planner.plan(good);
+      const before = plan.buffer.slice(0);
+      const refused = expect.toSatisfy(
+        (error) => error instanceof InvalidBatchError || error instanceof BudgetExceededError,
+      );
+      expect(() => planner.step(bad)).toThrow(refused as never);
+      expect(new Uint8Array(plan.buffer)).toEqual(new Uint8Array(before));
+      expect(() => planner.plan(bad)).toThrow(refused as never);
+      verifyPlan(plan, good, H100_SXM);
+      expect(planner.step({ ...good, kvLens: [1001, 1001] }).action).toBe("reused");
+    });
+  });
+
+  test("refuses prefixes that overlap, and leaves the last plan whole", () => {
+    const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM });
+    const at = (kvLen: number) => ({ qoLens: [1, 1, 1], kvLens: [kvLen, kvLen, kvLen] });
+    const prefixes = [
+      { requests: [0, 1], kvLen: 16 },
+      { requests: [1, 2], kvLen: 16 },
+    ];
+    const plan = planner.plan(at(1000));
+    for (const bad of [at(1001), at(2000)]) {
+      expect(() => planner.step({ ...bad, prefixes })).toThrow(/nested or disjoint/);
+      verifyPlan(plan, at(1000), H100_SXM);
+    }
+    expect(planner.step(at(1001)).action).toBe("reused");
+  });
+
+  test("shares prefixes from the step on that names them, and no longer than they are named", () => {
+    const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM });
+    const requests = [...Array(64).keys()];
+    const batchAt = (kvLen: number): AttentionBatch => ({
+      qoLens: requests.map(() => 1),
+      kvLens: requests.map(() => kvLen),
+    });
+    const prefixes = [{ requests, kvLen: 16_384 }];
+    planner.plan(batchAt(16_400));
+    const step = (kvLen: number, sharing: Partial<AttentionBatch>) => {
+      const batch = { ...batchAt(kvLen), ...sharing };
+      const { plan, action } = planner.step(batch);
+      verifyPlan(plan, batch, H100_SXM);
+      return [action, plan.groupCount];
+    };
+    expect(step(16_401, { prefixes })).toEqual(["replanned", 1]);
+    const { makespanUs } = createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan({
+      ...batchAt(16_401),
+      prefixes,
+    }).stats;
+    expect(planner.step({ ...batchAt(16_401), prefixes }).plan.stats.makespanUs).toBe(makespanUs);
+    expect(step(16_402, { prefixes: [{ requests: Int32Array.from(requests), kvLen: 16_384 }] })).toEqual(["reused", 1]);
+    const longer = [{ requests, kvLen: 16_400 }];
+    expect(step(16_403, { prefixes: longer })).toEqual(["replanned", 1]);
+    // Batches are read and never kept: what is written over later is not what the plan was made of.
+    longer[0]!.kvLen = 16_384;
+    expect(step(16_404, { prefixes: longer })).toEqual(["replanned", 1]);
+    expect(step(16_405, {})).toEqual(["replanned", 0]);
+    expect(step(16_406, {})).toEqual(["reused", 0]);
+  });
+
+  test("looks for prefixes from the step on that brings a page table", () => {
+    const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM, sharedPrefixes: "detect" });
+    const requests = [...Array(64).keys()];
+    const at = (kvLen: number) => ({ qoLens: requests.map(() => 1), kvLens: requests.map(() => kvLen) });
+    const pageIndptr = Array.from({ length: 65 }, (_, request) => 1030 * request);
+    const pageIndices = requests.flatMap((r) =>
+      Array.from({ length: 1030 }, (_, p) => (p < 1024 ? p : 10_000 * r + p)),
+    );
+    planner.plan(at(16_400));
+    const found = planner.step({ ...at(16_401), pageIndptr, pageIndices });
+    expect([found.action, found.plan.groupCount]).toEqual(["replanned", 1]);
+    expect(planner.step({ ...at(16_402), pageIndptr, pageIndices }).action).toBe("reused");
+    const gone = planner.step(at(16_403));
+    expect([gone.action, gone.plan.groupCount]).toEqual(["replanned", 0]);
   });
 
   test("plans anew for lengths that are not integers, and says so as plan does", () => {

@@ -1,6 +1,6 @@
 // createPlanner(): batch → plan, in memory that is allocated once.
 
-import type { AttentionBatch, AttentionShape } from "./batch.ts";
+import type { AttentionBatch, AttentionShape, SharedPrefix } from "./batch.ts";
 import { validateAttentionShape, validateBatch } from "./batch.ts";
 import type { LowerBound } from "./bounds.ts";
 import { lowerBound } from "./bounds.ts";
@@ -15,6 +15,7 @@ import type { PlanCapacities } from "./layout.ts";
 import { CAPACITY_NAMES, Header } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import { type MergeGrid, MergePlan } from "./merge.ts";
+import { copyPrefixes, namesTheSame } from "./named-prefixes.ts";
 import { PieceWriter } from "./pieces.ts";
 import type { Plan } from "./plan.ts";
 import { allocatePlan, type PlannedWork, writePlan } from "./plan-buffer.ts";
@@ -149,9 +150,11 @@ class BatchPlanner implements Planner {
     groups: 0,
     groupMembers: 0,
   };
-  /** Whether `current` holds a plan, and the groups that it shares. */
+  /** Whether `current` holds a plan, the groups that it shares, and where they came from. */
   private isPlanned: boolean = false;
   private groups: PrefixGroups | undefined;
+  private named: readonly SharedPrefix[] | undefined;
+  private isDetected: boolean = false;
   private readonly tails: Tails = new Tails();
   private readonly mergeGrid: { -readonly [K in keyof MergeGrid]: MergeGrid[K] };
   private readonly stepTolerance: number;
@@ -212,11 +215,26 @@ class BatchPlanner implements Planner {
   }
 
   plan(batch: AttentionBatch): Plan {
+    this.validate(batch);
+    return this.planAnew(batch);
+  }
+
+  step(batch: AttentionBatch): PlannedStep {
+    const { planned } = this;
+    this.validate(batch);
+    planned.action = this.grow(batch);
+    planned.plan = planned.action === "replanned" ? this.planAnew(batch) : this.current!;
+    return planned;
+  }
+
+  private validate(batch: AttentionBatch): void {
     validateBatch(batch, this.attention.pageSize);
+    if (this.budget !== undefined) checkLimits(this.budget, batch);
+  }
+
+  private planAnew(batch: AttentionBatch): Plan {
     const { input, jobs, pieces, merges, bound, device, work } = this;
     const requestCount = batch.qoLens.length;
-    if (this.budget !== undefined) checkLimits(this.budget, batch);
-
     const groups = this.groupsOf(batch);
     collectJobs(jobs, this.attention, device.costModel, batch.qoLens, batch.kvLens, requestCount, groups);
     lowerBound(jobs, workerCount(device), 0, bound);
@@ -241,28 +259,23 @@ class BatchPlanner implements Planner {
     writePlan(plan, this.attention, device, work);
     if (plan.pieces !== pieces.records && !this.rule.isComparison) this.writeIntoPlan();
     this.groups = groups;
+    this.named = copyPrefixes(batch.prefixes);
+    this.isDetected = this.isDetecting(batch);
     this.isPlanned = true;
     this.tails.invalidate();
     return plan;
   }
 
-  step(batch: AttentionBatch): PlannedStep {
-    const { planned } = this;
-    planned.action = this.grow(batch);
-    planned.plan = planned.action === "replanned" ? this.plan(batch) : this.current!;
-    return planned;
-  }
-
-  /** Makes the last plan that of the batch where that is possible; "replanned" when it is not, and may be half grown. */
+  /**
+   * Makes the last plan that of a valid batch where that is possible; "replanned" when it is not. The plan may then be half
+   * grown: what else can be wrong with a batch is what its prefixes are, and they are looked at before.
+   */
   private grow(batch: AttentionBatch): StepAction {
-    const { current, tails, attention, device, jobs, bound, budget } = this;
+    const { current, tails, attention, device, jobs, bound } = this;
     // Chunk sizes of other systems depend on the lengths: their plans are made anew.
     if (!this.isPlanned || current === undefined || this.rule.isComparison) return "replanned";
     const growth = tails.growth(current, batch);
-    if (growth === Growth.impossible) return "replanned";
-    if (this.groups !== undefined && !isStillShared(this.groups, batch, attention.pageSize)) return "replanned";
-    if (budget !== undefined) checkLimits(budget, batch);
-    if (batch.pageIndptr !== undefined) validateBatch(batch, attention.pageSize);
+    if (growth === Growth.impossible || !this.sharesAsBefore(batch)) return "replanned";
     tails.move(current, batch, attention.pageSize);
     if (growth === Growth.withinTiles) return "reused";
 
@@ -278,10 +291,22 @@ class BatchPlanner implements Planner {
     return makespan <= (1 + this.stepTolerance) * bound.lowerBoundNs ? "grown" : "replanned";
   }
 
+  /** Whether a batch names the prefixes of the last one, or its page table still holds those that were found there. */
+  private sharesAsBefore(batch: AttentionBatch): boolean {
+    const { groups } = this;
+    if (this.isDetecting(batch) !== this.isDetected || !namesTheSame(batch.prefixes, this.named)) return false;
+    return groups === undefined || !this.isDetected || isStillShared(groups, batch, this.attention.pageSize);
+  }
+
+  /** Whether prefixes are looked for in the batch's page table. */
+  private isDetecting({ prefixes, pageIndptr }: AttentionBatch): boolean {
+    return this.sharedPrefixes === "detect" && prefixes === undefined && pageIndptr !== undefined;
+  }
+
   /** The prefixes of the batch that are worth sharing; undefined when there are none. */
   private groupsOf(batch: AttentionBatch): PrefixGroups | undefined {
     const { sharedPrefixes, attention, device, budget } = this;
-    const isDetecting = sharedPrefixes === "detect" && batch.prefixes === undefined && batch.pageIndptr !== undefined;
+    const isDetecting = this.isDetecting(batch);
     if (sharedPrefixes === "off" || (!isDetecting && batch.prefixes === undefined)) return undefined;
     const limits: PrefixLimits = {
       maxGroups: budget === undefined ? Number.POSITIVE_INFINITY : (budget.maxPrefixGroups ?? 0),

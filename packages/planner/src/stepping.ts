@@ -28,13 +28,11 @@ export class Tails {
     this.isCurrent = false;
   }
 
-  /** How far the plan's requests have to grow to become those of the batch. Reads only. */
+  /** How far the plan's requests have to grow to become those of a valid batch. Reads only. */
   growth(plan: Plan, batch: AttentionBatch): GrowthKind {
     const { header, requests } = plan;
-    // What is no batch at all is told so by plan().
-    if (batch?.qoLens?.length !== plan.requestCount) return Growth.impossible;
     const { qoLens, kvLens } = batch;
-    if (kvLens?.length !== qoLens.length) return Growth.impossible;
+    if (qoLens.length !== plan.requestCount) return Growth.impossible;
     if (MASK_KINDS[header[Header.maskKind]!] === "sliding-window") return Growth.impossible;
     const tile = header[Header.kvTileTokens]!;
     const shift = shiftOf(tile);
@@ -48,8 +46,7 @@ export class Tails {
       const qoLen = qoLens[i]!;
       if (qoLen !== requests[at + Request.qoLen]) return Growth.impossible;
       if (after === before) continue;
-      // NaN and fractions are not equal to their int32.
-      if (qoLen !== 1 || after < 0 || (after | 0) !== after) return Growth.impossible;
+      if (qoLen !== 1) return Growth.impossible;
       if (ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
       if (after < before) return Growth.impossible;
       if (grid > 0 && chunkEnd(after - 1, grid, rows) !== chunkEnd(before - 1, grid, rows)) {
