@@ -6,6 +6,7 @@ import {
   InvalidBatchError,
   InvalidDeviceError,
   InvalidOptionsError,
+  MAX_TOKENS,
   PlanViolation,
   UnknownPolicyError,
   verifyPlan,
@@ -52,6 +53,47 @@ describe("a batch that makes no sense", () => {
       );
       verifyPlan(plan, good);
     }
+  });
+});
+
+describe("a batch with more pages than int32 counts", () => {
+  const many = (requests: number, kvLen: number): AttentionBatch => ({
+    qoLens: new Int32Array(requests).fill(1),
+    kvLens: new Int32Array(requests).fill(kvLen),
+  });
+
+  test.each([
+    [16, 4096, 10_000_000, 2_560_000_000],
+    [1, 256, 10_000_000, 2_560_000_000],
+    [24, 6000, 10_000_000, 2_500_002_000],
+  ])(
+    "of %i tokens is refused by naming kvLens, by plan and by step: %i × %i tokens",
+    (pageSize, requests, kvLen, pages) => {
+      const planner = createPlanner({ attention: { ...LLAMA_8B, pageSize }, device: H100_SXM });
+      const bad = many(requests, kvLen);
+      const refused = expect.toSatisfy(
+        (error) =>
+          error instanceof InvalidBatchError &&
+          error.message ===
+            `kvLens is ${pages}, expected at most 2147483647 pages of ${pageSize} tokens, all requests together`,
+      );
+      expect(() => planner.plan(bad)).toThrow(refused as never);
+      const good = many(requests, 100);
+      const plan = planner.plan(good);
+      expect(() => planner.step(bad)).toThrow(refused as never);
+      verifyPlan(plan, good, H100_SXM);
+    },
+  );
+
+  test("is planned while they are counted", () => {
+    const planner = createPlanner({ attention: { ...LLAMA_8B, kvHeads: 1, pageSize: 16 }, device: H100_SXM });
+    // 2³¹ − 1 pages.
+    const most = { qoLens: new Int32Array(32).fill(1), kvLens: new Int32Array(32).fill(2 ** 30).with(0, 2 ** 30 - 16) };
+    const largest = { qoLens: [1, 1], kvLens: [MAX_TOKENS, MAX_TOKENS] };
+    for (const batch of [most, largest]) verifyPlan(planner.plan(batch), batch, H100_SXM);
+    expect(planner.step(largest).action).toBe("reused");
+    const oneMore = { ...most, kvLens: Array.from(most.kvLens).with(0, 2 ** 30) };
+    expect(() => planner.plan(oneMore)).toThrow(/^kvLens is 2147483648, expected at most 2147483647 pages/);
   });
 });
 

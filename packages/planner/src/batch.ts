@@ -58,7 +58,8 @@ export interface AttentionBatch {
   readonly qoLens: ArrayLike<number>;
   /**
    * [requests] KV tokens of each request, the new ones included, integers from 0 to MAX_TOKENS. With fewer KV than query
-   * tokens the first query tokens see nothing under a causal mask: their output is 0.
+   * tokens the first query tokens see nothing under a causal mask: their output is 0. Without a page table, all requests
+   * together have at most 2³¹ − 1 pages.
    */
   readonly kvLens: ArrayLike<number>;
   /**
@@ -113,6 +114,9 @@ export function validateAttentionShape(attention: AttentionShape): void {
 /** Longest request, in tokens: page offsets and positions stay inside int32. */
 export const MAX_TOKENS = 0x7fff_ff00;
 
+/** Most pages of all requests together. */
+const MAX_PAGES = 0x7fff_ffff;
+
 /** Throws InvalidBatchError at the first length or page-table entry that is out of its range. */
 export function validateBatch(batch: AttentionBatch, pageSize: number): void {
   requireObject(InvalidBatchError, "batch", batch, "an object with qoLens and kvLens");
@@ -122,16 +126,35 @@ export function validateBatch(batch: AttentionBatch, pageSize: number): void {
   if (qoLens.length !== kvLens.length) {
     throw new InvalidBatchError("kvLens.length", kvLens.length, `${qoLens.length}, the length of qoLens`);
   }
+  // Every bit of every length: one comparison accepts what is nearly always right, and all of these are too many at once.
+  let bits = 0;
   for (let i = 0; i < qoLens.length; i++) {
     const qoLen = qoLens[i]!;
     const kvLen = kvLens[i]!;
-    // One comparison accepts what is nearly always right; NaN, fractions and negatives fall through to the slow path.
-    if ((qoLen | 0) !== qoLen || qoLen < 0) requireInteger(InvalidBatchError, `qoLens[${i}]`, qoLen, 0, MAX_TOKENS);
-    if ((kvLen | 0) !== kvLen || kvLen < 0 || kvLen > MAX_TOKENS)
-      requireInteger(InvalidBatchError, `kvLens[${i}]`, kvLen, 0, MAX_TOKENS);
+    // NaN and fractions are not equal to their int32.
+    bits |= (qoLen | 0) === qoLen && (kvLen | 0) === kvLen ? qoLen | kvLen : -1;
+  }
+  if (bits < 0 || bits > MAX_TOKENS) {
+    for (let i = 0; i < qoLens.length; i++) {
+      requireInteger(InvalidBatchError, `qoLens[${i}]`, qoLens[i], 0, MAX_TOKENS);
+      requireInteger(InvalidBatchError, `kvLens[${i}]`, kvLens[i], 0, MAX_TOKENS);
+    }
   }
   if (pageIndptr !== undefined) validatePageTable(kvLens, pageIndptr, pageIndices, pageSize);
+  else if (kvLens.length * Math.ceil(bits / pageSize) > MAX_PAGES) validatePageCount(kvLens, pageSize);
   if (batch.prefixes !== undefined) validatePrefixes(batch, batch.prefixes, pageSize);
+}
+
+/** The table without gaps that stands in for a page table has offsets in int32. */
+function validatePageCount(kvLens: ArrayLike<number>, pageSize: number): void {
+  let pages = 0;
+  for (let i = 0; i < kvLens.length; i++) pages += Math.ceil(kvLens[i]! / pageSize);
+  if (pages <= MAX_PAGES) return;
+  throw new InvalidBatchError(
+    "kvLens",
+    pages,
+    `at most ${MAX_PAGES} pages of ${pageSize} tokens, all requests together`,
+  );
 }
 
 function validatePageTable(
