@@ -107,6 +107,21 @@ describe("toFlashInfer", () => {
     );
   });
 
+  it("has decode arrays only where every request has one query token", () => {
+    const decodeOf = (qoLens: number[], policy: PolicyName): unknown => {
+      const written = write(policy, { qoLens, kvLens: qoLens.map(() => 64) });
+      if (!written.isExpressible) throw new Error(JSON.stringify(written.reasons));
+      return written.decode;
+    };
+    for (const policy of ["flashinfer-decode", "none"] as const) {
+      expect(decodeOf([1, 1], policy)).toBeDefined();
+      for (const qoLens of [[0, 1], [1, 0], [0]]) expect(decodeOf(qoLens, policy)).toBeUndefined();
+    }
+    // As many tokens as requests.
+    expect(decodeOf([2, 0], "none")).toBeUndefined();
+    expect(decodeOf([2, 1], "none")).toBeUndefined();
+  });
+
   it("writes an unsplit plan and fixed chunks, and says what the arrays leave out", () => {
     const batch = { qoLens: [1, 1], kvLens: [5000, 100] };
     const whole = write("none", batch);

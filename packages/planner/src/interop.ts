@@ -69,9 +69,14 @@ export function toFlashInfer(plan: Plan): FlashInferInterop {
 
   const prefill = prefillArrays(plan, jobs, tileRows, chunkTokens, isSplit);
   const { qo_tile_indices: _, merge_indptr: __, cta_tile_q: ___, ...columns } = prefill;
-  const decodes =
-    jobs.length > 0 && prefill.merge_indptr.length - 1 === jobs.length && plan.attention.mask.kind !== "sliding-window";
-  return { isExpressible: true, prefill, decode: decodes ? columns : undefined, lost: lostIn(plan, jobs, isSplit) };
+  const decode = isDecode(plan, jobs) ? columns : undefined;
+  return { isExpressible: true, prefill, decode, lost: lostIn(plan, jobs, isSplit) };
+}
+
+/** Whether every request has one query token, one query tile, and sees all KV tokens. */
+function isDecode({ requests, requestCount, attention }: Plan, jobs: readonly TileJob[]): boolean {
+  if (jobs.length === 0 || jobs.length !== requestCount || attention.mask.kind === "sliding-window") return false;
+  return jobs.every(({ request }) => requests[request * Request.stride + Request.qoLen] === 1);
 }
 
 /** One query tile of one request with the KV ranges of each head, in KV order, empty ranges left out. */
