@@ -24,6 +24,21 @@ describe("isochron run", () => {
     expect(await isochronJson(["run", path, "--check", "--seed", "7"])).toMatchObject({ check: { pass: true } });
   });
 
+  it("takes a soft cap that float32 rounds, and refuses one that it cannot hold", async () => {
+    const withCap = (softCap: number): string => {
+      const attention = { ...smallMixed.attention, softCap };
+      return writeDocument(temporaryFolder(), "batch.json", { ...smallMixed, attention });
+    };
+    expect(await isochronJson(["run", withCap(33.3), "--check"])).toMatchObject({ check: { pass: true } });
+    for (const softCap of [1e-50, 1e300]) {
+      const { exitCode, stderr } = await isochron(["run", withCap(softCap), "--check"]);
+      expect(exitCode).toBe(2);
+      expect(stderr).toMatch(
+        /batch\.json: attention\.softCap is \S+, expected a number above 0 that float32 can hold\n$/,
+      );
+    }
+  });
+
   it("gives requests that share a prefix the same pages, nested prefixes too", async () => {
     const path = writeDocument(temporaryFolder(), "batch.json", {
       ...smallMixed,

@@ -104,6 +104,11 @@ describe("a shape, a device or a policy that makes no sense", () => {
     ["attention.headDim", { headDim: 1.5 }],
     ["attention.pageSize", { pageSize: 257 }],
     ["attention.softCap", { softCap: -1 }],
+    ["attention.softCap", { softCap: Number.NaN }],
+    ["attention.softCap", { softCap: "30" as never }],
+    // float32 makes nothing and infinity of these.
+    ["attention.softCap", { softCap: 1e-50 }],
+    ["attention.softCap", { softCap: 1e300 }],
     ["attention.mask.window", { mask: { kind: "sliding-window", window: 0 } }],
     ["attention.mask.kind", { mask: { kind: "triangle" } as never }],
     ["attention.dtype", { dtype: "int7" as never }],

@@ -34,6 +34,16 @@ describe("what a plan computes", () => {
     );
   });
 
+  test.each([33.3, 0.1, 1e-40])("equals unsplit attention with the soft cap %d, which float32 rounds", (softCap) => {
+    const attention: AttentionShape = { ...LLAMA_8B, queryHeads: 4, kvHeads: 2, headDim: 4, softCap };
+    const batch = { qoLens: [1, 3], kvLens: [700, 90] };
+    const tensors = randomTensors(attention, batch, 3);
+    const plan = createPlanner({ attention, device: H100_SXM }).plan(batch);
+    expect(plan.attention.softCap).not.toBe(softCap);
+    const { output } = runPlan(plan, tensors);
+    expect(relativeError(output, unsplitAttention(attention, batch, tensors).output)).toBeLessThan(1e-12);
+  });
+
   test("is softmax(q·k / √d)·v, worked out by hand", () => {
     const attention: AttentionShape = { ...LLAMA_8B, queryHeads: 1, kvHeads: 1, headDim: 1, pageSize: 1 };
     const batch = { qoLens: [1], kvLens: [3] };

@@ -38,7 +38,7 @@ export interface AttentionShape {
   readonly pageSize: number;
   /** Which KV tokens a query token sees. */
   readonly mask: Mask;
-  /** Logits become softCap · tanh(logits / softCap). A finite number above 0; a plan keeps it as float32. */
+  /** Logits become softCap · tanh(logits / softCap). A number above 0, rounded to float32 wherever it is used. */
   readonly softCap?: number;
   /** One learnt logit per query head joins every softmax and carries no value. */
   readonly sinks?: boolean;
@@ -106,8 +106,11 @@ export function validateAttentionShape(attention: AttentionShape): void {
   if (attention.mask.kind === "sliding-window") {
     requireInteger(InvalidBatchError, "attention.mask.window", attention.mask.window, 1, MAX_TOKENS);
   }
-  if (attention.softCap !== undefined && !(Number.isFinite(attention.softCap) && attention.softCap > 0)) {
-    throw new InvalidBatchError("attention.softCap", attention.softCap, "a finite number above 0");
+  const { softCap } = attention;
+  if (softCap === undefined) return;
+  const kept = typeof softCap === "number" ? Math.fround(softCap) : 0;
+  if (!(kept > 0 && kept < Number.POSITIVE_INFINITY)) {
+    throw new InvalidBatchError("attention.softCap", softCap, "a number above 0 that float32 can hold");
   }
 }
 

@@ -98,7 +98,9 @@ export class RowAttention {
     pagesOf: number = request,
   ): AttentionState {
     const { attention, round } = this;
-    const { headDim, kvHeads, pageSize, softCap } = attention;
+    const { headDim, kvHeads, pageSize } = attention;
+    // As plans keep it.
+    const softCap = attention.softCap && Math.fround(attention.softCap);
     const state = emptyState(this.valueHeadDim);
     const qoLen = this.qoLens[request]!;
     const kvLen = this.kvLens[request]!;
