@@ -63,6 +63,32 @@ describe("a name that is nearly right", () => {
   });
 });
 
+describe("a document with", () => {
+  it("a byte-order mark is read like any other", async () => {
+    const path = join(temporaryFolder(), "batch.json");
+    writeFileSync(path, `\uFEFF${readFileSync(small, "utf8")}`);
+    const simulated = async (batch: string) => (await isochron(["simulate", batch])).stdout;
+    expect(await simulated(path)).toBe(await simulated(small));
+  });
+
+  it("a number beyond 64 bits is told of it", async () => {
+    const path = join(temporaryFolder(), "batch.json");
+    writeFileSync(path, readFileSync(small, "utf8").replace(/("kvLens":\s*\[\s*)\d+/, "$11e400"));
+    expect(await refusal(["plan", path])).toMatch(
+      /batch\.json: field kvLens\[0\]: found a number too large for 64 bits, expected a finite one$/,
+    );
+  });
+
+  it("more pages than a plan counts is told how many", async () => {
+    const many = batchWith({ qoLens: new Array(4096).fill(1), kvLens: new Array(4096).fill(1e7) });
+    for (const command of ["plan", "run", "simulate"]) {
+      expect(await refusal([command, many])).toMatch(
+        /batch\.json: kvLens is 2560000000, expected at most 2147483647 pages of 16 tokens, all requests together$/,
+      );
+    }
+  });
+});
+
 describe("options that contradict each other", () => {
   it.each([
     [["--kv-transfer", "10"], "--kv-transfer: found no --prefill-replicas"],

@@ -127,6 +127,10 @@ describe("a shape, a device or a policy that makes no sense", () => {
       /^costModel.queryTiles is null, expected/,
       { attention: LLAMA_8B, device: { ...H100_SXM, costModel: { queryTiles: null } } },
     ],
+    [
+      /^costModel.queryTiles\[0\] is null, expected an object with rows/,
+      { attention: LLAMA_8B, device: { ...H100_SXM, costModel: { ...H100_SXM.costModel, queryTiles: [null] } } },
+    ],
   ])("says %s to a program that left it out", (message, options) => {
     const make = (): unknown => createPlanner(options as never);
     expect(make).toThrow(message);
@@ -150,6 +154,11 @@ describe("a shape, a device or a policy that makes no sense", () => {
         ) as never,
       );
     }
+  });
+
+  test.each([-1, Number.NaN, "0.1"])("refuses the step tolerance %j", (stepTolerance) => {
+    const options = { attention: LLAMA_8B, device: H100_SXM, stepTolerance } as never;
+    expect(() => createPlanner(options)).toThrow(RangeError);
   });
 
   test("tells who asks for a budget of nothing, or to verify no plan, what was expected", () => {

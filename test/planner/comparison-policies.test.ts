@@ -234,6 +234,16 @@ describe("what other systems do", () => {
     verifyPlan(fa3, prefill, H100_SXM);
   });
 
+  it("FlashInfer's MLA needs the SMs of one cluster", () => {
+    const attention: AttentionShape = { ...LLAMA, queryHeads: 128, kvHeads: 1, headDim: 576, valueHeadDim: 512 };
+    const batch = { qoLens: [1], kvLens: [5000] };
+    const on = (smCount: number) =>
+      createPlanner({ attention, device: { ...H100_SXM, smCount }, policy: "flashinfer-mla" }).plan(batch);
+    expect(() => on(1)).toThrow(PolicyNotApplicableError);
+    expect(() => on(1)).toThrow(/num_sm is 1, its limit is at least 2, the CTAs of a cluster/);
+    verifyPlan(on(2), batch);
+  });
+
   it("FlashMLA repeats one schedule for every KV head", () => {
     const repeated = plan("flashmla", decodes([20_000, 300, 7000]));
     const ranges = (head: number): string[] => {

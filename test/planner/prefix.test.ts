@@ -1,6 +1,7 @@
 import type { AttentionBatch, AttentionShape, AttentionTensors, Device, Plan, PolicyName } from "@isochron/planner";
 import {
   budgetFor,
+  clonePlan,
   createPlanner,
   H100_SXM,
   InvalidBatchError,
@@ -245,6 +246,32 @@ describe("shared prefixes", () => {
     expect(createPlanner({ attention: LLAMA_8B, device: eager }).plan(batch).groupCount).toBe(1);
     const tight = { maxRequests: 64, maxQueryTokens: 64 };
     expect(createPlanner({ attention: LLAMA_8B, device: eager, budget: tight }).plan(batch).groupCount).toBe(0);
+  });
+
+  test("that say less than a longer one of more requests change nothing", () => {
+    const kvLens = new Array<number>(6).fill(9000);
+    const batch = { qoLens: kvLens.map(() => 1), kvLens };
+    const planner = createPlanner({ attention: LLAMA_8B, device: H100_SXM });
+    const longer = [
+      { requests: [0, 1, 2], kvLen: 8192 },
+      { requests: [3, 4, 5], kvLen: 4096 },
+      { requests: [0, 1, 2, 3, 4, 5], kvLen: 1024 },
+    ];
+    const plain = clonePlan(planner.plan({ ...batch, prefixes: longer }));
+    expect(plain.groupCount).toBeGreaterThan(0);
+    const implied = [
+      { requests: [0, 1], kvLen: 64 },
+      { requests: [0, 1, 2], kvLen: 512 },
+      { requests: [1, 2], kvLen: 4096 },
+      { requests: [4, 5], kvLen: 4096 },
+    ];
+    for (const prefixes of [[...implied, ...longer], [...longer, ...implied].reverse()]) {
+      const plan = planner.plan({ ...batch, prefixes });
+      verifyPlan(plan, batch, H100_SXM);
+      expect(Buffer.from(plan.buffer).equals(Buffer.from(plain.buffer))).toBe(true);
+    }
+    const across = [{ requests: [0, 3], kvLen: 2048 }, ...longer];
+    expect(() => planner.plan({ ...batch, prefixes: across })).toThrow(/nested or disjoint/);
   });
 
   test("are refused when groups overlap without being nested", () => {

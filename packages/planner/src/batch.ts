@@ -69,7 +69,7 @@ export interface AttentionBatch {
   readonly pageIndptr?: ArrayLike<number>;
   /** [pageIndptr[requests]] Pages in the cache, integers ≥ 0. Given together with pageIndptr. */
   readonly pageIndices?: ArrayLike<number>;
-  /** Explicit sharing. Groups form a forest: two groups are nested or disjoint. */
+  /** Explicit sharing. Groups form a forest: the requests of two are nested or disjoint. Those that a longer prefix implies may stand here. */
   readonly prefixes?: readonly SharedPrefix[];
 }
 

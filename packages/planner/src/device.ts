@@ -91,6 +91,8 @@ export function validateDevice(device: Device): void {
   }
   let previousRows = 0;
   costModel.queryTiles.forEach((tile, i) => {
+    const expected = "an object with rows, pieceNs and kvTileNs";
+    requireObject(InvalidDeviceError, `costModel.queryTiles[${i}]`, tile, expected);
     requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].rows`, tile.rows, previousRows + 1, 32_767);
     requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].pieceNs`, tile.pieceNs, 0, 1e9);
     requireInteger(InvalidDeviceError, `costModel.queryTiles[${i}].kvTileNs`, tile.kvTileNs, 1, 1e9);

@@ -8,7 +8,7 @@ import type { BatchLimits, Budget, BudgetOptions } from "./budget.ts";
 import { budgetFor, checkLimits, workspaceBytes } from "./budget.ts";
 import type { Device } from "./device.ts";
 import { validateDevice, workerCount } from "./device.ts";
-import { requireObject } from "./field-error.ts";
+import { found, requireObject } from "./field-error.ts";
 import { InvalidOptionsError, requireOptions } from "./invalid-options.ts";
 import { collectJobs, Jobs } from "./jobs.ts";
 import type { PlanCapacities } from "./layout.ts";
@@ -96,7 +96,9 @@ export function createPlanner(options: PlannerOptions): Planner {
     throw new InvalidOptionsError("sharedPrefixes", sharedPrefixes, `one of ${SHARED_PREFIXES.join(", ")}`);
   }
   const stepTolerance = options.stepTolerance ?? 0.1;
-  if (!(stepTolerance >= 0)) throw new RangeError(`stepTolerance is ${stepTolerance}, expected a number ≥ 0`);
+  if (typeof stepTolerance !== "number" || !(stepTolerance >= 0)) {
+    throw new RangeError(`stepTolerance is ${found(stepTolerance)}, expected a number ≥ 0`);
+  }
   return new BatchPlanner(attention, device, policy, budget, sharedPrefixes, stepTolerance);
 }
 

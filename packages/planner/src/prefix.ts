@@ -92,11 +92,13 @@ function nest(prefixes: readonly SharedPrefix[]): PrefixNode[] {
     const requests = Array.from(prefixes[i]!.requests);
     let siblings = roots;
     for (;;) {
-      const parent = siblings.find((node) => node.requests.includes(requests[0]!));
-      const holder = parent === undefined ? -1 : siblings.indexOf(parent);
-      for (const [s, node] of siblings.entries()) {
+      let parent: PrefixNode | undefined;
+      for (const node of [...siblings]) {
         const shared = requests.filter((request) => node.requests.includes(request)).length;
-        if (shared !== (s === holder ? requests.length : 0)) {
+        if (shared === requests.length) parent = node;
+        // More requests that share a longer prefix: the shorter one says nothing new.
+        else if (shared === node.requests.length) siblings.splice(siblings.indexOf(node), 1);
+        else if (shared > 0) {
           throw new InvalidBatchError(
             `prefixes[${i}].requests`,
             requests.join(", "),

@@ -116,6 +116,7 @@ export function readBytes(path: string): Buffer {
   }
 }
 
+/** UTF-8 without a byte-order mark. */
 function textOf(content: Buffer, path: string): string {
   if (content.length > constants.MAX_STRING_LENGTH) {
     const size = `${Math.round(content.length / 1e6)} MB of text`;
@@ -123,7 +124,8 @@ function textOf(content: Buffer, path: string): string {
       `${path}: has ${size}, more than can be read at once, expected a smaller file or the binary form (*.isoc)`,
     );
   }
-  return content.toString("utf8");
+  // Windows programs begin text with a byte-order mark.
+  return content.toString("utf8").replace(/^\uFEFF/, "");
 }
 
 /** `field qoLens[3]: found -1, expected an integer ≥ 0` */
@@ -138,6 +140,9 @@ function explainIssue(issue: Issue, document: unknown, schema: Schema<unknown>):
   }
   let value = document;
   for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+  if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
+    return `${field}: found a number too large for 64 bits, expected a finite one`;
+  }
   return `${field}: found ${show(value)}, expected ${expectation(issue)}`;
 }
 

@@ -48,6 +48,9 @@ export function planMla(input: FlashInferInput): MlaPlan {
   const heads = input.num_qo_heads;
   const rows = (qo_indptr[batch_size]! - qo_indptr[0]!) * heads;
   const clusterCtas = Math.floor(rows / batch_size) > MLA_CTA_TILE_ROWS ? 2 : 1;
+  if (num_sm < clusterCtas) {
+    throw new FlashInferLimitError("mla", "num_sm", num_sm, `at least ${clusterCtas}, the CTAs of a cluster`);
+  }
   const clusters = Math.floor(num_sm / clusterCtas);
   const tileRows = clusterCtas * MLA_CTA_TILE_ROWS;
 
