@@ -19,7 +19,9 @@ export type GrowthKind = (typeof Growth)[keyof typeof Growth];
 
 /** The last pieces of all decodes of one plan. */
 export class Tails {
-  private records: Int32Array = new Int32Array(0);
+  /** Where their kvEnd stands among the pieces, and their requests. */
+  private ends: Int32Array = new Int32Array(0);
+  private owners: Int32Array = new Int32Array(0);
   private count: number = 0;
   private isCurrent: boolean = false;
 
@@ -47,7 +49,9 @@ export class Tails {
       if (qoLen !== requests[at + Request.qoLen]) return Growth.impossible;
       if (after === before) continue;
       if (qoLen !== 1) return Growth.impossible;
-      if (ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
+      // The last tokens lie in one tile.
+      if (shift >= 0 && (after - 1) >> shift === (before - 1) >> shift) continue;
+      if (shift < 0 && ceilDivide(after, tile, shift) === ceilDivide(before, tile, shift)) continue;
       if (after < before) return Growth.impossible;
       if (grid > 0 && chunkEnd(after - 1, grid, rows) !== chunkEnd(before - 1, grid, rows)) {
         return Growth.impossible;
@@ -62,30 +66,35 @@ export class Tails {
     if (!this.isCurrent) this.collect(plan);
     const { requests, pieces } = plan;
     const { kvLens, pageIndptr } = batch;
-    const { records, count } = this;
-    for (let t = 0; t < count; t++) {
-      const at = records[t]!;
-      pieces[at + Piece.kvEnd] = kvLens[pieces[at + Piece.request]!]!;
-    }
+    const { ends, owners, count } = this;
+    for (let t = 0; t < count; t++) pieces[ends[t]!] = kvLens[owners[t]!]!;
     const shift = shiftOf(pageSize);
     let pageStart = 0;
     for (let i = 0, at = 0; i < kvLens.length; i++, at += Request.stride) {
       const kvLen = kvLens[i]!;
       requests[at + Request.kvLen] = kvLen;
-      requests[at + Request.pageStart] = pageIndptr === undefined ? pageStart : pageIndptr[i]!;
+      requests[at + Request.pageStart] = pageStart;
       pageStart += ceilDivide(kvLen, pageSize, shift);
+    }
+    if (pageIndptr === undefined) return;
+    for (let i = 0, at = 0; i < kvLens.length; i++, at += Request.stride) {
+      requests[at + Request.pageStart] = pageIndptr[i]!;
     }
   }
 
   private collect(plan: Plan): void {
     const { requests, pieces } = plan;
-    if (this.records.length < plan.pieceRecordCount) this.records = new Int32Array(2 * plan.pieceRecordCount);
+    if (this.ends.length < plan.pieceRecordCount) {
+      this.ends = new Int32Array(2 * plan.pieceRecordCount);
+      this.owners = new Int32Array(2 * plan.pieceRecordCount);
+    }
     this.count = 0;
     for (let i = 0, at = 0; i < plan.pieceRecordCount; i++, at += Piece.stride) {
       const request = pieces[at + Piece.request]!;
       if (request < 0 || requests[request * Request.stride + Request.qoLen] !== 1) continue;
       if (pieces[at + Piece.kvEnd] !== requests[request * Request.stride + Request.kvLen]) continue;
-      this.records[this.count++] = at;
+      this.owners[this.count] = request;
+      this.ends[this.count++] = at + Piece.kvEnd;
     }
     this.isCurrent = true;
   }
