@@ -1,4 +1,4 @@
-import type { AttentionBatch, PolicyName } from "@isochron/planner";
+import type { AttentionBatch, AttentionShape, Device, Plan, PolicyName } from "@isochron/planner";
 import {
   clonePlan,
   createPlanner,
@@ -11,6 +11,7 @@ import {
   PlanFormatError,
   PlanViolation,
   POLICIES,
+  PolicyNotApplicableError,
   planFromJson,
   planToJson,
   verifyPlan,
@@ -20,6 +21,42 @@ import { describe, expect, test } from "vitest";
 import { attentionShapes, batches, CASES, devices, LLAMA_8B, randomNumbers } from "./support.ts";
 
 const policies = (Object.keys(POLICIES) as PolicyName[]).filter((name) => !POLICIES[name]!.isComparison);
+
+const everyPolicy = Object.keys(POLICIES) as PolicyName[];
+const sharingPolicies = everyPolicy.filter((name) => POLICIES[name]!.sharesPrefixes === true);
+const LATENT: AttentionShape = { ...LLAMA_8B, queryHeads: 16, kvHeads: 1, headDim: 576, valueHeadDim: 512 };
+
+/** The plan, or undefined where the kernel behind the policy cannot run the batch. */
+function planOf(policy: PolicyName, attention: AttentionShape, device: Device, batch: AttentionBatch) {
+  try {
+    return createPlanner({ attention, device, policy }).plan(batch);
+  } catch (error) {
+    if (error instanceof PolicyNotApplicableError) return undefined;
+    throw error;
+  }
+}
+
+/** Takes the tokens of each piece record alone and then of all; how many had some. */
+function refusesEmptied(plan: Plan | undefined, batch: AttentionBatch, atEnd: boolean): number {
+  if (plan === undefined) return 0;
+  verifyPlan(plan, batch);
+  const [from, to] = atEnd ? [Piece.kvEnd, Piece.kvStart] : [Piece.kvStart, Piece.kvEnd];
+  const all = clonePlan(plan);
+  let emptied = 0;
+  for (let at = 0; at < plan.pieceRecordCount * Piece.stride; at += Piece.stride) {
+    if (plan.pieces[at + Piece.kvStart] === plan.pieces[at + Piece.kvEnd]) continue;
+    emptied++;
+    all.pieces[at + to] = all.pieces[at + from]!;
+    // One in each so many, so that plans of many records take no longer.
+    if (emptied % Math.ceil(plan.pieceRecordCount / 32) !== 0) continue;
+    const one = clonePlan(plan);
+    one.pieces[at + to] = one.pieces[at + from]!;
+    expect(() => verifyPlan(one, batch)).toThrow(PlanViolation);
+    expect(() => decodePlan(encodePlan(one))).toThrow(PlanViolation);
+  }
+  if (emptied > 0) expect(() => verifyPlan(all, batch)).toThrow(PlanViolation);
+  return emptied;
+}
 
 describe("verifyPlan", () => {
   test.each(policies)("accepts what %s plans", (policy) => {
@@ -111,6 +148,43 @@ describe("verifyPlan", () => {
     } catch (error) {
       expect((error as PlanViolation).rule).toBe(rule);
     }
+  });
+
+  test.each(everyPolicy)("refuses pieces of %s that are emptied, one of them or all", (policy) => {
+    let emptied = 0;
+    fc.assert(
+      fc.property(
+        attentionShapes,
+        devices(false),
+        batches(6, 100, 5000),
+        fc.boolean(),
+        (shape, device, batch, atEnd) => {
+          emptied += refusesEmptied(planOf(policy, shape, device, batch), batch, atEnd);
+        },
+      ),
+      { numRuns: Math.min(CASES, 100) },
+    );
+    // FlashInfer's holistic and latent-attention kernels run few of these shapes; decode kernels few of the batches.
+    const skewed = { qoLens: new Array(64).fill(1), kvLens: [131_072, ...new Array(63).fill(512)] };
+    const attention = policy === "flashinfer-mla" ? LATENT : LLAMA_8B;
+    emptied += refusesEmptied(planOf(policy, attention, H100_SXM, skewed), skewed, true);
+    expect(emptied).toBeGreaterThan(64);
+  });
+
+  test.each(sharingPolicies)("refuses pieces of shared prefixes that are emptied: %s", (policy) => {
+    const attention = { ...LLAMA_8B, queryHeads: 8, kvHeads: 2 };
+    const shared = {
+      qoLens: [1, 3, 1, 1, 0],
+      kvLens: [3000, 2000, 1100, 900, 5],
+      prefixes: [
+        { requests: [0, 1, 2, 3], kvLen: 800 },
+        { requests: [0, 1], kvLen: 1600 },
+      ],
+    };
+    const costModel = { ...H100_SXM.costModel, mergeNs: 0, mergePartialNs: 0 };
+    const plan = planOf(policy, attention, { ...H100_SXM, smCount: 4, costModel }, shared);
+    expect(plan?.groupCount).toBe(2);
+    for (const atEnd of [false, true]) expect(refusesEmptied(plan, shared, atEnd)).toBeGreaterThan(4);
   });
 
   test("refuses another batch, and a makespan that is not the device's", () => {

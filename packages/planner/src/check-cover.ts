@@ -154,8 +154,8 @@ function checkJob(
     }
     const kvStart = pieces[at + Piece.kvStart]!;
     const kvEnd = pieces[at + Piece.kvEnd]!;
-    // Pieces without KV tokens may stand anywhere in the job: padding of other systems' schedules.
-    if (kvStart !== covered && !(kvEnd === kvStart && kvStart >= start && kvStart <= end)) {
+    // Pieces without KV tokens, the padding of other systems' schedules, stand where another ends, and cover nothing.
+    if (kvStart !== covered) {
       const problem = kvStart < covered ? "overlaps" : "leaves a gap after";
       throw new PlanViolation("cover", where, `piece record ${record} from ${kvStart} ${problem} ${covered}`);
     }
@@ -166,7 +166,7 @@ function checkJob(
     if (isCut && grid > 0 && chunkStart(kvStart, grid, ownRows) !== kvStart) {
       throw new PlanViolation("cover", where, `piece record ${record} is cut off the grid of ${grid} tokens`);
     }
-    covered = Math.max(covered, kvEnd);
+    covered = kvEnd;
     if (slot < 0) {
       if (!mayWriteThrough)
         throw new PlanViolation("slots", where, `piece record ${record} of a split job has no slot`);
