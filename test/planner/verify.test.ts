@@ -6,7 +6,9 @@ import {
   encodePlan,
   H100_SXM,
   Header,
+  Launch,
   Merge,
+  MergeLaunch,
   Piece,
   PlanFormatError,
   PlanViolation,
@@ -18,6 +20,7 @@ import {
 } from "@isochron/planner";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { fingerprint } from "../../packages/planner/src/plan-buffer.ts";
 import { attentionShapes, batches, CASES, devices, LLAMA_8B, randomNumbers } from "./support.ts";
 
 const policies = (Object.keys(POLICIES) as PolicyName[]).filter((name) => !POLICIES[name]!.isComparison);
@@ -133,6 +136,61 @@ describe("verifyPlan", () => {
       },
     ],
     [
+      "merges",
+      (plan) => {
+        plan.merges[Merge.splitJob] = -7;
+      },
+    ],
+    [
+      "merges",
+      (plan) => {
+        plan.merges[Merge.splitJob] = plan.merges[(plan.mergeCount - 1) * Merge.stride + Merge.splitJob]!;
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.mergeLaunch] = MergeLaunch.none;
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.launch] = Launch.grid;
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.smCount] = 1;
+        plan.header[Header.fingerprint] = fingerprint(plan.header);
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.fingerprint]! ^= 1;
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.softCapBits] = 0x4000_0000;
+      },
+    ],
+    [
+      "header",
+      (plan) => {
+        plan.header[Header.reserved60 + 3] = 1;
+      },
+    ],
+    [
+      "slots",
+      (plan) => {
+        plan.header[Header.partialSlotCount]! += 1;
+      },
+    ],
+    [
       "stats",
       (plan) => {
         plan.header[Header.splitJobCount]! += 1;
@@ -185,6 +243,38 @@ describe("verifyPlan", () => {
     const plan = planOf(policy, attention, { ...H100_SXM, smCount: 4, costModel }, shared);
     expect(plan?.groupCount).toBe(2);
     for (const atEnd of [false, true]) expect(refusesEmptied(plan, shared, atEnd)).toBeGreaterThan(4);
+  });
+
+  test("refuses groups whose members do not share in the batch, by name or by pages", () => {
+    const lengths = { qoLens: [1, 1, 1, 1], kvLens: [4000, 4000, 4000, 4000] };
+    const pageIndptr = [0, 250, 500, 750, 1000];
+    const own = Array.from({ length: 1000 }, (_, page) => page);
+    const shared = own.map((page) => (page % 250 < 240 ? page % 250 : page));
+    const prefixes = [{ requests: [0, 1, 2, 3], kvLen: 3840 }];
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan({ ...lengths, prefixes });
+    expect(plan.groupCount).toBe(1);
+    const found = createPlanner({ attention: LLAMA_8B, device: H100_SXM, sharedPrefixes: "detect" });
+    expect(encodePlan(found.plan({ ...lengths, pageIndptr, pageIndices: shared }))).toEqual(encodePlan(plan));
+    for (const sharing of [
+      { prefixes },
+      { pageIndptr, pageIndices: shared },
+      { prefixes, pageIndptr, pageIndices: shared },
+      { prefixes: [{ requests: [0, 1, 2, 3], kvLen: 3856 }] },
+    ]) {
+      expect(() => verifyPlan(plan, { ...lengths, ...sharing })).not.toThrow();
+    }
+    for (const sharing of [
+      {},
+      { prefixes: [] },
+      { prefixes: [{ requests: [0, 1, 2], kvLen: 3840 }] },
+      { prefixes: [{ requests: [0, 1, 2, 3], kvLen: 3824 }] },
+      { pageIndptr, pageIndices: own },
+      { pageIndptr, pageIndices: shared.with(750 + 239, 7) },
+      { prefixes, pageIndptr, pageIndices: own },
+      { prefixes: [], pageIndptr, pageIndices: shared },
+    ]) {
+      expect(() => verifyPlan(plan, { ...lengths, ...sharing })).toThrow(/batch: group 0: its members do not share/);
+    }
   });
 
   test("refuses another batch, and a makespan that is not the device's", () => {
@@ -259,6 +349,56 @@ describe("plans on disk", () => {
     // Some mutations hit stats or fields without a wrong value, so a few plans stay sound; most must not.
     expect(decoded).toBeGreaterThan(0);
     expect(decoded).toBeLessThan(5000);
+  });
+
+  test("are read in the time of their records, however many heads those stand for", () => {
+    const attention = { ...LLAMA_8B, queryHeads: 65_535, kvHeads: 65_535 };
+    const device = { ...H100_SXM, smCount: 1, ctasPerSm: 1 };
+    const ones = new Array<number>(2000).fill(1);
+    const plan = createPlanner({ attention, device }).plan({ qoLens: ones, kvLens: ones });
+    expect(plan.stats.pieces).toBe(2000 * 65_535);
+    const bytes = encodePlan(plan);
+    expect(bytes.length).toBeLessThan(100_000);
+    expect(Buffer.from(encodePlan(decodePlan(bytes))).equals(bytes)).toBe(true);
+    const words = new Int32Array(bytes.buffer);
+    const piece = words[Header.piecesOffset]! / 4 + 1000 * Piece.stride;
+    words[piece + Piece.headCount]! -= 1;
+    words[Header.pieceCount]! -= 1;
+    expect(() => decodePlan(bytes)).toThrow(/cover: request 1000, head 65534, row 0: no piece starts here/);
+    // One record whose states would be more than the whole plan has merge sources.
+    words[piece + Piece.headCount]! += 1;
+    words[Header.pieceCount]! += 1;
+    words[piece + Piece.slot] = 0;
+    words[Header.partialSlotCapacity] = words[Header.partialSlotCount] = 65_535;
+    expect(() => decodePlan(bytes)).toThrow(PlanViolation);
+  });
+
+  test.each<[string, number]>([
+    ["partialSlotCapacity", Header.partialSlotCapacity],
+    ["partialSlotCount", Header.partialSlotCount],
+    ["splitJobCount", Header.splitJobCount],
+  ])("ask for no memory that nothing in them uses: %s", (_, field) => {
+    const bytes = encodePlan(createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(cutBatch));
+    const words = new Int32Array(bytes.buffer);
+    words[field] = 0x7fff_fff0;
+    if (field === Header.partialSlotCount) words[Header.partialSlotCapacity] = 0x7fff_fff0;
+    expect(() => decodePlan(bytes)).toThrow(PlanViolation);
+  });
+
+  test.each<[unknown, string]>([
+    ["1000", '"1000"'],
+    [null, "null"],
+    [0.7, "0.7"],
+    [2 ** 31, "2147483648"],
+  ])("are refused in JSON when an entry is %j", (value, found) => {
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM }).plan(cutBatch);
+    const inSection = JSON.parse(JSON.stringify(planToJson(plan)));
+    inSection.sections.requests[2] = value;
+    expect(() => planFromJson(inSection)).toThrow(PlanFormatError);
+    expect(() => planFromJson(inSection)).toThrow(`sections.requests[2] is ${found}, expected an integer of 32 bits`);
+    const inHeader = JSON.parse(JSON.stringify(planToJson(plan)));
+    inHeader.header.workers = value;
+    expect(() => planFromJson(inHeader)).toThrow(`header.workers is ${found}, expected an integer of 32 bits`);
   });
 
   test("reads bytes that share their buffer with others, as those of a small file in Node do", () => {

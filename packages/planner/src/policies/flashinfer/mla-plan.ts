@@ -49,6 +49,7 @@ export function planMla(input: FlashInferInput): MlaPlan {
   const rows = (qo_indptr[batch_size]! - qo_indptr[0]!) * heads;
   const clusterCtas = Math.floor(rows / batch_size) > MLA_CTA_TILE_ROWS ? 2 : 1;
   const clusters = Math.floor(num_sm / clusterCtas);
+  if (clusters === 0) throw new FlashInferLimitError("mla", "num_sm", num_sm, `at least ${clusterCtas}`);
   const tileRows = clusterCtas * MLA_CTA_TILE_ROWS;
 
   const kvEnd = (request: number, qoTile: number, qoTiles: number): number => {
