@@ -18,6 +18,17 @@ async function replayReport(args: readonly string[]): Promise<Report> {
 }
 
 describe("isochron replay", () => {
+  it("leaves no folder behind that a bad log has nothing to write to", async () => {
+    const folder = temporaryFolder();
+    const log = join(folder, "log.csv");
+    writeFileSync(log, "at,in,out\n0,ten,3\n");
+    const columns = "arrivalS=at,inputTokens=in,outputTokens=out";
+    const out = join(folder, "out");
+    const { exitCode, stderr } = await isochron(["replay", log, "--columns", columns, "--out", out]);
+    expect([exitCode, existsSync(out)]).toEqual([2, false]);
+    expect(stderr).toMatch(/log\.csv:2: in is "ten"/);
+  });
+
   it("prints a report that keeps to its schema", async () => {
     const report = await replayReport(["azure-conv-2023", "--limit", "200", "--seed", "7"]);
     expect(report.trace).toMatchObject({ name: "azure-conv-2023", requestsUsed: 200, linesSkipped: 0 });

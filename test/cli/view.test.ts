@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeBinaryDocument, isBinaryDocument } from "@isochron/viz";
 import { describe, expect, it } from "vitest";
@@ -166,6 +166,21 @@ describe("isochron view", () => {
     const { exitCode, stderr } = await isochron(["view", path, "--html", join(out, "page.html")]);
     expect(stderr).toMatch(/^warning: .*report\.json: its steps cannot be opened \(.*my-model/);
     expect(exitCode).toBe(0);
+  });
+
+  it.each<[string, (steps: Record<string, number[]>) => void, RegExp]>([
+    ["a time before the first", ({ startUs }) => startUs!.splice(3, 1, -1), /steps\.startUs\[3\]: found -1, expected/],
+    ["columns of two lengths", ({ tokens }) => tokens!.pop(), /steps\.tokens: found .*expected \d+ entries as in step/],
+  ])("refuses a report with %s before it writes a page", async (_, change, line) => {
+    const out = join(temporaryFolder(), "out");
+    await isochron(["replay", "azure-conv-2023", "--limit", "20", "--out", out]);
+    const path = join(out, "report.json");
+    const report = JSON.parse(readFileSync(path, "utf8"));
+    change(report.steps);
+    writeFileSync(path, JSON.stringify(report));
+    const { exitCode, stderr } = await isochron(["view", path, "--html", join(out, "page.html")]);
+    expect([exitCode, existsSync(join(out, "page.html"))]).toEqual([2, false]);
+    expect(stderr).toMatch(line);
   });
 
   it.each<[string, string, RegExp]>([

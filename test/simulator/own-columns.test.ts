@@ -133,6 +133,7 @@ describe("columns of one's own", () => {
       "1763700000088",
       "a time like 2023-11-16 18:15:46.6805900 (a number is arrivalS, arrivalMs, arrivalUs or arrivalNs)",
     ],
+    ["arrival", "2026-02-30 03:04:05", "a date that exists (a number is arrivalS, arrivalMs, arrivalUs or arrivalNs)"],
     ["arrivalMs", "2026-01-02T03:04:05Z", "a time as a finite number (a date and time is arrival)"],
     [
       "arrivalS",

@@ -86,6 +86,28 @@ function expectNested(slices: TraceEvent[]): void {
 }
 
 describe("trace events of a replay", () => {
+  it("count requests while there are steps, and none between them", async () => {
+    await fc.assert(
+      fc.asyncProperty(requestList, fc.integer({ min: 1, max: 3 }), async (requests, replicas) => {
+        const { events } = await record(requests, { replicas, kvBlocks: 60, maxContextTokens: 400 });
+        for (let replica = 0; replica < replicas; replica++) {
+          const own = events.filter(({ pid }) => pid === replica);
+          const steps = own.filter(({ cat }) => cat === "step");
+          if (steps.length === 0) continue;
+          const counts = own.filter(({ ph, name }) => ph === "C" && name === "requests");
+          // Both are requests × time; a change that was missed would be as long as a step or a pause.
+          const ofSteps = steps.reduce((sum, { dur, args }) => sum + dur! * (args["requests"] as number), 0);
+          const ofCounts = counts.reduce((sum, { ts, args }, i) => {
+            return sum + ((counts[i + 1]?.ts ?? ts!) - ts!) * (args["running"] as number);
+          }, 0);
+          expect(Math.abs(ofCounts - ofSteps)).toBeLessThan(0.1 * steps.length);
+          expect(counts.at(-1)!.args["running"]).toBe(0);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it("nest on every thread, start at 0, name every thread, and hold every step and request", async () => {
     const deployments = fc.record({
       replicas: fc.integer({ min: 1, max: 3 }),

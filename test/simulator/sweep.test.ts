@@ -142,6 +142,7 @@ describe("a sweep", () => {
       { axes: { tp: [1, 2, 1] } },
       /^field axes\.tp\[2\]: found 1, expected a value that/,
     ],
+    ["a number again as text", { axes: { tp: [2, "2"] } }, /^field axes\.tp\[1\]: found "2", expected a value that/],
     [
       "two axes that set one field",
       { axes: { tp: [1], hardware: [{ tp: 2 }] } },

@@ -98,7 +98,7 @@ function stepTimerOf(
     tensorParallel: tp,
     pipelineParallel: options.pp,
     attentionPolicy: options.attention,
-    expertParallel: options.ep,
+    expertParallel: options.ep === 1 ? undefined : options.ep,
     expertShareCv: options.expertImbalance,
     pageSize,
   });
@@ -129,7 +129,7 @@ export async function replayWithProgress(
         attention: options.attention,
         tensorParallel: options.tp,
         pipelineParallel: options.pp,
-        expertParallel: options.ep,
+        expertParallel: options.ep === 1 ? undefined : options.ep,
         replicas: options.replicas,
         router: options.router,
         routerStalenessMs: options.routerStalenessMs,

@@ -14,12 +14,17 @@ const STEPS = 0;
 
 const COMPLETED = 0;
 
+/** Steps that follow each other at once may be so far apart. */
+const ROUNDING_NS = 2;
+
 export class ReplayTraceEvents {
   readonly #write: (text: string) => void;
   readonly #named = new Set<number>();
   /** Last counters of each replica, as text: written again when they change. */
   readonly #requests = new Map<number, string>();
   readonly #kvBlocks = new Map<number, number>();
+  /** When the steps so far of each replica end. */
+  readonly #busyUntilUs = new Map<number, number>();
   #isFirst = true;
   /** Threads of steps of each replica, by name. */
   #stepThreads: readonly string[] = ["steps"];
@@ -33,6 +38,7 @@ export class ReplayTraceEvents {
   /** To be given every step of the replay. */
   step({ replica, step, startUs, timing, running, waiting, tokens, prefillTokens, ...more }: ReplayedStep): void {
     const { passage } = more;
+    const endUs = passage?.stageEndUs.at(-1) ?? startUs + timing.durationUs;
     if (this.#named.size === 0 && passage !== undefined) this.#stepThreads = stepThreads(passage);
     if (!this.#named.has(replica)) this.#nameReplica(replica);
     const name = prefillTokens === 0 ? "decode" : prefillTokens === tokens ? "prefill" : "mixed";
@@ -55,13 +61,17 @@ export class ReplayTraceEvents {
         this.#slice(replica, STEPS + 1 + stage, "step", name, fromUs, passage.stageEndUs[stage]!, args);
       });
     }
+    // A replica without a step has no request: with one it would have taken its next.
+    const busyUntilUs = this.#busyUntilUs.get(replica) ?? startUs;
+    if (nanoseconds(startUs) - nanoseconds(busyUntilUs) > ROUNDING_NS) this.#count(replica, busyUntilUs, 0, 0, 0);
+    this.#busyUntilUs.set(replica, Math.max(busyUntilUs, endUs));
     this.#count(replica, startUs, running, waiting, more.kvBlocksUsed);
   }
 
   /** Closes the document. Nothing may be given afterwards. */
   end(report: Report): void {
     const endUs = report.metrics.durationS * 1e6;
-    for (const replica of this.#named) this.#count(replica, endUs, 0, 0, 0);
+    for (const replica of this.#named) this.#count(replica, this.#busyUntilUs.get(replica) ?? endUs, 0, 0, 0);
     if (report.requests !== undefined) this.#requestSlices(report.requests, endUs);
     const { generator, trace, deployment, partial } = report;
     this.#write(`],"otherData":${JSON.stringify({ replay: { generator, trace, deployment, partial } })}}\n`);

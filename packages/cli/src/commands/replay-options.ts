@@ -167,8 +167,8 @@ function deploymentOptions(command: Command): void {
     )
     .option(
       "--ep <number>",
-      "GPUs that whole experts are spread over: --tp, or those of several replicas, which then step together",
-      integerOption("--ep", 2),
+      "GPUs that whole experts are spread over: 1 (none), --tp, or those of several replicas, which then step together",
+      integerOption("--ep", 1),
     )
     .option(
       "--expert-imbalance <cv>",

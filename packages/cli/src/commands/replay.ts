@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { print, warn } from "../command.ts";
 import { type Context, ExitCode } from "../context.ts";
 import { TraceEventFile } from "../documents/trace-event-file.ts";
-import { prepareDirectory, prepareFile } from "../documents/write.ts";
+import { discardDirectory, prepareDirectory, prepareFile } from "../documents/write.ts";
 import { modelAndGpu, openTraceOf, replayWithProgress } from "../replay-report.ts";
 import { reportText } from "../terminal/report-text.ts";
 import { viewHint, writeFiles } from "./replay-files.ts";
@@ -21,13 +21,14 @@ export function addReplayCommand(program: Command, context: Context): void {
 async function runReplay(nameOrPath: string, options: ReplayOptions, context: Context): Promise<void> {
   const { model, profile } = modelAndGpu(options);
   const trace = await openTraceOf(nameOrPath, options);
-  if (options.out !== undefined) prepareDirectory(options.out);
+  const isNewOut = options.out !== undefined && prepareDirectory(options.out);
   if (options.html !== undefined) prepareFile(options.html);
 
   const events = options.traceEvents === undefined ? undefined : new TraceEventFile(options.traceEvents);
   const report = await replayWithProgress(trace, model, profile, options, context, { onStep: events?.step }).catch(
     (error: unknown) => {
       events?.discard();
+      if (isNewOut) discardDirectory(options.out!);
       throw inFlags(error);
     },
   );

@@ -4,8 +4,10 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   mkdirSync,
   openSync,
+  rmdirSync,
   type Stats,
   statSync,
   writeFileSync,
@@ -107,17 +109,31 @@ function makeDirectory(path: string): void {
   mkdirSync(path);
 }
 
-/** Makes the directory and makes sure, before hours of work, that files can be written there. Throws InputError about `asked`. */
-export function prepareDirectory(path: string, asked: string = path): void {
+/**
+ * Makes the directory and makes sure, before hours of work, that files can be written there. Returns whether it was not there
+ * before. Throws InputError about `asked`.
+ */
+export function prepareDirectory(path: string, asked: string = path): boolean {
   try {
+    const isNew = !existsSync(path);
     makeDirectory(path);
     accessSync(path, constants.W_OK);
+    return isNew;
   } catch (error) {
     throw cannotWrite(asked, error);
   }
 }
 
-/** The same for a file that is to be written. */
+/** Takes a directory back that nothing was written to. */
+export function discardDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Somebody else has put something there.
+  }
+}
+
+/** As prepareDirectory, for a file that is to be written. */
 export function prepareFile(path: string): void {
   if (path === "-") throw new InputError("-: found standard output, expected a file (./- is one of that name)");
   const facts = factsOf(path);

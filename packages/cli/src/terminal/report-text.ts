@@ -34,7 +34,7 @@ export function reportText(report: Report, paint: Painter, width?: number): stri
     facts([
       ["concurrency", `${fixed(metrics.meanConcurrency, 1)} mean, ${integer(metrics.peakConcurrency)} peak`],
       ["steps", `${integer(metrics.steps)}, ${fixed(metrics.tokensPerStep.mean, 1)} tokens each`],
-      ["KV cache used", `${percent(metrics.kvUsage.mean)} mean, ${percent(metrics.kvUsage.max)} peak`],
+      ["KV cache used", `${percent(metrics.kvUsage.mean)} mean while busy, ${percent(metrics.kvUsage.max)} peak`],
       ["prefix hits", percent(metrics.prefixHitRatio)],
       ["preemptions", `${integer(metrics.preemptions)} (${integer(metrics.recomputedTokens)} tokens computed again)`],
       ...(metrics.speculation === undefined

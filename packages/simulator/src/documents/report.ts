@@ -122,6 +122,7 @@ export interface Metrics {
   readonly kvTransfers?: { readonly meanMs: number; readonly maxMs: number; readonly linkUse: number } | undefined;
   /** Prompt tokens found in the prefix cache / prompt tokens looked up. */
   readonly prefixHitRatio: number;
+  /** Share of the KV blocks in use; the mean over the time in which replicas were busy, as of `mfu`. */
   readonly kvUsage: { readonly mean: number; readonly max: number };
   readonly meanConcurrency: number;
   readonly peakConcurrency: number;
@@ -231,6 +232,9 @@ export interface Report {
 const number = z.number();
 const maybe = z.number().nullable();
 const numbers = z.array(z.number());
+/** Of steps, and of requests, where −1 is what has not happened. */
+const stepColumn = z.array(z.number().min(0));
+const requestColumn = z.array(z.number().min(-1));
 const share = z.number().min(0).max(1.000001);
 
 const summarySchema: z.ZodType<Summary> = z.strictObject({
@@ -247,21 +251,32 @@ const summarySchema: z.ZodType<Summary> = z.strictObject({
 
 const spread: z.ZodType<{ mean: number; max: number }> = z.strictObject({ mean: number, max: number });
 
-export const requestSeriesSchema: z.ZodType<RequestSeries> = z.strictObject({
-  id: numbers,
-  replica: numbers,
-  status: numbers,
-  arrivalUs: numbers,
-  scheduledUs: numbers,
-  firstTokenUs: numbers,
-  endUs: numbers,
-  inputTokens: numbers,
-  outputTokens: numbers,
-  cachedTokens: numbers,
-  preemptions: numbers,
-  firstStep: numbers,
-  lastStep: numbers,
-});
+/** Columns of one series are of one length. */
+function requireOneLength(columns: object, context: z.RefinementCtx): void {
+  const [first, ...others] = Object.entries(columns) as [string, unknown[]][];
+  const wrong = others.find(([, column]) => column.length !== first![1].length);
+  if (wrong === undefined) return;
+  const message = `${first![1].length} entries as in ${first![0]}, not ${wrong[1].length}`;
+  context.addIssue({ code: "custom", path: [wrong[0]], message });
+}
+
+export const requestSeriesSchema: z.ZodType<RequestSeries> = z
+  .strictObject({
+    id: requestColumn,
+    replica: requestColumn,
+    status: requestColumn,
+    arrivalUs: requestColumn,
+    scheduledUs: requestColumn,
+    firstTokenUs: requestColumn,
+    endUs: requestColumn,
+    inputTokens: requestColumn,
+    outputTokens: requestColumn,
+    cachedTokens: requestColumn,
+    preemptions: requestColumn,
+    firstStep: requestColumn,
+    lastStep: requestColumn,
+  })
+  .superRefine(requireOneLength);
 
 export const reportSchema: z.ZodType<Report> = z.strictObject({
   isochron: z.literal("report/1"),
@@ -345,20 +360,22 @@ export const reportSchema: z.ZodType<Report> = z.strictObject({
     }),
   }),
   itlCurveMs: z.strictObject({ shares: z.array(share), values: numbers }).optional(),
-  steps: z.strictObject({
-    step: numbers,
-    replica: numbers,
-    startUs: numbers,
-    durationUs: numbers,
-    running: numbers,
-    waiting: numbers,
-    tokens: numbers,
-    prefillTokens: numbers,
-    kvBlocksUsed: numbers,
-    attentionUs: numbers,
-    attentionImbalance: z.array(maybe),
-    preemptions: numbers,
-  }),
+  steps: z
+    .strictObject({
+      step: stepColumn,
+      replica: stepColumn,
+      startUs: stepColumn,
+      durationUs: stepColumn,
+      running: stepColumn,
+      waiting: stepColumn,
+      tokens: stepColumn,
+      prefillTokens: stepColumn,
+      kvBlocksUsed: stepColumn,
+      attentionUs: stepColumn,
+      attentionImbalance: z.array(maybe),
+      preemptions: stepColumn,
+    })
+    .superRefine(requireOneLength),
   stepStride: number,
   stepBatches: z.array(
     z.strictObject({

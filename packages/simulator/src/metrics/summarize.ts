@@ -92,6 +92,9 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
   };
   const stepUs = observer.busyUs + observer.overlapUs;
   const waitUs = Math.max(0, stepUs - Object.values(parts).reduce((sum, us) => sum + us, 0));
+  const kvMax = ratio(observer.kvBlocksMax, counts.kvBlocks);
+  // A sum of rounded products can be a little more than the largest of them all the time.
+  const kvMean = ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks);
   return {
     completed: observer.completed,
     rejected: counts.rejected,
@@ -115,10 +118,7 @@ export function summarize(observer: StepObserver, counts: ReplayCounts, peaks: U
       : { speculation: { draftTokens: observer.draftTokens, acceptedTokens: observer.acceptedTokens } }),
     ...(counts.kvTransfers === undefined ? {} : { kvTransfers: counts.kvTransfers }),
     prefixHitRatio: ratio(observer.hitTokens, observer.lookedUpTokens),
-    kvUsage: {
-      mean: ratio(observer.kvBlockUs, observer.busyUs * counts.kvBlocks),
-      max: ratio(observer.kvBlocksMax, counts.kvBlocks),
-    },
+    kvUsage: { mean: Math.min(kvMean, kvMax), max: kvMax },
     meanConcurrency: ratio(observer.latencySumUs, counts.endUs),
     peakConcurrency: counts.peakConcurrency,
     steps: observer.stepCount,

@@ -68,7 +68,8 @@ function settingsOf(axis: string, values: readonly AxisValue[]): Setting[] {
   });
   const seen = new Set<string>();
   settings.forEach((setting, i) => {
-    const text = JSON.stringify(setting);
+    // The number 2 and the text "2" are one setting.
+    const text = JSON.stringify(setting.map(([path, value]) => [path, String(value)]));
     if (seen.has(text)) throw new SweepError(`axes.${axis}[${i}]`, values[i], "a value that is not there already");
     seen.add(text);
   });

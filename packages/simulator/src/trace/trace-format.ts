@@ -78,7 +78,9 @@ export function wallClockUs(field: string, value: unknown): number {
   const [, year, month, day, hour, minute, second, fraction, zoneHours, zoneMinutes] = match;
   const zone = zoneHours === undefined ? "Z" : `${zoneHours}:${zoneMinutes}`;
   const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}${zone}`);
-  if (Number.isNaN(ms)) throw new LineError(field, value, "a date that exists");
+  // Date.parse takes 30 February for 2 March.
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day);
+  if (Number.isNaN(ms) || !isDay) throw new LineError(field, value, "a date that exists");
   return ms * 1000 + Number(fraction ?? 0) * 1e6;
 }
 

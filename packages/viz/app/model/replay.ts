@@ -4,6 +4,7 @@
 import type { ViewerDocument } from "../documents/read.ts";
 import type { ReportDocument, StepBatch } from "../documents/report.ts";
 import type { TimelineDocument } from "../documents/timeline.ts";
+import { idleTimes, type StepFunction, totalOf } from "./replica-totals.ts";
 
 export const LATENCIES = ["ttft", "tpot", "e2e"] as const;
 export type Latency = (typeof LATENCIES)[number];
@@ -15,12 +16,6 @@ export interface RequestLatencies {
   readonly tpot: Float64Array;
   readonly e2e: Float64Array;
   readonly queue: Float64Array;
-}
-
-/** A step function: value i holds from atUs[i] to atUs[i + 1]. */
-export interface StepFunction {
-  readonly atUs: Float64Array;
-  readonly values: Float64Array;
 }
 
 export interface OpenableStep extends StepBatch {
@@ -56,10 +51,11 @@ export class Replay {
     this.report = report;
     this.latencies = report.requests === undefined ? null : latenciesOf(report.requests);
     this.rowOfRequest = new Map(Array.from(report.requests?.id ?? [], (id, row) => [id, row]));
-    this.running = total(report, report.steps.running, 1);
-    this.waiting = total(report, report.steps.waiting, 1);
+    const idleFrom = idleTimes(report);
+    this.running = totalOf(report, report.steps.running, idleFrom, 1);
+    this.waiting = totalOf(report, report.steps.waiting, idleFrom, 1);
     const { kvBlocks, replicas } = report.deployment;
-    this.kvShare = total(report, report.steps.kvBlocksUsed, kvBlocks * replicas || 1);
+    this.kvShare = totalOf(report, report.steps.kvBlocksUsed, idleFrom, kvBlocks * replicas || 1);
     const { startUs, durationUs } = report.steps;
     let endUs = report.metrics.durationS * 1e6;
     for (let i = 0; i < startUs.length; i++) endUs = Math.max(endUs, startUs[i]! + durationUs[i]!);
@@ -160,20 +156,4 @@ function latenciesOf(requests: NonNullable<ReportDocument["requests"]>): Request
     if (first >= 0 && tokens > 1) latencies.tpot[row] = (end - first) / (tokens - 1) / 1e3;
   }
   return latencies;
-}
-
-/** Sum over replicas of a per-step value: each replica holds its value until its next step. */
-function total(report: ReportDocument, values: ArrayLike<number>, scale: number): StepFunction {
-  const { startUs, replica } = report.steps;
-  const current = new Map<number, number>();
-  const atUs = new Float64Array(startUs.length);
-  const sums = new Float64Array(startUs.length);
-  let sum = 0;
-  for (let i = 0; i < startUs.length; i++) {
-    sum += values[i]! - (current.get(replica[i]!) ?? 0);
-    current.set(replica[i]!, values[i]!);
-    atUs[i] = startUs[i]!;
-    sums[i] = sum / scale;
-  }
-  return { atUs, values: sums };
 }

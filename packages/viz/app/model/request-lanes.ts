@@ -7,6 +7,8 @@ import type { Rows } from "../draw/lane-layout.ts";
 import { BusyIndex } from "./busy-index.ts";
 import { MinHeap } from "./min-heap.ts";
 
+const REJECTED = 1;
+
 export const PHASES = ["queued", "prefill", "decode"] as const;
 
 export interface RequestLanes {
@@ -14,18 +16,22 @@ export interface RequestLanes {
   readonly ofSlice: Uint8Array;
   /** Row of the request behind each slice. */
   readonly rowOfSlice: Int32Array;
+  /** −1: rejected. */
   readonly laneOfRow: Int32Array;
   /** First slice of each request; −1 where it has none. */
   readonly firstSlice: Int32Array;
   readonly rows: Rows;
   readonly laneCount: number;
+  /** Most requests at one time. */
+  readonly most: number;
 }
 
 export function requestLanes(requests: Columns<RequestSeries>, endUs: number): RequestLanes {
   const count = requests.id.length;
-  const order = Uint32Array.from({ length: count }, (_, i) => i);
+  // Who is rejected leaves at once.
+  const order = Uint32Array.from({ length: count }, (_, i) => i).filter((row) => requests.status[row] !== REJECTED);
   order.sort((a, b) => requests.arrivalUs[a]! - requests.arrivalUs[b]! || a - b);
-  const laneOfRow = new Int32Array(count);
+  const laneOfRow = new Int32Array(count).fill(-1);
   // Lanes in use by when they become free, and free lanes by number: the topmost free one is taken.
   const busy = new MinHeap();
   const free = new MinHeap();
@@ -79,5 +85,5 @@ export function requestLanes(requests: Columns<RequestSeries>, endUs: number): R
     end: end.subarray(0, at),
     spanUs: endUs,
   });
-  return { index, ofSlice, rowOfSlice, laneOfRow, firstSlice, rows, laneCount };
+  return { index, ofSlice, rowOfSlice, laneOfRow, firstSlice, rows, laneCount, most: lanesMade };
 }

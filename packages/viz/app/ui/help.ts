@@ -11,7 +11,7 @@ export const KEYS: readonly { readonly keys: string; readonly does: string }[] =
   { keys: "/", does: "search for a request, SM, worker or kind" },
   { keys: "C", does: "next colouring" },
   { keys: "O", does: "next order of rows" },
-  { keys: "T", does: "table of the same data" },
+  { keys: "T", does: "table of the same data (SM occupancy, sweep)" },
   { keys: "L", does: "copy a link to exactly this view" },
   { keys: "1 … 5", does: "SM occupancy, plan, compare, replay, sweep" },
   { keys: "Escape", does: "close, unpin, clear the range, zoom out" },

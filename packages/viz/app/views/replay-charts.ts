@@ -1,8 +1,10 @@
 // The charts of a replay over simulated time, each one row of a table.
 
+import type { ReportDocument } from "../documents/report.ts";
 import type { Palette } from "../draw/palette.ts";
 import { duration, integer, percent, roundMs, short } from "../format.ts";
-import type { OpenableStep, Replay, StepFunction } from "../model/replay.ts";
+import type { OpenableStep, Replay } from "../model/replay.ts";
+import { ROUNDING_US, type StepFunction } from "../model/replica-totals.ts";
 import { drawDots } from "./dots.ts";
 import type { Span } from "./gestures.ts";
 import { drawLimit, drawSteps, type Frame, TimeChart, type TimeChartEvents, type TimeChartSpec } from "./time-chart.ts";
@@ -39,6 +41,7 @@ function concurrency(replay: Replay): TimeChartSpec {
   return {
     title: "Requests running and waiting",
     height: 84,
+    areCounts: true,
     domain: (time) => [0, Math.max(mostIn(running, time), mostIn(waiting, time), 1) * 1.08],
     format: short,
     draw: (frame) => {
@@ -58,23 +61,28 @@ function concurrency(replay: Replay): TimeChartSpec {
 function tokens(replay: Replay, openable: readonly OpenableStep[]): TimeChartSpec {
   const { steps, stepStride, deployment } = replay.report;
   const count = steps.step.length;
-  const all: StepFunction = { atUs: Float64Array.from(steps.startUs), values: Float64Array.from(steps.tokens) };
   const decode = Float64Array.from({ length: count }, (_, i) => steps.tokens[i]! - steps.prefillTokens[i]!);
+  const all = untilIdle(replay.report, Float64Array.from(steps.tokens));
+  const decoding = untilIdle(replay.report, decode);
   return {
     // Of a long replay the report keeps every n-th step of a replica.
     title: stepStride === 1 ? "Tokens per step" : `Tokens per step (one in ${integer(stepStride)})`,
     height: 96,
+    areCounts: true,
     domain: (time) => [0, Math.max(mostIn(all, time), 1) * 1.2],
     format: short,
     draw: (frame) => {
       const { palette } = frame;
       const end = replay.endUs;
-      drawSteps(frame, steps.startUs, steps.tokens, palette.kinds[0], `${palette.kinds[0]}55`, end);
-      drawSteps(frame, steps.startUs, decode, palette.kinds[1], palette.kinds[1], end);
+      drawSteps(frame, all.atUs, all.values, palette.kinds[0], `${palette.kinds[0]}55`, end);
+      drawSteps(frame, decoding.atUs, decoding.values, palette.kinds[1], palette.kinds[1], end);
       drawMarks(frame, replay, openable);
     },
     readout: (timeUs) => {
-      const row = timeUs === null ? -1 : rowAt(steps.startUs, timeUs);
+      // Where the series leaves steps out, the last one that it has stands for those that follow.
+      const last = timeUs === null ? -1 : rowAt(steps.startUs, timeUs);
+      const isOver = last >= 0 && stepStride === 1 && valueAt(all, timeUs!) === 0;
+      const row = isOver ? -1 : last;
       const marks = openable.filter((step) => step.doc >= 0).length;
       if (row < 0) {
         return [
@@ -104,6 +112,25 @@ function rowAt(startUs: ArrayLike<number>, timeUs: number): number {
     else high = middle;
   }
   return low - 1;
+}
+
+/** A value of each step, until the next begins; 0 while no replica has one, where the series has all steps. */
+function untilIdle({ steps, stepStride }: ReportDocument, values: Float64Array): StepFunction {
+  const atUs: number[] = [];
+  const held: number[] = [];
+  let untilUs = Number.NEGATIVE_INFINITY;
+  const idle = (): void => {
+    atUs.push(untilUs);
+    held.push(0);
+  };
+  for (let i = 0; i < values.length; i++) {
+    if (stepStride === 1 && i > 0 && steps.startUs[i]! - untilUs > ROUNDING_US) idle();
+    atUs.push(steps.startUs[i]!);
+    held.push(values[i]!);
+    untilUs = Math.max(untilUs, steps.startUs[i]! + steps.durationUs[i]!);
+  }
+  if (stepStride === 1 && values.length > 0) idle();
+  return { atUs: Float64Array.from(atUs), values: Float64Array.from(held) };
 }
 
 /** A diamond on every step that opens. */

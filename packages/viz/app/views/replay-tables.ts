@@ -106,15 +106,17 @@ export class ReplayTables {
     const { latencies } = this.#replay;
     const ms = (values: Float64Array): string => (Number.isNaN(values[row]!) ? "–" : milliseconds(values[row]!));
     const cached = requests.cachedTokens[row]!;
+    const replica = requests.replica[row]!;
+    const isAnswered = !Number.isNaN(latencies!.ttft[row]!);
     return [
-      ["Status", `${STATUS[requests.status[row]!]!}, replica ${requests.replica[row]}`],
+      ["Status", `${STATUS[requests.status[row]!]!}${replica < 0 ? "" : `, replica ${replica}`}`],
       [
         "Tokens",
         `${integer(requests.inputTokens[row]!)} in, ${integer(requests.outputTokens[row]!)} out${cached > 0 ? `, ${integer(cached)} cached` : ""}`,
       ],
       ["Arrival", duration(requests.arrivalUs[row]!)],
       ["Queued", ms(latencies!.queue)],
-      ["First token", `${ms(latencies!.ttft)} after arrival`],
+      ["First token", isAnswered ? `${ms(latencies!.ttft)} after arrival` : "–"],
       ["Per token", ms(latencies!.tpot)],
       ["End to end", ms(latencies!.e2e)],
       ["Preemptions", integer(requests.preemptions[row]!)],
@@ -126,7 +128,7 @@ export class ReplayTables {
   requestSpan(): Span | null {
     const row = this.#selected;
     const { requests } = this.#replay.report;
-    if (row < 0 || requests === undefined) return null;
+    if (row < 0 || requests === undefined || STATUS[requests.status[row]!] === "rejected") return null;
     const from = requests.arrivalUs[row]!;
     const to = requests.endUs[row]! >= 0 ? requests.endUs[row]! : this.#replay.endUs;
     const air = Math.max((to - from) * 0.08, 1);

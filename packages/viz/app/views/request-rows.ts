@@ -50,7 +50,7 @@ export class RequestRows {
       h(
         "figcaption",
         {},
-        h("span", { class: "chart-title" }, `Requests (up to ${integer(this.#lanes.laneCount)} at once)`),
+        h("span", { class: "chart-title" }, `Requests (up to ${integer(this.#lanes.most)} at once)`),
         this.#legend,
       ),
       this.canvas,

@@ -43,6 +43,8 @@ export interface TimeChartSpec {
   /** Largest value of the y axis in what is visible. */
   readonly domain: (time: Span) => Span;
   readonly log?: boolean;
+  /** Of whole things: no ticks between. */
+  readonly areCounts?: boolean;
   readonly format: (value: number) => string;
   readonly draw: (frame: Frame) => void;
   /** What the header of the chart says about a time; null: about everything. */
@@ -151,7 +153,8 @@ export class TimeChart {
     context.font = canvasFont(10.5, ratio);
     context.textBaseline = "middle";
     context.textAlign = "right";
-    const ticks = spec.log === true ? logTicks(low, high) : yScale.ticks(height >= 80 * ratio ? 4 : 2);
+    const all = spec.log === true ? logTicks(low, high) : yScale.ticks(height >= 80 * ratio ? 4 : 2);
+    const ticks = spec.areCounts === true ? all.filter(Number.isInteger) : all;
     for (const tick of ticks) {
       const at = Math.round(y(tick));
       context.fillStyle = palette.line;
