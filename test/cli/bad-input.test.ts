@@ -108,7 +108,7 @@ describe("options that contradict each other", () => {
       ["--speculative-tokens", "3", "--acceptance-rate", "0.5", "--batching", "orca"],
       "--batching: found orca, expected vllm-v1",
     ],
-    [["--ep", "1"], "--ep"],
+    [["--ep", "0"], "--ep"],
     [["--ep", "2"], "--ep: found 2, expected a mixture of experts: llama-3.1-8b is dense"],
     [["--model", "mixtral-8x7b", "--tp", "4", "--ep", "6"], "--ep: found 6, expected a multiple of the 4 GPUs"],
     [

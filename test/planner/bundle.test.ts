@@ -78,8 +78,8 @@ describe("a bundle", () => {
     expect(files).not.toContain("reference.ts");
   });
 
-  test("of the core that plans by the default, verifies and encodes stays below 21 KiB gzipped", async () => {
+  test("of the core that plans by the default, verifies and encodes stays below 22 KiB gzipped", async () => {
     const names = "{ budgetFor, createPlanner, decodePlan, encodePlan, verifyPlan }";
-    expect((await bundle("core.ts", names)).gzipBytes).toBeLessThan(21 * 1024);
+    expect((await bundle("core.ts", names)).gzipBytes).toBeLessThan(22 * 1024);
   });
 });

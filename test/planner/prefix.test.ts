@@ -267,7 +267,7 @@ describe("shared prefixes", () => {
     ];
     for (const prefixes of [[...implied, ...longer], [...longer, ...implied].reverse()]) {
       const plan = planner.plan({ ...batch, prefixes });
-      verifyPlan(plan, batch, H100_SXM);
+      verifyPlan(plan, { ...batch, prefixes }, H100_SXM);
       expect(Buffer.from(plan.buffer).equals(Buffer.from(plain.buffer))).toBe(true);
     }
     const across = [{ requests: [0, 3], kvLen: 2048 }, ...longer];

@@ -77,7 +77,7 @@ describe("stepping", () => {
         const { plan, action } = planner.step({ ...at(1091), ...sharing });
         expect(action).toBe("reused");
         expect(plan.groupCount).toBe(1);
-        verifyPlan(plan, at(1091), H100_SXM);
+        verifyPlan(plan, { ...at(1091), ...sharing }, H100_SXM);
       }
     });
 

@@ -1,5 +1,8 @@
 // Exact cover: the pieces of a plan lay out every job without gap or overlap, every partial slot is written by one piece,
 // and every row of a split job is merged once, from all of its states in KV order.
+//
+// Time and memory follow the records, not the heads that they stand for: a piece that writes its output covers its job
+// alone, so its heads are checked as one, and pieces with slots are looked at head by head, no more of them than slots.
 
 import { chunkStart } from "./canonical-tree.ts";
 import { ownerSize, partialStates, requestRows } from "./check-fields.ts";
@@ -8,19 +11,14 @@ import { GroupRange, Header, Merge, MergeOrder, MergeSource, Piece, Request } fr
 import type { Plan } from "./plan.ts";
 import { PlanViolation } from "./plan-violation.ts";
 
-/** One head of one piece record. */
-interface PieceOfHead {
-  readonly record: number;
-  readonly head: number;
-  readonly at: number;
-  /** First slot of this head, or −1. */
-  readonly slot: number;
-}
+/** Heads are below 65,535, so that a record and a head fit one number: record × HEADS + head. */
+const HEADS = 2 ** 16;
 
-/** A job as its pieces describe it: one query tile of one request (or group, below 0) for one head. */
+/** A job as its pieces describe it: one query tile of one request (or group, below 0) for one head, or for several alike. */
 interface Job {
   readonly request: number;
   readonly head: number;
+  readonly headCount: number;
   readonly rowStart: number;
   readonly rows: number;
   readonly where: string;
@@ -28,52 +26,60 @@ interface Job {
   readonly slots: readonly number[];
 }
 
+/** A query tile of a request or group, and what its rows have to attend to in its own pieces. */
+interface Tile {
+  readonly request: number;
+  readonly rowStart: number;
+  /** Rows word of its first piece. */
+  readonly rows: number;
+  readonly kvStart: number;
+  readonly kvEnd: number;
+}
+
 /** The groups on the path of each request, and where its packed rows begin in each of them. */
 interface Paths {
   readonly sharedKv: Int32Array;
-  readonly of: readonly (readonly { readonly group: number; readonly rowOffset: number }[])[];
+  readonly of: ReadonlyMap<number, readonly { readonly group: number; readonly rowOffset: number }[]>;
 }
 
 /** Throws PlanViolation. The fields must have been checked. */
 export function checkCover(plan: Plan): void {
-  const { header } = plan;
+  const { header, pieces, attention } = plan;
   const heads = header[Header.queryHeads]! / header[Header.packedHeads]!;
-  const ordered = expandPieces(plan);
-  const usedSlots = new Uint8Array(plan.partialSlotCount);
-  const mergesOf = indexMerges(plan);
+  const runs = orderedRuns(plan);
+  const firsts = orderedFirstMerges(plan);
   const paths = pathsOf(plan);
-  /** Tiles of each group by head, for the merges of its members. Groups come before requests in `ordered`. */
-  const groupJobs = new Map<string, Job[]>();
+  /** Jobs of each group by row and head, for the merges of its members. Groups come before requests in `runs`. */
+  const groupJobs: Job[][] = Array.from({ length: plan.groupCount }, () => []);
   let next = 0;
   let splitJobs = 0;
+  let merged = 0;
   let mergeRows = 0;
   for (let request = -plan.groupCount; request < plan.requestCount; request++) {
     const { rows } = ownerSize(plan, request);
-    for (let head = 0; head < heads && rows > 0; head++) {
-      for (let rowStart = 0; rowStart < rows; ) {
-        const end = endOfJob(plan, ordered, next, request, head, rowStart);
-        const job = checkJob(plan, request, head, rowStart, ordered.slice(next, end), paths, usedSlots);
+    for (let rowStart = 0; rowStart < rows; ) {
+      const tileRows = pieces[atOf(runs[next]!) + Piece.rows]!;
+      const [kvStart, kvEnd] = kvRangeOf(plan, attention, request, rowStart, tileRows & 0xffff, paths);
+      const tile: Tile = { request, rowStart, rows: tileRows, kvStart, kvEnd };
+      for (let head = 0; head < heads; ) {
+        const end = endOfJob(plan, runs, next, request, rowStart, head);
+        const job = checkJob(plan, tile, head, runs.subarray(next, end), paths);
         next = end;
-        rowStart += job.rows;
-        if (request < 0) {
-          const key = `${request}/${head}`;
-          groupJobs.set(key, [...(groupJobs.get(key) ?? []), job]);
-        } else if (job.slots.length > 0) {
-          splitJobs++;
+        head += job.headCount;
+        if (request < 0) groupJobs[-1 - request]!.push(job);
+        else if (job.slots.length > 0) {
+          merged += checkMergesOfJob(plan, firsts[splitJobs++], job, paths, groupJobs, heads);
           mergeRows += job.rows;
-          checkMergesOfJob(plan, mergesOf, job, paths, groupJobs);
         }
       }
+      rowStart += tileRows & 0xffff;
     }
   }
-  if (next !== ordered.length) {
-    const piece = ordered[next]!;
-    throw new PlanViolation("cover", `piece record ${piece.record}`, "overlaps rows that other pieces cover");
+  if (next !== runs.length) {
+    throw new PlanViolation("cover", `piece record ${recordOf(runs[next]!)}`, "overlaps rows that other pieces cover");
   }
-  const unused = usedSlots.indexOf(0);
-  if (unused >= 0) throw new PlanViolation("slots", `slot ${unused}`, "is written by no piece");
-  if (mergesOf.size > 0) {
-    throw new PlanViolation("merges", `merge ${[...mergesOf.values()][0]![0]}`, "belongs to no split job");
+  if (merged !== plan.mergeCount) {
+    throw new PlanViolation("merges", "mergeCount", `is ${plan.mergeCount}, split jobs need ${merged}`);
   }
   if (splitJobs !== header[Header.splitJobCount]) {
     throw new PlanViolation("stats", "splitJobCount", `is ${header[Header.splitJobCount]}, recounted ${splitJobs}`);
@@ -83,107 +89,114 @@ export function checkCover(plan: Plan): void {
   }
 }
 
-/** All pieces in the order (request, head, row, KV). */
-function expandPieces(plan: Plan): PieceOfHead[] {
+const recordOf = (run: number): number => Math.floor(run / HEADS);
+const atOf = (run: number): number => recordOf(run) * Piece.stride;
+
+/**
+ * Piece records, those with slots once for each head, in the order (request, row, head, KV). There are as many slots as
+ * their pieces leave states (checkFields), so that each is written once when none is written twice.
+ */
+function orderedRuns(plan: Plan): Float64Array {
   const { pieces } = plan;
-  const expanded: PieceOfHead[] = [];
+  const runs = new Float64Array(plan.pieceRecordCount + plan.partialSlotCount);
+  const isWritten = new Uint8Array(plan.partialSlotCount);
+  let count = 0;
   for (let record = 0; record < plan.pieceRecordCount; record++) {
     const at = record * Piece.stride;
-    const states = partialStates(plan, at);
     const slot = pieces[at + Piece.slot]!;
-    for (let h = 0; h < pieces[at + Piece.headCount]!; h++) {
-      expanded.push({ record, at, head: pieces[at + Piece.head]! + h, slot: slot < 0 ? -1 : slot + h * states });
+    const headCount = slot < 0 ? 1 : pieces[at + Piece.headCount]!;
+    for (let h = 0; h < headCount; h++) runs[count++] = record * HEADS + pieces[at + Piece.head]! + h;
+    const end = slot < 0 ? slot : slot + headCount * partialStates(plan, at);
+    for (let state = slot; state < end; state++) {
+      if (isWritten[state] !== 0) throw new PlanViolation("slots", `slot ${state}`, "is written by two pieces");
+      isWritten[state] = 1;
     }
   }
-  return expanded.sort(
-    (a, b) =>
-      pieces[a.at + Piece.request]! - pieces[b.at + Piece.request]! ||
-      a.head - b.head ||
-      pieces[a.at + Piece.rowStart]! - pieces[b.at + Piece.rowStart]! ||
-      pieces[a.at + Piece.kvStart]! - pieces[b.at + Piece.kvStart]! ||
-      pieces[a.at + Piece.kvEnd]! - pieces[b.at + Piece.kvEnd]!,
-  );
+  return runs.subarray(0, count).sort((a, b) => {
+    const x = atOf(a);
+    const y = atOf(b);
+    return (
+      pieces[x + Piece.request]! - pieces[y + Piece.request]! ||
+      pieces[x + Piece.rowStart]! - pieces[y + Piece.rowStart]! ||
+      (a % HEADS) - (b % HEADS) ||
+      pieces[x + Piece.kvStart]! - pieces[y + Piece.kvStart]! ||
+      pieces[x + Piece.kvEnd]! - pieces[y + Piece.kvEnd]!
+    );
+  });
 }
 
-/** One past the last piece of the job that must begin at ordered[from]. */
+/** One past the last piece of the job that must begin at runs[from]. */
 function endOfJob(
-  plan: Plan,
-  ordered: readonly PieceOfHead[],
+  { pieces }: Plan,
+  runs: Float64Array,
   from: number,
   request: number,
-  head: number,
   rowStart: number,
+  head: number,
 ): number {
-  const { pieces } = plan;
   let end = from;
-  for (; end < ordered.length; end++) {
-    const piece = ordered[end]!;
+  for (; end < runs.length; end++) {
+    const at = atOf(runs[end]!);
     const isOfJob =
-      piece.head === head &&
-      pieces[piece.at + Piece.request] === request &&
-      pieces[piece.at + Piece.rowStart] === rowStart;
+      runs[end]! % HEADS === head && pieces[at + Piece.request] === request && pieces[at + Piece.rowStart] === rowStart;
     if (!isOfJob) break;
   }
-  if (end === from) throw new PlanViolation("cover", whereIs(request, head, rowStart), "no piece starts here");
-  return end;
+  if (end > from) return end;
+  throw new PlanViolation("cover", whereIs(request, head, rowStart), "no piece starts here, or one before overlaps");
 }
 
-/** Checks that the pieces cover the job's KV range exactly and marks their slots. */
-function checkJob(
-  plan: Plan,
-  request: number,
-  head: number,
-  rowStart: number,
-  pieceList: readonly PieceOfHead[],
-  paths: Paths,
-  usedSlots: Uint8Array,
-): Job {
+/** Checks that the pieces cover the job's KV range exactly. */
+function checkJob(plan: Plan, tile: Tile, head: number, runs: Float64Array, paths: Paths): Job {
   const { pieces, header } = plan;
+  const { request, rowStart } = tile;
   const where = whereIs(request, head, rowStart);
-  const tile = pieces[pieceList[0]!.at + Piece.rows]!;
-  const rows = tile & 0xffff;
-  const [start, end] = kvRangeOf(plan, request, rowStart, rows, paths);
   const grid = header[Header.mergeOrder] === MergeOrder.canonicalTree ? header[Header.mergeGridTokens]! : 0;
   const ownRows = grid === 0 ? 0 : requestRows(plan, request);
-  const mayWriteThrough = pieceList.length === 1 && request >= 0 && paths.sharedKv[request] === 0;
+  const mayWriteThrough = runs.length === 1 && request >= 0 && paths.sharedKv[request] === 0;
   const slots: number[] = [];
-  let covered = start;
-  for (const { at, record, slot } of pieceList) {
-    if (pieces[at + Piece.rows] !== tile) {
-      throw new PlanViolation("cover", where, `piece record ${record} has another tile of rows`);
-    }
+  let headCount = 1;
+  let covered = tile.kvStart;
+  for (const run of runs) {
+    const at = atOf(run);
+    const fail = (problem: string): never => {
+      throw new PlanViolation("cover", where, `piece record ${recordOf(run)} ${problem}`);
+    };
+    if (pieces[at + Piece.rows] !== tile.rows) fail("has another tile of rows");
     const kvStart = pieces[at + Piece.kvStart]!;
     const kvEnd = pieces[at + Piece.kvEnd]!;
-    // Pieces without KV tokens may stand anywhere in the job: padding of other systems' schedules.
-    if (kvStart !== covered && !(kvEnd === kvStart && kvStart >= start && kvStart <= end)) {
-      const problem = kvStart < covered ? "overlaps" : "leaves a gap after";
-      throw new PlanViolation("cover", where, `piece record ${record} from ${kvStart} ${problem} ${covered}`);
+    // Pieces without KV tokens, the padding of other systems' schedules, stand where another ends, and cover nothing.
+    if (kvStart !== covered) {
+      fail(`from ${kvStart} ${kvStart < covered ? "overlaps" : "leaves a gap after"} ${covered}`);
     }
-    if (kvEnd > end) {
-      throw new PlanViolation("cover", where, `piece record ${record} reads up to ${kvEnd}, visible is ${end}`);
-    }
-    const isCut = kvStart > start && kvStart < end;
+    if (kvEnd > tile.kvEnd) fail(`reads up to ${kvEnd}, visible is ${tile.kvEnd}`);
+    const isCut = kvStart > tile.kvStart && kvStart < tile.kvEnd;
     if (isCut && grid > 0 && chunkStart(kvStart, grid, ownRows) !== kvStart) {
-      throw new PlanViolation("cover", where, `piece record ${record} is cut off the grid of ${grid} tokens`);
+      fail(`is cut off the grid of ${grid} tokens`);
     }
-    covered = Math.max(covered, kvEnd);
-    if (slot < 0) {
-      if (!mayWriteThrough)
-        throw new PlanViolation("slots", where, `piece record ${record} of a split job has no slot`);
-      continue;
-    }
-    for (let state = slot; state < slot + partialStates(plan, at); state++) {
-      if (usedSlots[state] !== 0) throw new PlanViolation("slots", `slot ${state}`, "is written by two pieces");
-      usedSlots[state] = 1;
-      slots.push(state);
-    }
+    covered = kvEnd;
+    const slot = pieces[at + Piece.slot]!;
+    if (slot >= 0) {
+      const states = partialStates(plan, at);
+      const first = slot + (head - pieces[at + Piece.head]!) * states;
+      for (let state = 0; state < states; state++) slots.push(first + state);
+    } else if (mayWriteThrough) headCount = pieces[at + Piece.headCount]!;
+    else throw new PlanViolation("slots", where, `piece record ${recordOf(run)} of a split job has no slot`);
   }
-  if (covered !== end) throw new PlanViolation("cover", where, `KV tokens from ${covered} to ${end} are in no piece`);
-  return { request, head, rowStart, rows, where, slots };
+  if (covered !== tile.kvEnd) {
+    throw new PlanViolation("cover", where, `KV tokens from ${covered} to ${tile.kvEnd} are in no piece`);
+  }
+  return { request, head, headCount, rowStart, rows: tile.rows & 0xffff, where, slots };
 }
 
 /** KV tokens that the rows of a tile have to attend to in their own pieces. */
-function kvRangeOf(plan: Plan, request: number, rowStart: number, rows: number, paths: Paths): [number, number] {
+function kvRangeOf(
+  plan: Plan,
+  attention: Plan["attention"],
+  request: number,
+  rowStart: number,
+  rows: number,
+  paths: Paths,
+): [number, number] {
   if (request < 0) {
     const at = (-1 - request) * GroupRange.stride;
     return [plan.groupRanges[at + GroupRange.kvStart]!, plan.groupRanges[at + GroupRange.kvEnd]!];
@@ -191,7 +204,6 @@ function kvRangeOf(plan: Plan, request: number, rowStart: number, rows: number, 
   const packedHeads = plan.header[Header.packedHeads]!;
   const qoLen = plan.requests[request * Request.stride + Request.qoLen]!;
   const kvLen = plan.requests[request * Request.stride + Request.kvLen]!;
-  const { attention } = plan;
   const end = visibleEnd(attention, qoLen, kvLen, Math.floor((rowStart + rows - 1) / packedHeads));
   const start = visibleStart(attention, qoLen, kvLen, Math.floor(rowStart / packedHeads));
   return [Math.min(end, Math.max(paths.sharedKv[request]!, start)), end];
@@ -200,70 +212,88 @@ function kvRangeOf(plan: Plan, request: number, rowStart: number, rows: number, 
 function pathsOf(plan: Plan): Paths {
   const packedHeads = plan.header[Header.packedHeads]!;
   const sharedKv = new Int32Array(plan.requestCount);
-  const of: { group: number; rowOffset: number }[][] = Array.from({ length: plan.requestCount }, () => []);
-  for (let g = 0; g < plan.groupCount; g++) {
+  const of = new Map<number, { group: number; rowOffset: number }[]>();
+  for (let group = 0; group < plan.groupCount; group++) {
     let rowOffset = 0;
-    for (let m = plan.groupIndptr[g]!; m < plan.groupIndptr[g + 1]!; m++) {
+    for (let m = plan.groupIndptr[group]!; m < plan.groupIndptr[group + 1]!; m++) {
       const request = plan.groupMembers[m]!;
-      of[request]!.push({ group: g, rowOffset });
-      sharedKv[request] = plan.groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!;
+      const path = of.get(request);
+      if (path === undefined) of.set(request, [{ group, rowOffset }]);
+      else path.push({ group, rowOffset });
+      sharedKv[request] = plan.groupRanges[group * GroupRange.stride + GroupRange.kvEnd]!;
       rowOffset += plan.requests[request * Request.stride + Request.qoLen]! * packedHeads;
     }
   }
   return { sharedKv, of };
 }
 
-/** Merges by (request, head), in plan order. */
-function indexMerges(plan: Plan): Map<string, number[]> {
-  const index = new Map<string, number[]>();
-  for (let m = 0; m < plan.mergeCount; m++) {
-    const key = `${plan.merges[m * Merge.stride + Merge.request]}/${plan.merges[m * Merge.stride + Merge.head]}`;
-    const list = index.get(key);
-    if (list === undefined) index.set(key, [m]);
-    else list.push(m);
+/** The first merge of each split job in the order (request, row, head). Merges of one job are consecutive. */
+function orderedFirstMerges({ merges, mergeCount, header }: Plan): Int32Array {
+  const isSeen = new Uint8Array(header[Header.splitJobCount]!);
+  const firsts = new Int32Array(isSeen.length);
+  let count = 0;
+  for (let m = 0, previous = -1; m < mergeCount; m++) {
+    const job = merges[m * Merge.stride + Merge.splitJob]!;
+    if (job === previous && m > 0) continue;
+    if (isSeen[job] !== 0) {
+      const problem = `splitJob is ${job}, expected one of ${isSeen.length}, its merges next to each other`;
+      throw new PlanViolation("merges", `merge ${m}`, problem);
+    }
+    isSeen[job] = 1;
+    firsts[count++] = m;
+    previous = job;
   }
-  return index;
+  const compare = (x: number, y: number, field: number): number =>
+    merges[x * Merge.stride + field]! - merges[y * Merge.stride + field]!;
+  return firsts
+    .subarray(0, count)
+    .sort((x, y) => compare(x, y, Merge.request) || compare(x, y, Merge.rowStart) || compare(x, y, Merge.head));
 }
 
-/** The job's rows must be merged once each, from all of their states in KV order. Removes the merges from the index. */
+/** The job's rows must be merged once each, from all of their states in KV order. Returns by how many merges. */
 function checkMergesOfJob(
   plan: Plan,
-  index: Map<string, number[]>,
+  first: number | undefined,
   job: Job,
   paths: Paths,
-  groupJobs: ReadonlyMap<string, readonly Job[]>,
-): void {
+  groupJobs: readonly (readonly Job[])[],
+  heads: number,
+): number {
   const { merges, mergeSources } = plan;
-  const key = `${job.request}/${job.head}`;
-  const list = index.get(key) ?? [];
   const jobEnd = job.rowStart + job.rows;
-  for (let row = job.rowStart; row < jobEnd; ) {
-    const m = list.shift();
-    if (m === undefined) throw new PlanViolation("merges", job.where, `rows from ${row} are not merged`);
+  let m = first ?? plan.mergeCount;
+  const splitJob = merges[m * Merge.stride + Merge.splitJob];
+  for (let row = job.rowStart; row < jobEnd; m++) {
+    if (m >= plan.mergeCount) throw new PlanViolation("merges", job.where, `rows from ${row} are not merged`);
     const at = m * Merge.stride;
     const rowCount = merges[at + Merge.rowCount]!;
-    if (merges[at + Merge.rowStart] !== row || rowCount < 1 || row + rowCount > jobEnd) {
-      throw new PlanViolation("merges", `merge ${m}`, `does not continue at row ${row} of ${job.where}`);
-    }
-    const first = statesOfRow(job, row, paths, groupJobs);
-    const last = statesOfRow(job, row + rowCount - 1, paths, groupJobs);
+    const continues =
+      merges[at + Merge.splitJob] === splitJob &&
+      merges[at + Merge.request] === job.request &&
+      merges[at + Merge.head] === job.head &&
+      merges[at + Merge.rowStart] === row &&
+      rowCount >= 1 &&
+      row + rowCount <= jobEnd;
+    if (!continues) throw new PlanViolation("merges", `merge ${m}`, `does not continue at row ${row} of ${job.where}`);
+    const firstStates = statesOfRow(job, row, paths, groupJobs, heads);
+    const lastStates = statesOfRow(job, row + rowCount - 1, paths, groupJobs, heads);
     const start = merges[at + Merge.sourceStart]!;
-    if (merges[at + Merge.sourceEnd]! - start !== first.length) {
-      throw new PlanViolation("merges", `merge ${m}`, `has not the ${first.length} sources of its rows`);
+    if (merges[at + Merge.sourceEnd]! - start !== firstStates.length) {
+      throw new PlanViolation("merges", `merge ${m}`, `has not the ${firstStates.length} sources of its rows`);
     }
-    for (const [i, { slot, slotRow }] of first.entries()) {
+    for (const [i, { slot, slotRow }] of firstStates.entries()) {
       const source = (start + i) * MergeSource.stride;
       const isRight =
         mergeSources[source + MergeSource.slot] === slot &&
         mergeSources[source + MergeSource.slotRow] === slotRow &&
-        last[i]?.slot === slot &&
-        last[i].slotRow === slotRow + rowCount - 1;
+        lastStates[i]?.slot === slot &&
+        lastStates[i].slotRow === slotRow + rowCount - 1;
       if (!isRight)
         throw new PlanViolation("merges", `merge ${m}`, `source ${i} is not row ${slotRow} of slot ${slot}`);
     }
     row += rowCount;
   }
-  if (list.length === 0) index.delete(key);
+  return m - (first ?? m);
 }
 
 /** Where the states of one row lie, in KV order: those of the groups on its path, then its own. */
@@ -271,13 +301,21 @@ function statesOfRow(
   job: Job,
   row: number,
   paths: Paths,
-  groupJobs: ReadonlyMap<string, readonly Job[]>,
+  groupJobs: readonly (readonly Job[])[],
+  heads: number,
 ): { readonly slot: number; readonly slotRow: number }[] {
-  const shared = paths.of[job.request]!.flatMap(({ group, rowOffset }) => {
+  const shared = (paths.of.get(job.request) ?? []).flatMap(({ group, rowOffset }) => {
+    const jobs = groupJobs[group]!;
     const groupRow = rowOffset + row;
-    const tiles = groupJobs.get(`${-1 - group}/${job.head}`) ?? [];
-    const tile = tiles.find(({ rowStart, rows }) => groupRow >= rowStart && groupRow < rowStart + rows);
-    return (tile?.slots ?? []).map((slot) => ({ slot, slotRow: groupRow - tile!.rowStart }));
+    // The last tile that starts at or before the row; each has one job for each head.
+    let tile = 0;
+    for (let beyond = jobs.length / heads; beyond - tile > 1; ) {
+      const middle = (tile + beyond) >> 1;
+      if (jobs[middle * heads]!.rowStart <= groupRow) tile = middle;
+      else beyond = middle;
+    }
+    const { slots, rowStart } = jobs[tile * heads + job.head]!;
+    return slots.map((slot) => ({ slot, slotRow: groupRow - rowStart }));
   });
   return [...shared, ...job.slots.map((slot) => ({ slot, slotRow: row - job.rowStart }))];
 }

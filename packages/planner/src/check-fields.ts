@@ -24,6 +24,7 @@ import {
   SECTION_NAMES,
 } from "./layout.ts";
 import type { Plan } from "./plan.ts";
+import { fingerprint } from "./plan-buffer.ts";
 import { type PlanRule, PlanViolation } from "./plan-violation.ts";
 import { POLICY_NAMES } from "./policy-names.ts";
 
@@ -105,12 +106,29 @@ function checkHeader(plan: Plan): void {
     within(nameOf(COUNT_FIELDS[name]), 0, capacities[name], "capacity");
     exactly(nameOf(CAPACITY_FIELDS[name]), capacities[name]);
   }
+  // Every slot is a source of a merge, and every merge is one of a split job.
+  within("partialSlotCapacity", 0, capacities.mergeSources, "capacity");
+  within("partialSlotCount", 0, header[Header.mergeSourceCount]!, "slots");
+  within("splitJobCount", 0, plan.mergeCount, "stats");
+  if (plan.mergeCount > 0) within("mergeLaunch", MergeLaunch.fused, MergeLaunch.separate);
+  if (
+    plan.isPersistent &&
+    plan.workers * header[Header.ctasPerWorker]! > header[Header.smCount]! * header[Header.ctasPerSm]!
+  ) {
+    throw new PlanViolation("header", "header field workers", `is ${plan.workers}, more than are resident at once`);
+  }
   exactly("usedBytes", layout.pieces + header[Header.pieceRecordCount]! * Piece.stride * 4);
   for (const name of SECTION_NAMES) exactly(nameOf(OFFSET_FIELDS[name]), layout[name]);
   const { makespanUs, lowerBoundUs } = plan.stats;
   if (!(makespanUs >= 0 && lowerBoundUs >= 0 && Number.isFinite(makespanUs) && Number.isFinite(lowerBoundUs))) {
     throw new PlanViolation("stats", "makespan or lower bound", "is not a finite number ≥ 0");
   }
+  if (header.subarray(Header.reserved60).some((word) => word !== 0)) {
+    throw new PlanViolation("header", "header field reserved60", "is not all 0");
+  }
+  // Last, because it is wrong wherever a field that it covers is.
+  const expected = fingerprint(header);
+  within("fingerprint", expected, expected);
 }
 
 function checkRequests(plan: Plan): void {
@@ -208,7 +226,9 @@ function checkPieceFields(plan: Plan): void {
   const { pieces, header } = plan;
   const heads = header[Header.queryHeads]! / header[Header.packedHeads]!;
   const slotRows = header[Header.slotRows]!;
+  const groups = Array.from({ length: plan.groupCount }, (_, g) => ownerSize(plan, -1 - g));
   let pieceCount = 0;
+  let slotCount = 0;
   for (let i = 0; i < plan.pieceRecordCount; i++) {
     const at = i * Piece.stride;
     const fail = (problem: string): never => {
@@ -218,7 +238,7 @@ function checkPieceFields(plan: Plan): void {
     if (request < -plan.groupCount || request >= plan.requestCount) {
       fail(`request is ${request} of ${plan.requestCount}, groups ${plan.groupCount}`);
     }
-    const owner = ownerSize(plan, request);
+    const owner = groups[-1 - request] ?? ownerSize(plan, request);
     const head = pieces[at + Piece.head]!;
     const headCount = pieces[at + Piece.headCount]!;
     if (head < 0 || headCount < 1 || headCount > heads || head + headCount > heads) {
@@ -241,6 +261,10 @@ function checkPieceFields(plan: Plan): void {
     }
     if (slot >= 0 && rows > slotRows) fail(`${rows} rows do not fit a slot of ${slotRows}`);
     pieceCount += headCount;
+    if (slot >= 0) slotCount += slots;
+  }
+  if (slotCount !== plan.partialSlotCount) {
+    throw new PlanViolation("slots", "partialSlotCount", `is ${plan.partialSlotCount}, pieces write ${slotCount}`);
   }
   if (pieceCount !== header[Header.pieceCount]) {
     throw new PlanViolation("stats", "pieceCount", `is ${header[Header.pieceCount]}, recounted ${pieceCount}`);

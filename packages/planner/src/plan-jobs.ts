@@ -17,18 +17,18 @@ export function jobsOfPlan(plan: Plan, costModel: CostModel): Jobs {
 }
 
 /** The groups that a plan shares, as the jobs were collected from; undefined when there are none. */
-function groupsOfPlan(plan: Plan): PrefixGroups | undefined {
+export function groupsOfPlan(plan: Plan): PrefixGroups | undefined {
   if (plan.groupCount === 0) return undefined;
   const groups = Array.from({ length: plan.groupCount }, (_, g) => g);
   const members = groups.map((g) =>
     Array.from(plan.groupMembers.subarray(plan.groupIndptr[g]!, plan.groupIndptr[g + 1]!)),
   );
+  const pathOf: number[][] = Array.from({ length: plan.requestCount }, () => []);
+  for (const g of groups) for (const request of members[g]!) pathOf[request]!.push(g);
   return {
     kvStart: groups.map((g) => plan.groupRanges[g * GroupRange.stride + GroupRange.kvStart]!),
     kvEnd: groups.map((g) => plan.groupRanges[g * GroupRange.stride + GroupRange.kvEnd]!),
     members,
-    pathOf: Array.from({ length: plan.requestCount }, (_, request) =>
-      groups.filter((g) => members[g]!.includes(request)),
-    ),
+    pathOf,
   };
 }

@@ -1,6 +1,7 @@
 // The JSON form of a plan. Reading it ends in decodePlan(), so it trusts as little.
 
 import { decodePlan, MAX_DECODED_BYTES, PlanFormatError } from "./codec.ts";
+import { found } from "./field-error.ts";
 import {
   GroupRange,
   HEADER_BYTES,
@@ -74,17 +75,16 @@ export function planFromJson(document: unknown): Plan {
   if (typeof header !== "object" || typeof sections !== "object" || header === null || sections === null) {
     throw new PlanFormatError("expected the keys header and sections");
   }
-  const field = (name: string): number => {
-    const value = header[name];
-    if (typeof value !== "number")
-      throw new PlanFormatError(`header field ${name} is ${typeof value}, expected a number`);
-    return value;
+  const time = (name: string): number => {
+    const value: unknown = header[name];
+    if (typeof value === "number") return value;
+    throw new PlanFormatError(`header.${name} is ${found(value)}, expected a number`);
   };
   const headerWords = new Int32Array(HEADER_BYTES / 4);
   const headerFloat64 = new Float64Array(headerWords.buffer);
   for (const [name, index] of Object.entries(Header)) {
-    if (name === "makespanNs" || name === "lowerBoundNs") headerFloat64[index / 2] = field(name);
-    else headerWords[index] = field(name);
+    if (name === "makespanNs" || name === "lowerBoundNs") headerFloat64[index / 2] = time(name);
+    else headerWords[index] = requireInt32(`header.${name}`, header[name]);
   }
   const totalBytes = headerWords[Header.totalBytes]!;
   if (totalBytes < HEADER_BYTES || totalBytes > MAX_DECODED_BYTES) {
@@ -100,7 +100,13 @@ export function planFromJson(document: unknown): Plan {
     if (offset < HEADER_BYTES || offset % 4 !== 0 || offset + entries.length * 4 > totalBytes) {
       throw new PlanFormatError(`section ${name} does not fit at offset ${offset}`);
     }
-    words.set(entries, offset / 4);
+    for (let i = 0; i < entries.length; i++) words[offset / 4 + i] = requireInt32(`sections.${name}`, entries[i], i);
   }
   return decodePlan(bytes);
+}
+
+function requireInt32(field: string, value: unknown, index?: number): number {
+  if (typeof value === "number" && (value | 0) === value) return value;
+  const where = index === undefined ? field : `${field}[${index}]`;
+  throw new PlanFormatError(`${where} is ${found(value)}, expected an integer of 32 bits`);
 }

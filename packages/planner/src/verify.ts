@@ -11,12 +11,13 @@ import { type Device, validateDevice, workerCount } from "./device.ts";
 import { Header, Request } from "./layout.ts";
 import { launchSlots, makespanNs } from "./makespan.ts";
 import type { Plan } from "./plan.ts";
-import { jobsOfPlan } from "./plan-jobs.ts";
+import { groupsOfPlan, jobsOfPlan } from "./plan-jobs.ts";
 import { PlanViolation } from "./plan-violation.ts";
+import { isStillShared } from "./prefix.ts";
 
 /**
  * Throws PlanViolation unless the plan is a correct plan of this batch: exact cover of every visible KV tile of every
- * job, no piece outside its job, slots unique and merged once in KV order, counts within capacities, monotone worker
+ * job, no piece outside its job, no group whose members do not share its tokens in the batch, slots unique and merged once in KV order, counts within capacities, monotone worker
  * ranges, sections where the layout puts them, counts in the stats equal to a recount. With `device`, makespan and
  * lower bound are recomputed too. Throws InvalidBatchError or InvalidDeviceError for what is no batch or no device.
  */
@@ -51,6 +52,24 @@ function checkBatch(plan: Plan, batch: AttentionBatch): void {
     if (batch.pageIndptr !== undefined && requests[at + Request.pageStart] !== batch.pageIndptr[i]) {
       throw new PlanViolation("batch", `request ${i}`, "pageStart differs from the batch's pageIndptr");
     }
+  }
+  checkSharing(plan, batch);
+}
+
+/** Members of a group read the same KV: in prefixes that the batch names, if any, and on the same pages, if it has some. */
+function checkSharing(plan: Plan, batch: AttentionBatch): void {
+  const groups = groupsOfPlan(plan);
+  const { qoLens, kvLens, prefixes, pageIndptr, pageIndices } = batch;
+  const { pageSize } = plan.attention;
+  for (let g = 0; g < plan.groupCount; g++) {
+    const [kvStart, kvEnd, members] = [[groups!.kvStart[g]!], [groups!.kvEnd[g]!], [groups!.members[g]!]];
+    const group = { kvStart, kvEnd, members, pathOf: [] };
+    const hasBoth = prefixes !== undefined && pageIndptr !== undefined && pageIndices !== undefined;
+    const isShared =
+      isStillShared(group, batch, pageSize) &&
+      (!hasBoth || isStillShared(group, { qoLens, kvLens, pageIndptr, pageIndices }, pageSize));
+    if (!isShared)
+      throw new PlanViolation("batch", `group ${g}`, "its members do not share its KV tokens in the batch");
   }
 }
 
