@@ -2,6 +2,7 @@
 
 import { createPlanner, H100_SXM, Header, Piece, partialStates } from "@isochron/planner";
 import { describe, expect, it } from "vitest";
+import { LLAMA_8B } from "./support.ts";
 
 const powerUpTo = (x: number): number => 2 ** Math.floor(Math.log2(x));
 
@@ -29,17 +30,8 @@ function documented(kvStart: number, kvEnd: number, gridTokens: number, rows: nu
 
 describe("the chunks of an invariant plan", () => {
   it.each([1, 4, 8, 16, 32, 64, 128, 256, 512, 1024])("are those of the document for %s query tokens", (qoLen) => {
-    const attention = {
-      queryHeads: 32,
-      kvHeads: 8,
-      headDim: 128,
-      dtype: "bf16",
-      kvDtype: "bf16",
-      pageSize: 16,
-      mask: { kind: "causal" },
-    } as const;
     const kvLens = [100_000, 30_000, 9000, 70_000];
-    const plan = createPlanner({ attention, device: H100_SXM, policy: "invariant" }).plan({
+    const plan = createPlanner({ attention: LLAMA_8B, device: H100_SXM, policy: "invariant" }).plan({
       qoLens: kvLens.map(() => qoLen),
       kvLens,
     });
@@ -49,7 +41,7 @@ describe("the chunks of an invariant plan", () => {
       if (plan.pieces[at + Piece.slot]! < 0) continue;
       partial++;
       const [kvStart, kvEnd] = [plan.pieces[at + Piece.kvStart]!, plan.pieces[at + Piece.kvEnd]!];
-      const found = documented(kvStart, kvEnd, plan.header[Header.mergeGridTokens]!, qoLen * attention.queryHeads);
+      const found = documented(kvStart, kvEnd, plan.header[Header.mergeGridTokens]!, qoLen * LLAMA_8B.queryHeads);
       expect(found).toEqual([true, partialStates(plan, at)]);
     }
     expect(partial).toBeGreaterThan(20);
