@@ -29,6 +29,14 @@ export interface ReportDocument {
 
 export type StepBatch = Report["stepBatches"][number];
 
+/** What `status` of a request says, as in the simulator's documents. */
+export const REQUEST_STATUS = ["completed", "rejected", "unfinished"] as const;
+
+/** Whether a request was turned away when it arrived: it has no replica, no step and no end. */
+export function isRejected({ status }: Columns<RequestSeries>, row: number): boolean {
+  return REQUEST_STATUS[status[row]!] === "rejected";
+}
+
 const SUMMARY_FIELDS = ["mean", "median", "std", "min", "max", "p75", "p90", "p95", "p99"] as const;
 
 /** Checks a parsed document. Throws DocumentProblem at the first field that is not as it should be. */

@@ -1,7 +1,7 @@
 // What all replicas have together at any time: requests running, requests waiting, KV blocks. A replica has what it had when its step
 // began until its next step begins; nothing once its steps end and no other follows at once, as with a request it would take its next.
 
-import type { ReportDocument } from "../documents/report.ts";
+import { isRejected, type ReportDocument } from "../documents/report.ts";
 
 /** A step function: value i holds from atUs[i] to atUs[i + 1]. */
 export interface StepFunction {
@@ -61,17 +61,15 @@ function behindSteps({ steps }: ReportDocument): IdleTimes {
   return times;
 }
 
-const REJECTED = 1;
-
 function withoutRequests({ requests }: ReportDocument): IdleTimes {
   if (requests === undefined) return [];
-  const { arrivalUs, endUs, status } = requests;
+  const { arrivalUs, endUs } = requests;
   const order = Uint32Array.from({ length: arrivalUs.length }, (_, row) => row);
   order.sort((a, b) => arrivalUs[a]! - arrivalUs[b]!);
   const times: { replica: number; atUs: number }[] = [];
   let untilUs = Number.NEGATIVE_INFINITY;
   for (const row of order) {
-    if (status[row] === REJECTED) continue;
+    if (isRejected(requests, row)) continue;
     if (arrivalUs[row]! > untilUs && Number.isFinite(untilUs)) times.push({ replica: -1, atUs: untilUs });
     // Without an end it is there to the last.
     untilUs = Math.max(untilUs, endUs[row]! >= 0 ? endUs[row]! : Number.POSITIVE_INFINITY);

@@ -2,12 +2,10 @@
 // last. Requests share a lane where they do not overlap, so that the height is the concurrency.
 
 import type { RequestSeries } from "@isochron/simulator";
-import type { Columns } from "../documents/report.ts";
+import { type Columns, isRejected } from "../documents/report.ts";
 import type { Rows } from "../draw/lane-layout.ts";
 import { BusyIndex } from "./busy-index.ts";
 import { MinHeap } from "./min-heap.ts";
-
-const REJECTED = 1;
 
 export const PHASES = ["queued", "prefill", "decode"] as const;
 
@@ -29,7 +27,7 @@ export interface RequestLanes {
 export function requestLanes(requests: Columns<RequestSeries>, endUs: number): RequestLanes {
   const count = requests.id.length;
   // Who is rejected leaves at once.
-  const order = Uint32Array.from({ length: count }, (_, i) => i).filter((row) => requests.status[row] !== REJECTED);
+  const order = Uint32Array.from({ length: count }, (_, i) => i).filter((row) => !isRejected(requests, row));
   order.sort((a, b) => requests.arrivalUs[a]! - requests.arrivalUs[b]! || a - b);
   const laneOfRow = new Int32Array(count).fill(-1);
   // Lanes in use by when they become free, and free lanes by number: the topmost free one is taken.

@@ -1,5 +1,6 @@
 // Beside a replay's charts: the selected request, steps that open, the worst requests, every metric.
 
+import { isRejected, REQUEST_STATUS } from "../documents/report.ts";
 import { duration, integer, milliseconds, percent, times } from "../format.ts";
 import {
   aboveBoundUs,
@@ -14,7 +15,6 @@ import { Choice, dataTable, type Fact, factList } from "../ui/facts.ts";
 import type { Viewer } from "../viewer.ts";
 import type { Span } from "./gestures.ts";
 
-const STATUS = ["completed", "rejected", "unfinished"] as const;
 // Chosen: one screen of rows.
 const WORST_COUNT = 15;
 
@@ -109,7 +109,7 @@ export class ReplayTables {
     const replica = requests.replica[row]!;
     const isAnswered = !Number.isNaN(latencies!.ttft[row]!);
     return [
-      ["Status", `${STATUS[requests.status[row]!]!}${replica < 0 ? "" : `, replica ${replica}`}`],
+      ["Status", `${REQUEST_STATUS[requests.status[row]!]!}${replica < 0 ? "" : `, replica ${replica}`}`],
       [
         "Tokens",
         `${integer(requests.inputTokens[row]!)} in, ${integer(requests.outputTokens[row]!)} out${cached > 0 ? `, ${integer(cached)} cached` : ""}`,
@@ -128,7 +128,7 @@ export class ReplayTables {
   requestSpan(): Span | null {
     const row = this.#selected;
     const { requests } = this.#replay.report;
-    if (row < 0 || requests === undefined || STATUS[requests.status[row]!] === "rejected") return null;
+    if (row < 0 || requests === undefined || isRejected(requests, row)) return null;
     const from = requests.arrivalUs[row]!;
     const to = requests.endUs[row]! >= 0 ? requests.endUs[row]! : this.#replay.endUs;
     const air = Math.max((to - from) * 0.08, 1);
